@@ -1,0 +1,5 @@
+//! The catalogue's tables as SeaORM entities, and nothing else.
+
+pub mod author;
+pub mod book;
+pub mod book_author;

@@ -1,0 +1,23 @@
+//! The schema's history. A migration never imports `entity`: an old one must
+//! stay what it was when the entities move on.
+
+pub use sea_orm_migration::{MigratorTrait, SchemaManager};
+
+use sea_orm_migration::{MigrationTrait, async_trait};
+
+mod m20261122_000001_catalogue;
+mod m20261122_000002_search;
+
+/// All migrations, oldest first.
+#[derive(Debug)]
+pub struct Migrator;
+
+#[async_trait::async_trait]
+impl MigratorTrait for Migrator {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        vec![
+            Box::new(m20261122_000001_catalogue::Migration),
+            Box::new(m20261122_000002_search::Migration),
+        ]
+    }
+}

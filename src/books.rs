@@ -1,0 +1,15 @@
+//! The catalogue: find, list, search, create, update, delete and import, on any
+//! `ConnectionTrait` and with no GraphQL. Whoever calls a function that writes
+//! gives it a transaction, so that a book, its authors and its search entry
+//! change together or not at all.
+
+pub mod authors;
+pub mod filter;
+pub mod import;
+pub mod input;
+pub mod isbn;
+pub mod order;
+pub mod page;
+pub mod search;
+pub mod store;
+pub mod text;

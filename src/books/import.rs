@@ -1,0 +1,303 @@
+//! Import of books from CSV, in batches, each a transaction.
+//!
+//! A row is the book that has its ISBN or, without one, the book without an ISBN that
+//! has its title, year and authors. So a file imported twice changes nothing the second
+//! time, and an import that was killed half-way is finished by running it again.
+
+mod row;
+
+use std::{collections::HashMap, io::Read, str::FromStr};
+
+use entity::{author, book};
+use roaring::RoaringTreemap;
+use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+
+use self::row::Row;
+pub use self::row::{Columns, Mapping};
+use super::{authors, input::AuthorRef, store, text};
+use crate::{
+    database::Database,
+    error::{Error, Result},
+};
+
+/// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
+const BATCH: usize = 250;
+
+/// What became of the rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Books that were new.
+    pub added: u64,
+    /// Books that the row changed.
+    pub updated: u64,
+    /// Books that were already so.
+    pub unchanged: u64,
+    /// Rows that did not go in; each was reported with its line and reason.
+    pub refused: u64,
+    /// Rows that went in without their ISBN, which was wrong beyond repair.
+    pub without_isbn: u64,
+}
+
+/// What an import tells as it goes.
+pub trait Report {
+    /// The row that begins at `line` did not go in.
+    fn refused(&mut self, line: u64, reason: &str);
+    /// The file has been worked off up to this byte.
+    fn progress(&mut self, bytes: u64);
+}
+
+/// Imports the books of a CSV file with a header row, reading it as a stream.
+///
+/// # Errors
+/// [`Error::Invalid`] if the header lacks a title column or one that `mapping` names,
+/// [`Error::Client`] if reading fails, or the database's error. What was committed stays.
+pub async fn import(
+    db: &Database,
+    source: impl Read,
+    mapping: &Mapping,
+    report: &mut impl Report,
+) -> Result<Summary> {
+    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
+    let columns = Columns::new(reader.byte_headers().map_err(unreadable)?, mapping)?;
+    let mut import = Import { db, seen: RoaringTreemap::new(), summary: Summary::default() };
+    let mut batch = Batch::default();
+    let mut record = csv::ByteRecord::new();
+    while reader.read_byte_record(&mut record).map_err(unreadable)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        match columns.row(line, &record) {
+            Ok(row) => {
+                if batch.rows.len() == BATCH || batch.has(&row) {
+                    import.flush(&mut batch, report).await?;
+                    report.progress(reader.position().byte());
+                }
+                batch.push(row);
+            }
+            Err(reason) => import.refuse(line, &reason, report),
+        }
+    }
+    import.flush(&mut batch, report).await?;
+    report.progress(reader.position().byte());
+    Ok(import.summary)
+}
+
+fn unreadable(error: csv::Error) -> Error {
+    Error::invalid(["file"], format!("cannot be read: {error}"))
+}
+
+/// What makes a row one book and not another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Identity {
+    Isbn(String),
+    Work { title: String, year: Option<i32>, authors: Vec<String> },
+}
+
+impl Identity {
+    fn of_row(row: &Row) -> Self {
+        match &row.book.isbn {
+            Some(isbn) => Self::Isbn(isbn.clone()),
+            None => Self::Work {
+                title: text::fold(&row.book.title),
+                year: row.book.published_year,
+                authors: row.author_keys(),
+            },
+        }
+    }
+
+    fn of_book(book: &book::Model, authors: &[author::Model]) -> Self {
+        match &book.isbn13 {
+            Some(isbn) => Self::Isbn(isbn.clone()),
+            None => Self::Work {
+                title: book.title_key.clone(),
+                year: book.published_year,
+                authors: authors.iter().map(|author| author.name_key.clone()).collect(),
+            },
+        }
+    }
+}
+
+/// Rows of different books.
+#[derive(Default)]
+struct Batch {
+    rows: Vec<(Identity, Row)>,
+    identities: std::collections::HashSet<Identity>,
+}
+
+impl Batch {
+    fn has(&self, row: &Row) -> bool {
+        self.identities.contains(&Identity::of_row(row))
+    }
+
+    fn push(&mut self, row: Row) {
+        let identity = Identity::of_row(&row);
+        self.identities.insert(identity.clone());
+        self.rows.push((identity, row));
+    }
+}
+
+/// What a row did.
+enum Outcome {
+    Added(i64),
+    Updated(i64),
+    Unchanged(i64),
+    /// An earlier row of this import is the same book and says something else.
+    Repeated,
+}
+
+struct Import<'a> {
+    db: &'a Database,
+    /// The books that rows of this import have been matched to. A few bits a book, so
+    /// that memory stays flat.
+    seen: RoaringTreemap,
+    summary: Summary,
+}
+
+impl Import<'_> {
+    fn refuse(&mut self, line: u64, reason: &str, report: &mut impl Report) {
+        self.summary.refused += 1;
+        report.refused(line, reason);
+    }
+
+    /// Writes the batch. If it fails through one of its rows, its rows one by one.
+    async fn flush(&mut self, batch: &mut Batch, report: &mut impl Report) -> Result<()> {
+        let rows = std::mem::take(batch).rows;
+        match self.write(&rows).await {
+            Ok(outcomes) => self.count(&rows, &outcomes, report),
+            Err(error) if error.code().is_server_fault() => return Err(error),
+            Err(_) => {
+                for row in rows.chunks(1) {
+                    match self.write(row).await {
+                        Ok(outcomes) => self.count(row, &outcomes, report),
+                        Err(error) if error.code().is_server_fault() => return Err(error),
+                        Err(error) => self.refuse(row[0].1.line, &error.to_string(), report),
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn count(
+        &mut self,
+        rows: &[(Identity, Row)],
+        outcomes: &[Outcome],
+        report: &mut impl Report,
+    ) {
+        for ((_, row), outcome) in rows.iter().zip(outcomes) {
+            let (counter, id) = match outcome {
+                Outcome::Added(id) => (&mut self.summary.added, id),
+                Outcome::Updated(id) => (&mut self.summary.updated, id),
+                Outcome::Unchanged(id) => (&mut self.summary.unchanged, id),
+                Outcome::Repeated => {
+                    let reason = "is the same book as an earlier row, with other details";
+                    self.refuse(row.line, reason, report);
+                    continue;
+                }
+            };
+            *counter += 1;
+            self.summary.without_isbn += u64::from(row.lost_isbn);
+            self.seen.insert(id.unsigned_abs());
+        }
+    }
+
+    async fn write(&self, rows: &[(Identity, Row)]) -> Result<Vec<Outcome>> {
+        let tx = self.db.begin().await?;
+        let known = known_books(&tx, rows).await?;
+        let mut outcomes = Vec::with_capacity(rows.len());
+        for (identity, row) in rows {
+            outcomes.push(match known.get(identity) {
+                None => Outcome::Added(add(&tx, row).await?),
+                Some(known) => self.update(&tx, row, known).await?,
+            });
+        }
+        tx.commit().await?;
+        Ok(outcomes)
+    }
+
+    async fn update<C: ConnectionTrait>(
+        &self,
+        tx: &C,
+        row: &Row,
+        (book, authors): &(book::Model, Vec<author::Model>),
+    ) -> Result<Outcome> {
+        let (changed, new_authors) = merge(row, book, authors);
+        if changed == *book && new_authors.is_none() {
+            return Ok(Outcome::Unchanged(book.id));
+        }
+        if self.seen.contains(book.id.unsigned_abs()) {
+            return Ok(Outcome::Repeated);
+        }
+        let new_authors = match new_authors {
+            Some(refs) => Some(authors::resolve(tx, refs).await?),
+            None => None,
+        };
+        store::replace(tx, changed, new_authors.as_deref()).await?;
+        Ok(Outcome::Updated(book.id))
+    }
+}
+
+async fn add<C: ConnectionTrait>(tx: &C, row: &Row) -> Result<i64> {
+    let authors = authors::resolve(tx, &row.book.authors).await?;
+    Ok(store::insert(tx, row.book.clone(), &authors).await?.id)
+}
+
+/// The book as the row would have it. An empty cell says nothing, so it changes nothing.
+fn merge<'a>(
+    row: &'a Row,
+    book: &book::Model,
+    authors: &[author::Model],
+) -> (book::Model, Option<&'a [AuthorRef]>) {
+    let changed = book::Model {
+        title: row.book.title.clone(),
+        title_key: text::fold(&row.book.title),
+        pages: row.book.pages.or(book.pages),
+        published_year: row.book.published_year.or(book.published_year),
+        language: row.book.language.clone().or_else(|| book.language.clone()),
+        ..book.clone()
+    };
+    let named = authors.iter().map(|author| &author.name_key);
+    let same = row.book.authors.is_empty() || row.author_keys().iter().eq(named);
+    (changed, (!same).then_some(&row.book.authors))
+}
+
+type Known = HashMap<Identity, (book::Model, Vec<author::Model>)>;
+
+/// The books of the catalogue that these rows are, with their authors.
+async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Result<Known> {
+    let (mut isbns, mut titles) = (Vec::new(), Vec::new());
+    for (identity, _) in rows {
+        match identity {
+            Identity::Isbn(isbn) => isbns.push(isbn.as_str()),
+            Identity::Work { title, .. } => titles.push(title.as_str()),
+        }
+    }
+    let mut books = Vec::new();
+    if !isbns.is_empty() {
+        let with_isbn = book::Column::Isbn13.is_in(isbns);
+        books.extend(book::Entity::find().filter(with_isbn).all(tx).await?);
+    }
+    if !titles.is_empty() {
+        let with_title = book::Column::TitleKey.is_in(titles);
+        let query = book::Entity::find().filter(with_title).filter(book::Column::Isbn13.is_null());
+        books.extend(query.all(tx).await?);
+    }
+    let ids: Vec<i64> = books.iter().map(|book| book.id).collect();
+    let mut authors = authors::of_books(tx, &ids).await?;
+    let mut known = Known::new();
+    for book in books {
+        let authors = authors.remove(&book.id).unwrap_or_default();
+        // Of several such books, which only the API can make, the oldest.
+        known.entry(Identity::of_book(&book, &authors)).or_insert((book, authors));
+    }
+    Ok(known)
+}
+
+impl FromStr for Mapping {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let (field, column) = text
+            .split_once('=')
+            .ok_or("must be field=column, such as title=Name")?;
+        Self::default().with(field.trim(), column.trim())
+    }
+}

@@ -1,0 +1,261 @@
+//! Keyset pagination: a cursor names the place of a row in an ordering, and a page
+//! is what follows (or precedes) that place. It stays right while rows come and go,
+//! and page 10,000 costs what page 1 costs.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    Order, Value,
+    sea_query::{Expr, ExprTrait, SelectStatement},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// The most items a page may have.
+pub const MAX_PAGE: u64 = 100;
+/// The items of a page when the client does not say.
+pub const DEFAULT_PAGE: u64 = 20;
+
+/// The value by which a row is sorted, before its id.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Key {
+    /// Sorted by id alone.
+    None,
+    /// A year, a number of pages, microseconds since 1970, or a rank.
+    Number(i64),
+    /// A title or a name in normal form.
+    Text(String),
+}
+
+/// The place of a row in an ordering.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Cursor {
+    /// Names the ordering, so that a cursor is not used with another one.
+    pub ordering: String,
+    /// The row's sort key.
+    pub key: Key,
+    /// The row's id, which breaks ties.
+    pub id: i64,
+}
+
+impl Cursor {
+    /// The opaque form for clients. Its checksum tells a mistyped or made-up cursor from
+    /// a real one; it is no secret, since a cursor opens nothing that a query does not.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let json = serde_json::to_vec(&(&self.ordering, &self.key, self.id)).unwrap_or_default();
+        let mut bytes = crc32fast::hash(&json).to_be_bytes().to_vec();
+        bytes.extend(json);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads what [`Cursor::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] on argument `argument` if `text` is no cursor of this
+    /// service or belongs to another ordering than `ordering`.
+    pub fn decode(text: &str, ordering: &str, argument: &str) -> Result<Self> {
+        let cursor =
+            Self::parse(text).ok_or_else(|| Error::invalid([argument], "is not a cursor"))?;
+        if cursor.ordering != ordering {
+            return Err(Error::invalid(
+                [argument],
+                "belongs to a list with another order; start again without it",
+            ));
+        }
+        Ok(cursor)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+        let (checksum, json) = bytes.split_first_chunk()?;
+        if crc32fast::hash(json) != u32::from_be_bytes(*checksum) {
+            return None;
+        }
+        let (ordering, key, id) = serde_json::from_slice(json).ok()?;
+        Some(Self { ordering, key, id })
+    }
+}
+
+/// Which part of a list is wanted.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Window {
+    /// The number of items, 0 to [`MAX_PAGE`].
+    pub limit: u64,
+    /// Counted from the end of the list.
+    pub backward: bool,
+    /// Where the last page ended: after it, or before it when going backward.
+    pub from: Option<Cursor>,
+}
+
+impl Window {
+    /// The first `limit` items.
+    #[must_use]
+    pub const fn first(limit: u64) -> Self {
+        Self { limit, backward: false, from: None }
+    }
+
+    /// Reads Relay's four arguments for a list in the ordering named `ordering`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`], with every argument that is out of range, contradicts another, or is
+    /// no cursor of this ordering.
+    pub fn from_relay(
+        (first, after): (Option<i32>, Option<String>),
+        (last, before): (Option<i32>, Option<String>),
+        ordering: &str,
+    ) -> Result<Self> {
+        let backward = last.is_some() || before.is_some();
+        if backward && (first.is_some() || after.is_some()) {
+            return Err(Error::invalid(
+                [if last.is_some() { "last" } else { "before" }],
+                "cannot be combined with first or after: page either forward or backward",
+            ));
+        }
+        let (count, cursor, names) = if backward {
+            (last, before, ("last", "before"))
+        } else {
+            (first, after, ("first", "after"))
+        };
+        let limit = page_size(count, names.0)?;
+        let from = cursor.map(|text| Cursor::decode(&text, ordering, names.1)).transpose()?;
+        Ok(Self { limit, backward, from })
+    }
+}
+
+fn page_size(count: Option<i32>, argument: &str) -> Result<u64> {
+    let Some(count) = count else { return Ok(DEFAULT_PAGE) };
+    u64::try_from(count).ok().filter(|count| *count <= MAX_PAGE).ok_or_else(|| {
+        Error::invalid([argument], format!("must be between 0 and {MAX_PAGE}, not {count}"))
+    })
+}
+
+/// A part of a list, in the list's order.
+#[derive(Clone, Debug)]
+pub struct Page<T> {
+    /// The items, each with its place.
+    pub items: Vec<(Cursor, T)>,
+    /// Whether the list goes on after the last item.
+    pub has_next: bool,
+    /// Whether the list has items before the first.
+    pub has_previous: bool,
+}
+
+impl<T> Page<T> {
+    /// A page of `rows`, which were read in the window's direction with one row more than
+    /// its limit, to learn whether there are more.
+    pub fn new(mut rows: Vec<T>, window: &Window, cursor: impl Fn(&T) -> Cursor) -> Self {
+        let more = rows.len() as u64 > window.limit;
+        rows.truncate(usize::try_from(window.limit).unwrap_or(usize::MAX));
+        if window.backward {
+            rows.reverse();
+        }
+        let (has_next, has_previous) = if window.backward {
+            (window.from.is_some(), more)
+        } else {
+            (more, window.from.is_some())
+        };
+        let items = rows.into_iter().map(|row| (cursor(&row), row)).collect();
+        Self { items, has_next, has_previous }
+    }
+
+    /// The same page of other items.
+    pub fn map<U>(self, item: impl Fn(T) -> U) -> Page<U> {
+        let items = self.items.into_iter().map(|(cursor, value)| (cursor, item(value))).collect();
+        Page { items, has_next: self.has_next, has_previous: self.has_previous }
+    }
+}
+
+/// An order of rows that a list can be read in: by an expression, then by id.
+pub trait Ordering {
+    /// The name in cursors.
+    fn name(&self) -> &str;
+    /// The expression sorted by, or none for the id alone.
+    fn expr(&self) -> Option<Expr>;
+    /// The id that breaks ties.
+    fn id(&self) -> Expr;
+    /// From the greatest to the smallest.
+    fn descending(&self) -> bool;
+    /// What `key` is in SQL.
+    fn value(&self, key: &Key) -> Value;
+
+    /// The `ORDER BY` terms for `window`, in order.
+    fn terms(&self, window: &Window) -> (Vec<Expr>, Order) {
+        let order = if self.descending() == window.backward { Order::Asc } else { Order::Desc };
+        (self.expr().into_iter().chain([self.id()]).collect(), order)
+    }
+
+    /// The condition that a row lies behind the window's cursor, if it has one.
+    ///
+    /// A row-value comparison, which both databases answer from the ordering's index.
+    fn behind(&self, window: &Window) -> Option<Expr> {
+        let cursor = window.from.as_ref()?;
+        let ascending = self.descending() == window.backward;
+        let (left, right) = match self.expr() {
+            Some(expr) => (
+                Expr::tuple([expr, self.id()]),
+                Expr::tuple([self.value(&cursor.key).into(), cursor.id.into()]),
+            ),
+            None => (self.id(), cursor.id.into()),
+        };
+        Some(if ascending { left.gt(right) } else { left.lt(right) })
+    }
+
+    /// Restricts `select` to the window's rows and one more, in the window's direction.
+    fn paginate(&self, select: &mut SelectStatement, window: &Window) {
+        if let Some(condition) = self.behind(window) {
+            select.and_where(condition);
+        }
+        let (terms, order) = self.terms(window);
+        for term in terms {
+            select.order_by_expr(term, order.clone());
+        }
+        select.limit(window.limit + 1);
+    }
+}
+
+/// The SQL value of a time that is [`Key::Number`] in a cursor.
+#[must_use]
+pub fn time_value(micros: i64) -> Value {
+    DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cursor() -> Cursor {
+        Cursor { ordering: "title".into(), key: Key::Text("emma".into()), id: 7 }
+    }
+
+    #[test]
+    fn cursors_survive_the_round_trip() {
+        for key in [Key::None, Key::Number(-750), Key::Text("紅\"樓".into())] {
+            let cursor = Cursor { key, ..cursor() };
+            assert_eq!(Cursor::decode(&cursor.encode(), "title", "after").unwrap(), cursor);
+        }
+    }
+
+    #[test]
+    fn forged_and_foreign_cursors_are_refused() {
+        let forged = URL_SAFE_NO_PAD.encode(br#"....["title","emma",8]"#);
+        for text in ["", "x", "%%%", &forged, &cursor().encode()[1..]] {
+            let error = Cursor::decode(text, "title", "after").unwrap_err();
+            assert_eq!(error.to_string(), "after: is not a cursor");
+        }
+        let error = Cursor::decode(&cursor().encode(), "year", "after").unwrap_err();
+        assert!(error.to_string().contains("another order"));
+    }
+
+    #[test]
+    fn windows_are_either_forward_or_backward() {
+        let window = |first, last| Window::from_relay((first, None), (last, None), "title");
+        assert_eq!(window(None, None).unwrap(), Window::first(DEFAULT_PAGE));
+        assert!(window(None, Some(3)).unwrap().backward);
+        for (first, last) in [(Some(1), Some(1)), (Some(101), None), (None, Some(-1))] {
+            assert!(window(first, last).is_err());
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! Full-text search over titles and author names.
+//!
+//! Both databases get the same words (see `text::words`) and only match them; the
+//! rank is computed from what both can tell, so that the same query has the same
+//! answer in the same order: books whose title alone has every word come before
+//! those that need an author's name for it, shorter titles before longer ones, then
+//! the book entered first.
+
+use entity::{author, book};
+use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+
+use super::{
+    page::{Cursor, Key, Page, Window},
+    text,
+};
+use crate::error::{Error, Result};
+
+/// The most words a query may have.
+pub const MAX_WORDS: usize = 20;
+
+/// What the index holds of a book.
+#[derive(Debug)]
+pub struct Entry {
+    book_id: i64,
+    title: Vec<String>,
+    authors: Vec<String>,
+}
+
+impl Entry {
+    /// The entry of `book` and its authors.
+    #[must_use]
+    pub fn new(book: &book::Model, authors: &[author::Model]) -> Self {
+        let authors = authors.iter().flat_map(|author| text::words(&author.name)).collect();
+        Self { book_id: book.id, title: text::words(&book.title), authors }
+    }
+
+    /// A row for FTS5, which splits at the spaces.
+    fn sqlite(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.book_id,
+            "title": self.title.join(" "),
+            "authors": self.authors.join(" "),
+            "words": self.title.len(),
+        })
+    }
+
+    /// A row with a `tsvector` in its text form, title words with weight A and author words
+    /// with weight B. Words have no quotes or backslashes, so none need escaping.
+    fn postgres(&self) -> serde_json::Value {
+        let weighted = |words: &[String], weight| {
+            words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
+        };
+        let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
+        serde_json::json!({
+            "id": self.book_id,
+            "document": document.join(" "),
+            "words": self.title.len(),
+        })
+    }
+}
+
+const SQLITE_DELETE: &str = "DELETE FROM book_search WHERE rowid IN \
+    (SELECT value ->> 'id' FROM json_each($1))";
+const SQLITE_INSERT: &str = "INSERT INTO book_search (rowid, title, authors, title_words) \
+    SELECT value ->> 'id', value ->> 'title', value ->> 'authors', value ->> 'words' \
+    FROM json_each($1)";
+const POSTGRES_UPSERT: &str = "INSERT INTO book_search (book_id, document, title_words) \
+    SELECT id, document::tsvector, words \
+    FROM jsonb_to_recordset($1::jsonb) AS entry (id bigint, document text, words integer) \
+    ON CONFLICT (book_id) DO UPDATE \
+    SET document = excluded.document, title_words = excluded.title_words";
+
+/// Enters these books in the index, in place of what it held of them.
+///
+/// # Errors
+/// If the database fails.
+pub async fn index<C: ConnectionTrait>(db: &C, entries: &[Entry]) -> Result<()> {
+    let backend = db.get_database_backend();
+    let (statements, rows): (&[&str], Vec<_>) = match backend {
+        DbBackend::Postgres => {
+            (&[POSTGRES_UPSERT], entries.iter().map(Entry::postgres).collect())
+        }
+        _ => (&[SQLITE_DELETE, SQLITE_INSERT], entries.iter().map(Entry::sqlite).collect()),
+    };
+    let rows = serde_json::Value::Array(rows).to_string();
+    for sql in statements {
+        db.execute_raw(Statement::from_sql_and_values(backend, *sql, [rows.as_str().into()]))
+            .await?;
+    }
+    Ok(())
+}
+
+/// Takes a book out of the index. PostgreSQL does so by itself, through a foreign key;
+/// a virtual table of SQLite cannot have one.
+///
+/// # Errors
+/// If the database fails.
+pub async fn remove<C: ConnectionTrait>(db: &C, book: i64) -> Result<()> {
+    let backend = db.get_database_backend();
+    if backend == DbBackend::Sqlite {
+        let sql = "DELETE FROM book_search WHERE rowid = $1";
+        db.execute_raw(Statement::from_sql_and_values(backend, sql, [book.into()])).await?;
+    }
+    Ok(())
+}
+
+/// A search query, taken apart.
+#[derive(Clone, Debug)]
+pub struct Search {
+    words: Vec<String>,
+    /// Names this search in cursors, so that one is not used with another.
+    pub name: String,
+}
+
+impl Search {
+    /// Reads a plain-word query. Punctuation and operators mean nothing in it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it has no word or more than [`MAX_WORDS`].
+    pub fn new(query: &str) -> Result<Self> {
+        let mut words = text::words(query);
+        words.sort_unstable();
+        words.dedup();
+        if words.is_empty() || words.len() > MAX_WORDS {
+            return Err(Error::invalid(
+                ["query"],
+                format!("must have 1 to {MAX_WORDS} words, not {}", words.len()),
+            ));
+        }
+        let name = format!("search:{:08x}", crc32fast::hash(words.join(" ").as_bytes()));
+        Ok(Self { words, name })
+    }
+
+    /// SQL for the matching rows of the index as `book_id`, `title_words` and `tier`, which is
+    /// 0 where the title alone has every word, else 1; and its two parameters.
+    fn matches(&self, backend: DbBackend) -> (&'static str, [String; 2]) {
+        let joined = |quote: &str, weight: &str, and: &str| {
+            let terms: Vec<String> =
+                self.words.iter().map(|word| format!("{quote}{word}{quote}{weight}")).collect();
+            terms.join(and)
+        };
+        match backend {
+            DbBackend::Postgres => (
+                "SELECT book_id, title_words, \
+                 CASE WHEN document @@ $1::tsquery THEN 0 ELSE 1 END AS tier \
+                 FROM book_search WHERE document @@ $2::tsquery",
+                [joined("'", ":A", " & "), joined("'", "", " & ")],
+            ),
+            _ => (
+                "SELECT rowid AS book_id, title_words, CASE WHEN rowid IN \
+                 (SELECT rowid FROM book_search WHERE book_search MATCH $1) \
+                 THEN 0 ELSE 1 END AS tier \
+                 FROM book_search WHERE book_search MATCH $2",
+                [format!("title : ({})", joined("\"", "", " AND ")), joined("\"", "", " AND ")],
+            ),
+        }
+    }
+
+    /// A page of the books that have every word, best first. Only forward: the window's
+    /// direction is not looked at.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn page<C: ConnectionTrait>(
+        &self,
+        db: &C,
+        window: &Window,
+    ) -> Result<Page<book::Model>> {
+        let backend = db.get_database_backend();
+        let (matches, [title, all]) = self.matches(backend);
+        // No title has a million words, so tier and length fit into one number.
+        let sql = format!(
+            "SELECT book.*, hit.rank FROM (SELECT book_id, \
+             CAST(tier * 1000000 + title_words AS bigint) AS rank FROM ({matches}) AS matched) AS hit \
+             JOIN book ON book.id = hit.book_id WHERE (hit.rank, hit.book_id) > ($3, $4) \
+             ORDER BY hit.rank, hit.book_id LIMIT $5"
+        );
+        let (rank, id) = match &window.from {
+            Some(Cursor { key: Key::Number(rank), id, .. }) => (*rank, *id),
+            _ => (-1, 0),
+        };
+        let limit = i64::try_from(window.limit + 1).unwrap_or(i64::MAX);
+        let values: [Value; 5] = [title.into(), all.into(), rank.into(), id.into(), limit.into()];
+        let mut rows: Vec<(book::Model, i64)> = Vec::new();
+        for row in db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await? {
+            rows.push((book::Model::from_query_result(&row, "")?, row.try_get("", "rank")?));
+        }
+        let page = Page::new(rows, window, |(book, rank)| Cursor {
+            ordering: self.name.clone(),
+            key: Key::Number(*rank),
+            id: book.id,
+        });
+        Ok(page.map(|(book, _)| book))
+    }
+
+    /// How many books have every word.
+    ///
+    /// # Errors
+    /// If the database fails.
+    pub async fn count<C: ConnectionTrait>(&self, db: &C) -> Result<u64> {
+        let backend = db.get_database_backend();
+        let (matches, [title, all]) = self.matches(backend);
+        let sql = format!("SELECT COUNT(*) AS books FROM ({matches}) AS matched");
+        let statement = Statement::from_sql_and_values(backend, sql, [title.into(), all.into()]);
+        let books: i64 = match db.query_one_raw(statement).await? {
+            Some(row) => row.try_get("", "books")?,
+            None => 0,
+        };
+        Ok(books.unsigned_abs())
+    }
+}

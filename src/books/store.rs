@@ -1,0 +1,235 @@
+//! Books: find, list, create, update, delete.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use entity::{author, book, book_author};
+use sea_orm::{
+    ActiveValue::{NotSet, Set},
+    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QuerySelect,
+};
+
+use super::{
+    authors,
+    filter::BookFilter,
+    input::{BookPatch, NewBook, Patch},
+    order::BookOrder,
+    page::{Ordering, Page, Window},
+    search, text,
+};
+use crate::{
+    database::any_of,
+    error::{Error, Result},
+};
+
+/// The book with this id.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find<C: ConnectionTrait>(db: &C, id: i64) -> Result<Option<book::Model>> {
+    Ok(book::Entity::find_by_id(id).one(db).await?)
+}
+
+/// The books with these ids, in no order.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find_many<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<book::Model>> {
+    let known = any_of(db.get_database_backend(), (book::Entity, book::Column::Id), ids);
+    Ok(book::Entity::find().filter(known).all(db).await?)
+}
+
+/// The book with this ISBN, thirteen digits.
+///
+/// # Errors
+/// If the database fails.
+pub async fn find_by_isbn<C: ConnectionTrait>(
+    db: &C,
+    isbn13: &str,
+) -> Result<Option<book::Model>> {
+    Ok(book::Entity::find().filter(book::Column::Isbn13.eq(isbn13)).one(db).await?)
+}
+
+/// A page of the books that `filter` lets through, in `order`.
+///
+/// # Errors
+/// [`Error::Invalid`] if the filter is, or if the database fails.
+pub async fn list<C: ConnectionTrait>(
+    db: &C,
+    filter: &BookFilter,
+    order: BookOrder,
+    window: &Window,
+) -> Result<Page<book::Model>> {
+    let mut select = book::Entity::find().filter(filter.condition()?);
+    order.paginate(QuerySelect::query(&mut select), window);
+    Ok(Page::new(select.all(db).await?, window, |book| order.cursor(book)))
+}
+
+/// How many books `filter` lets through.
+///
+/// # Errors
+/// [`Error::Invalid`] if the filter is, or if the database fails.
+pub async fn count<C: ConnectionTrait>(db: &C, filter: &BookFilter) -> Result<u64> {
+    Ok(book::Entity::find().filter(filter.condition()?).count(db).await?)
+}
+
+/// Enters a book, its authors and its search entry.
+///
+/// # Errors
+/// [`Error::Invalid`] with every broken rule, or [`Error::Conflict`] if the ISBN is taken.
+pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::Model> {
+    let input = input.checked()?;
+    let authors = authors::resolve(db, &input.authors).await?;
+    insert(db, input, &authors).await
+}
+
+/// Enters a checked book whose authors are known.
+pub(super) async fn insert<C: ConnectionTrait>(
+    db: &C,
+    input: NewBook,
+    authors: &[author::Model],
+) -> Result<book::Model> {
+    let now = now();
+    let row = book::ActiveModel {
+        id: NotSet,
+        title_key: Set(text::fold(&input.title)),
+        title: Set(input.title),
+        pages: Set(input.pages),
+        isbn13: Set(input.isbn),
+        published_year: Set(input.published_year),
+        language: Set(input.language),
+        created_at: Set(now),
+        updated_at: Set(now),
+        version: Set(1),
+    };
+    let book =
+        book::Entity::insert(row).exec_with_returning(db).await.map_err(on_taken_isbn)?;
+    link(db, book.id, authors).await?;
+    search::index(db, &[search::Entry::new(&book, authors)]).await?;
+    Ok(book)
+}
+
+/// Changes a book. With `expected_version`, only if it has not been changed since.
+///
+/// # Errors
+/// [`Error::Invalid`], [`Error::NotFound`], or [`Error::Conflict`] for a stale version and a
+/// taken ISBN.
+pub async fn update<C: ConnectionTrait>(
+    db: &C,
+    id: i64,
+    patch: BookPatch,
+    expected_version: Option<i32>,
+) -> Result<book::Model> {
+    let patch = patch.checked()?;
+    // Locked, so that two updates of one book follow each other on PostgreSQL as they do on SQLite.
+    let old = book::Entity::find_by_id(id).lock_exclusive().one(db).await?;
+    let old = old.ok_or_else(|| Error::NotFound("the book".into()))?;
+    expect_version(&old, expected_version)?;
+    let authors = match patch.authors {
+        Patch::Keep => None,
+        Patch::Clear => Some(Vec::new()),
+        Patch::Set(refs) => Some(authors::resolve(db, &refs).await?),
+    };
+    let changed = book::Model {
+        title: patch.title.apply(Some(old.title.clone())).unwrap_or_default(),
+        pages: patch.pages.apply(old.pages),
+        isbn13: patch.isbn.apply(old.isbn13.clone()),
+        published_year: patch.published_year.apply(old.published_year),
+        language: patch.language.apply(old.language.clone()),
+        ..old
+    };
+    replace(db, changed, authors.as_deref()).await
+}
+
+/// Writes a changed book as its next version, with these authors or those it has.
+pub(super) async fn replace<C: ConnectionTrait>(
+    db: &C,
+    book: book::Model,
+    authors: Option<&[author::Model]>,
+) -> Result<book::Model> {
+    let row = book::ActiveModel {
+        title_key: Set(text::fold(&book.title)),
+        title: Set(book.title),
+        pages: Set(book.pages),
+        isbn13: Set(book.isbn13),
+        published_year: Set(book.published_year),
+        language: Set(book.language),
+        updated_at: Set(now()),
+        version: Set(book.version + 1),
+        ..Default::default()
+    };
+    let rows = book::Entity::update_many()
+        .set(row)
+        .filter(book::Column::Id.eq(book.id))
+        .exec_with_returning(db)
+        .await
+        .map_err(on_taken_isbn)?;
+    let book = rows.into_iter().next().ok_or_else(|| Error::NotFound("the book".into()))?;
+    let entry = match authors {
+        Some(authors) => {
+            book_author::Entity::delete_many()
+                .filter(book_author::Column::BookId.eq(book.id))
+                .exec(db)
+                .await?;
+            link(db, book.id, authors).await?;
+            search::Entry::new(&book, authors)
+        }
+        None => {
+            let authors = authors::of_books(db, &[book.id]).await?.remove(&book.id);
+            search::Entry::new(&book, &authors.unwrap_or_default())
+        }
+    };
+    search::index(db, &[entry]).await?;
+    Ok(book)
+}
+
+/// Deletes a book. With `expected_version`, only if it has not been changed since.
+///
+/// # Errors
+/// [`Error::NotFound`], or [`Error::Conflict`] for a stale version.
+pub async fn delete<C: ConnectionTrait>(
+    db: &C,
+    id: i64,
+    expected_version: Option<i32>,
+) -> Result<()> {
+    let book = book::Entity::find_by_id(id).lock_exclusive().one(db).await?;
+    let book = book.ok_or_else(|| Error::NotFound("the book".into()))?;
+    expect_version(&book, expected_version)?;
+    search::remove(db, id).await?;
+    book::Entity::delete_by_id(id).exec(db).await?;
+    Ok(())
+}
+
+fn expect_version(book: &book::Model, expected: Option<i32>) -> Result<()> {
+    match expected {
+        Some(expected) if expected != book.version => Err(Error::Conflict(format!(
+            "the book is at version {}, not {expected}: read it again and repeat the change",
+            book.version
+        ))),
+        _ => Ok(()),
+    }
+}
+
+async fn link<C: ConnectionTrait>(db: &C, book: i64, authors: &[author::Model]) -> Result<()> {
+    if authors.is_empty() {
+        return Ok(());
+    }
+    let links = (0..).zip(authors).map(|(position, author)| book_author::ActiveModel {
+        book_id: Set(book),
+        author_id: Set(author.id),
+        position: Set(position),
+    });
+    book_author::Entity::insert_many(links)
+        .exec_without_returning(db)
+        .await
+        .map_err(|error| Error::conflict_or(error, || "an author was deleted meanwhile".into()))?;
+    Ok(())
+}
+
+fn on_taken_isbn(error: sea_orm::DbErr) -> Error {
+    Error::conflict_or(error, || "another book has this ISBN".into())
+}
+
+/// To the microsecond, which is what PostgreSQL keeps: an answer to a mutation must not
+/// differ from the same book read back.
+fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}

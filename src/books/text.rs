@@ -1,0 +1,88 @@
+//! The normal form in which titles and names are compared, sorted and searched.
+//!
+//! It is computed here and stored, so that SQLite and PostgreSQL agree to the byte
+//! whatever their collations and tokenizers are.
+
+use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
+use unicode_segmentation::UnicodeSegmentation;
+
+/// Lower case, compatibility characters unified, accents of Latin, Greek and
+/// Cyrillic letters dropped, runs of white space and control characters as one space.
+#[must_use]
+pub fn fold(text: &str) -> String {
+    let plain: String = text
+        .nfkd()
+        .filter(|c| !is_accent(*c) && !is_invisible(*c))
+        .flat_map(char::to_lowercase)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .nfc()
+        .collect();
+    collapse(&plain)
+}
+
+/// `text` without white space at its ends and with each inner run as one space.
+/// Control characters count as white space (PostgreSQL cannot store a NUL).
+#[must_use]
+pub fn tidy(text: &str) -> String {
+    let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    collapse(&visible)
+}
+
+/// The words of a text for the full-text index: folded, split by the Unicode rules
+/// (UAX #29, so an ideograph is a word of its own), letters and digits only.
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
+    fold(text)
+        .unicode_words()
+        .map(|word| word.chars().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).collect())
+        .filter(|word: &String| !word.is_empty())
+        .collect()
+}
+
+fn collapse(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        if !out.is_empty() {
+            out.push(' ');
+        }
+        out.push_str(word);
+    }
+    out
+}
+
+/// The block "Combining Diacritical Marks". Vowel signs of other scripts lie outside it and stay.
+fn is_accent(c: char) -> bool {
+    ('\u{300}'..='\u{36f}').contains(&c)
+}
+
+/// Soft hyphens, zero-width characters and byte order marks, common in real catalogues.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folding_unifies_case_accents_width_and_space() {
+        assert_eq!(fold("  Gabriel  Garcí\u{ad}a\tMárquez "), "gabriel garcia marquez");
+        assert_eq!(fold("Ｗａｒ ＆ Peace"), "war & peace");
+        assert_eq!(fold("ΌΜΗΡΟΣ"), fold("όμηροσ"));
+        assert_eq!(fold("a\0b"), "a b");
+    }
+
+    #[test]
+    fn folding_keeps_what_is_not_an_accent() {
+        assert_eq!(fold("हिन्दी"), "हिन्दी");
+        assert_ne!(fold("か"), fold("が"));
+    }
+
+    #[test]
+    fn words_are_letters_and_digits_only() {
+        assert_eq!(words("The Hitchhiker's Guide (#1)"), ["the", "hitchhikers", "guide", "1"]);
+        assert_eq!(words("O’Brien — Ça ira!"), ["obrien", "ca", "ira"]);
+        assert_eq!(words("紅樓夢"), ["紅", "樓", "夢"]);
+        assert!(words(" '&|!:* ").is_empty());
+    }
+}

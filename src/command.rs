@@ -1,0 +1,21 @@
+//! The commands of the command line, one file each. Their output is data for people and scripts;
+//! log lines come only from serving.
+
+pub mod config;
+pub mod import;
+pub mod migrate;
+pub mod schema;
+pub mod serve;
+
+use std::process::ExitCode;
+
+/// Something went wrong that is not the command line's fault.
+pub const FAILURE: u8 = 1;
+/// Some rows of an import were refused.
+pub const SOME_REFUSED: u8 = 3;
+
+/// Says on standard error why a command failed.
+pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
+    eprintln!("error: {reason}");
+    ExitCode::from(FAILURE)
+}

@@ -1,0 +1,220 @@
+//! Connecting and migrating. SQLite is the embedded default: many readers and one
+//! writer. PostgreSQL is for real load and for more than one replica.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
+    SqliteTransactionMode, TransactionOptions, Value,
+    sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+
+use crate::{
+    config::{DatabaseSettings, DatabaseUrl},
+    error::{Error, Result},
+    telemetry::database::Traced,
+};
+
+/// Names our PostgreSQL advisory lock: "colophon" in ASCII.
+const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"colophon");
+/// How long a writer waits for another process that writes to the same SQLite file.
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that has been idle for longer is tested before use: testing each time would
+/// cost a round trip a statement.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(30);
+
+/// The catalogue's database.
+#[derive(Clone, Debug)]
+pub struct Database {
+    reader: Arc<Traced<DatabaseConnection>>,
+    writer: Arc<Traced<DatabaseConnection>>,
+    backend: DbBackend,
+    migrated: Arc<AtomicBool>,
+}
+
+impl Database {
+    /// Opens the pools. A PostgreSQL server need not be there yet; an SQLite file must be usable.
+    ///
+    /// # Errors
+    /// If the SQLite file cannot be opened or created, or is no database.
+    pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
+        let (reader, writer, backend) = match &settings.database_url {
+            DatabaseUrl::Postgres(_) => {
+                let pool = Arc::new(Traced::new(sea_orm::Database::connect(postgres(settings)).await?));
+                (pool.clone(), pool, DbBackend::Postgres)
+            }
+            DatabaseUrl::Sqlite(url) => {
+                let writer = sea_orm::Database::connect(sqlite(settings, true)).await?;
+                let writer = Arc::new(Traced::new(writer));
+                let reader = if url.contains(":memory:") {
+                    // Each connection to memory would be a database of its own.
+                    writer.clone()
+                } else {
+                    Arc::new(Traced::new(sea_orm::Database::connect(sqlite(settings, false)).await?))
+                };
+                (reader, writer, DbBackend::Sqlite)
+            }
+        };
+        Ok(Self { reader, writer, backend, migrated: Arc::default() })
+    }
+
+    /// For reading outside a transaction.
+    #[must_use]
+    pub fn reader(&self) -> &Traced<DatabaseConnection> {
+        &self.reader
+    }
+
+    /// Begins a transaction that may write. On SQLite it takes the write lock at once
+    /// (`BEGIN IMMEDIATE`): one that reads first and then wants to write would fail with
+    /// "database is locked" if another had written in between.
+    ///
+    /// # Errors
+    /// If no connection can be had in time, or the database refuses.
+    pub async fn begin(&self) -> Result<Traced<DatabaseTransaction>> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        Ok(self.writer.begin(options).await?)
+    }
+
+    /// Whether the database is a file of ours and not a server.
+    #[must_use]
+    pub fn is_embedded(&self) -> bool {
+        self.backend == DbBackend::Sqlite
+    }
+
+    /// Whether the schema is known to be up to date, so that operations can be served.
+    #[must_use]
+    pub fn is_migrated(&self) -> bool {
+        self.migrated.load(Ordering::Acquire)
+    }
+
+    /// Applies all migrations that have not been, in one transaction and under a lock, so that
+    /// replicas may start together.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or a migration fails; then none of them is applied.
+    pub async fn migrate_up(&self) -> Result<()> {
+        let tx = self.begin_migration().await?;
+        Migrator::up(tx.inner(), None).await?;
+        tx.commit().await?;
+        self.migrated.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// Takes back the newest `steps` migrations, or all.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or a migration fails; then none of them is taken back.
+    pub async fn migrate_down(&self, steps: Option<u32>) -> Result<()> {
+        let tx = self.begin_migration().await?;
+        Migrator::down(tx.inner(), steps).await?;
+        tx.commit().await?;
+        self.migrated.store(false, Ordering::Release);
+        Ok(())
+    }
+
+    /// The name of each migration, oldest first, and whether it is applied.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
+        let tx = self.begin().await?;
+        let pending = Migrator::get_pending_migrations_read_only(tx.inner()).await?;
+        let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
+        let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
+        Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())
+    }
+
+    async fn begin_migration(&self) -> Result<Traced<DatabaseTransaction>> {
+        let tx = self.begin().await?;
+        if self.backend == DbBackend::Postgres {
+            // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
+            tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
+                .await?;
+        }
+        Ok(tx)
+    }
+
+    /// Asks the database for a sign of life.
+    ///
+    /// # Errors
+    /// [`Error::DatabaseUnavailable`] if there is none within `limit`.
+    pub async fn ping(&self, limit: Duration) -> Result<()> {
+        match tokio::time::timeout(limit, self.reader.ping()).await {
+            Ok(result) => Ok(result?),
+            Err(_) => Err(Error::DatabaseUnavailable(format!("no answer within {limit:?}"))),
+        }
+    }
+
+    /// Closes the pools; on SQLite this also folds the write-ahead log into the file.
+    pub async fn close(&self) {
+        for pool in [&self.reader, &self.writer] {
+            if let Err(error) = pool.close().await {
+                tracing::warn!(name: "database.close_failed", %error, "a connection did not close");
+            }
+        }
+    }
+}
+
+/// The condition that `column` is one of `ids`, in a text that does not change with their
+/// number, so that the statement is prepared once.
+pub fn any_of(backend: DbBackend, column: impl IntoColumnRef, ids: &[i64]) -> Expr {
+    let column = Expr::col(column);
+    if backend == DbBackend::Postgres {
+        let ids = ids.iter().map(|id| Value::from(*id)).collect();
+        column.eq(PgFunc::any(Expr::val(Value::Array(ArrayType::BigInt, Some(Box::new(ids))))))
+    } else {
+        let ids = serde_json::json!(ids).to_string();
+        let listed = Expr::cust_with_values("(SELECT value FROM json_each(?))", [ids]);
+        Expr::cust_with_exprs("? IN ?", [column, listed])
+    }
+}
+
+fn options(settings: &DatabaseSettings, max_connections: u32) -> ConnectOptions {
+    let mut options = ConnectOptions::new(settings.database_url.as_str());
+    options
+        .max_connections(max_connections)
+        .acquire_timeout(settings.pool_wait)
+        .test_before_acquire_if_idle_for(TEST_AFTER_IDLE)
+        .sqlx_logging(false);
+    options
+}
+
+fn postgres(settings: &DatabaseSettings) -> ConnectOptions {
+    let mut options = options(settings, settings.pool_size);
+    // Also what ends a transaction whose client is gone.
+    let idle = settings.statement_timeout.as_millis().to_string();
+    options
+        .connect_lazy(true)
+        .set_application_name("colophon")
+        .statement_timeout(settings.statement_timeout)
+        .map_sqlx_postgres_opts(move |options| {
+            options.options([("idle_in_transaction_session_timeout", &idle)])
+        });
+    options
+}
+
+fn sqlite(settings: &DatabaseSettings, writes: bool) -> ConnectOptions {
+    let mut options = options(settings, if writes { 1 } else { settings.pool_size });
+    options.idle_timeout(None).max_lifetime(None);
+    options.map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
+        options
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .foreign_keys(true)
+            .busy_timeout(SQLITE_BUSY_TIMEOUT)
+            .pragma("query_only", if writes { "off" } else { "on" })
+    });
+    options
+}

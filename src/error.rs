@@ -1,0 +1,272 @@
+//! One enum of errors, each with a stable code. What a client may see and what
+//! only the log may see are two methods of the same value.
+
+use axum::http::StatusCode;
+use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, SqlxPostgresError};
+
+/// The result of everything below the GraphQL layer.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// The value of `extensions.code` in an answer. Stable: clients branch on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Code {
+    /// An argument or a field of an input breaks a rule; see `extensions.violations`.
+    BadUserInput,
+    /// What the mutation should change does not exist.
+    NotFound,
+    /// The change contradicts the present state: a stale version, a taken ISBN, a name in use.
+    Conflict,
+    /// The document is not GraphQL.
+    GraphqlParseFailed,
+    /// The document or its variables do not fit the schema.
+    GraphqlValidationFailed,
+    /// The document has no operation of that name, or several and no name was given.
+    OperationResolutionFailure,
+    /// The document or the request is larger or deeper than the service allows.
+    LimitExceeded,
+    /// The request is not GraphQL over HTTP.
+    BadRequest,
+    /// The method cannot be used here, such as GET for a mutation.
+    MethodNotAllowed,
+    /// None of the media types in `Accept` can be had.
+    NotAcceptable,
+    /// The body's `Content-Type` is not `application/json`.
+    UnsupportedMediaType,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The operation took too long and was ended.
+    Timeout,
+    /// The service has no room for the operation now; try again.
+    Overloaded,
+    /// The database cannot be reached; try again.
+    DatabaseUnavailable,
+    /// A fault of the service, described in its log.
+    InternalServerError,
+}
+
+impl Code {
+    /// The code as clients and telemetry see it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::BadUserInput => "BAD_USER_INPUT",
+            Self::NotFound => "NOT_FOUND",
+            Self::Conflict => "CONFLICT",
+            Self::GraphqlParseFailed => "GRAPHQL_PARSE_FAILED",
+            Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
+            Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
+            Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::BadRequest => "BAD_REQUEST",
+            Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Self::NotAcceptable => "NOT_ACCEPTABLE",
+            Self::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Self::RequestTimeout => "REQUEST_TIMEOUT",
+            Self::Timeout => "TIMEOUT",
+            Self::Overloaded => "OVERLOADED",
+            Self::DatabaseUnavailable => "DATABASE_UNAVAILABLE",
+            Self::InternalServerError => "INTERNAL_SERVER_ERROR",
+        }
+    }
+
+    /// Whether the service is at fault and not the client.
+    #[must_use]
+    pub const fn is_server_fault(self) -> bool {
+        matches!(
+            self,
+            Self::Timeout
+                | Self::Overloaded
+                | Self::DatabaseUnavailable
+                | Self::InternalServerError
+        )
+    }
+
+    /// The HTTP status of an answer that has this error and no data.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
+            Self::Overloaded | Self::DatabaseUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A broken rule and the field of the input that broke it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// From the argument down, such as `input`, `authors`, `0`, `name`.
+    pub path: Vec<String>,
+    /// What would be right.
+    pub message: String,
+}
+
+impl Violation {
+    /// A violation of the field at `path`.
+    pub fn new<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+        Self { path: path.map(str::to_owned).to_vec(), message: message.into() }
+    }
+}
+
+/// Why something could not be done.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Error {
+    /// Input that breaks rules, with every violation found.
+    #[error("{}", summary(.0))]
+    Invalid(Vec<Violation>),
+    /// The thing named does not exist.
+    #[error("{0} does not exist")]
+    NotFound(String),
+    /// The change contradicts the present state.
+    #[error("{0}")]
+    Conflict(String),
+    /// The client's mistake, told by its code.
+    #[error("{1}")]
+    Client(Code, String),
+    /// The operation or one of its statements ran into its time limit.
+    #[error("{0}")]
+    Timeout(String),
+    /// The database cannot be reached, or not yet used.
+    #[error("the database cannot be reached: {0}")]
+    DatabaseUnavailable(String),
+    /// A statement failed in a way that is no client's doing.
+    #[error("the database failed: {0}")]
+    Database(#[source] DbErr),
+    /// A resolver panicked, or an invariant broke.
+    #[error("{0}")]
+    Internal(String),
+}
+
+impl Error {
+    /// An [`Error::Invalid`] with one violation.
+    pub fn invalid<const N: usize>(path: [&str; N], message: impl Into<String>) -> Self {
+        Self::Invalid(vec![Violation::new(path, message)])
+    }
+
+    /// This error with the paths of its violations as they are below `path`.
+    #[must_use]
+    pub fn below<const N: usize>(mut self, path: [&str; N]) -> Self {
+        if let Self::Invalid(violations) = &mut self {
+            for violation in violations {
+                violation.path.splice(0..0, path.map(str::to_owned));
+            }
+        }
+        self
+    }
+
+    /// The stable code of this error.
+    #[must_use]
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::Invalid(_) => Code::BadUserInput,
+            Self::NotFound(_) => Code::NotFound,
+            Self::Conflict(_) => Code::Conflict,
+            Self::Client(code, _) => *code,
+            Self::Timeout(_) => Code::Timeout,
+            Self::DatabaseUnavailable(_) => Code::DatabaseUnavailable,
+            Self::Database(_) | Self::Internal(_) => Code::InternalServerError,
+        }
+    }
+
+    /// What the client may read: its own mistakes in full, the service's faults masked.
+    #[must_use]
+    pub fn public_message(&self) -> String {
+        match self.code() {
+            Code::Timeout => "The operation took too long and was ended.".into(),
+            Code::DatabaseUnavailable => "The catalogue's database cannot be reached now.".into(),
+            Code::InternalServerError => "The service failed; its log tells why.".into(),
+            _ => self.to_string(),
+        }
+    }
+
+    /// `conflict` where `error` is a broken unique or foreign key constraint, else the error itself.
+    pub fn conflict_or(error: DbErr, conflict: impl FnOnce() -> String) -> Self {
+        match error.sql_err() {
+            Some(
+                SqlErr::UniqueConstraintViolation(_) | SqlErr::ForeignKeyConstraintViolation(_),
+            ) => Self::Conflict(conflict()),
+            _ => error.into(),
+        }
+    }
+}
+
+impl From<DbErr> for Error {
+    fn from(error: DbErr) -> Self {
+        match &error {
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
+                Self::DatabaseUnavailable(error.to_string())
+            }
+            DbErr::Exec(RuntimeErr::SqlxError(source))
+            | DbErr::Query(RuntimeErr::SqlxError(source)) => {
+                if is_cancelled(source) {
+                    Self::Timeout(error.to_string())
+                } else if is_unavailable(source) {
+                    Self::DatabaseUnavailable(error.to_string())
+                } else {
+                    Self::Database(error)
+                }
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Broken connections, and what the database itself says of being unable to serve.
+fn is_unavailable(error: &SqlxError) -> bool {
+    match error {
+        SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed => true,
+        SqlxError::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if error.try_downcast_ref::<SqlxPostgresError>().is_some() {
+                // Connection exceptions, insufficient resources, operator intervention
+                // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
+                ["08", "53", "57"].iter().any(|class| code.starts_with(class))
+            } else {
+                // Busy, locked, read-only, I/O error, full, cannot open, in the low byte of
+                // the extended code (https://sqlite.org/rescode.html).
+                code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
+            }
+        }
+        _ => false,
+    }
+}
+
+/// PostgreSQL ended the statement (`query_canceled`), as `statement_timeout` makes it do.
+fn is_cancelled(error: &SqlxError) -> bool {
+    matches!(error, SqlxError::Database(error)
+        if error.try_downcast_ref::<SqlxPostgresError>().is_some()
+            && error.code().as_deref() == Some("57014"))
+}
+
+fn summary(violations: &[Violation]) -> String {
+    let list: Vec<String> =
+        violations.iter().map(|v| format!("{}: {}", v.path.join("."), v.message)).collect();
+    list.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn faults_are_masked_and_mistakes_are_not() {
+        let fault = Error::Database(DbErr::Custom("SELECT secret FROM passwords".into()));
+        assert_eq!(fault.code(), Code::InternalServerError);
+        assert!(fault.code().is_server_fault());
+        assert!(!fault.public_message().contains("secret"));
+        let mistake = Error::invalid(["input", "title"], "must not be empty");
+        assert_eq!(mistake.public_message(), "input.title: must not be empty");
+        assert!(!mistake.code().is_server_fault());
+    }
+
+    #[test]
+    fn an_exhausted_pool_is_an_unavailable_database() {
+        let error = Error::from(DbErr::ConnectionAcquire(sea_orm::ConnAcquireErr::Timeout));
+        assert_eq!(error.code(), Code::DatabaseUnavailable);
+        assert_eq!(error.code().status(), StatusCode::SERVICE_UNAVAILABLE);
+    }
+}

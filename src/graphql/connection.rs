@@ -1,0 +1,97 @@
+//! Relay connections over the catalogue's pages.
+
+use async_graphql::{
+    Context, Object, OutputType,
+    connection::{Connection, CursorType, Edge, EmptyFields},
+};
+
+use super::{
+    loaders::Catalogue,
+    types::{Author, Book},
+};
+use crate::{
+    books::{
+        authors,
+        filter::BookFilter,
+        page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page},
+        search::Search,
+        store,
+    },
+    error::Result,
+};
+
+/// A page of books.
+pub type BookConnection = Connection<Cursor, Book, TotalCount>;
+/// A page of authors.
+pub type AuthorConnection = Connection<Cursor, Author, TotalCount>;
+/// A book with its cursor.
+pub type BookEdge = Edge<Cursor, Book, EmptyFields>;
+/// An author with their cursor.
+pub type AuthorEdge = Edge<Cursor, Author, EmptyFields>;
+
+impl CursorType for Cursor {
+    type Error = std::convert::Infallible;
+
+    /// Never called: cursors are read by the catalogue, which knows the list's order.
+    fn decode_cursor(_: &str) -> std::result::Result<Self, Self::Error> {
+        unreachable!("cursors are decoded by `Window::from_relay`")
+    }
+
+    fn encode_cursor(&self) -> String {
+        self.encode()
+    }
+}
+
+/// The list that a page is of.
+pub enum List {
+    /// The books that a filter lets through.
+    Books(BookFilter),
+    /// The books of an author.
+    BooksOf(i64),
+    /// The books that have all words.
+    Found(Search),
+    /// The authors whose name contains this.
+    Authors(Option<String>),
+}
+
+/// Counts a list, but only when it is selected.
+pub struct TotalCount(List);
+
+#[Object]
+impl TotalCount {
+    /// The number of items in the whole list. Counted only when selected; in a large catalogue
+    /// it costs more than the page.
+    async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
+        let catalogue = Catalogue::of(context);
+        let db = catalogue.db.reader();
+        match &self.0 {
+            List::Books(filter) => store::count(db, filter).await,
+            List::BooksOf(author) => {
+                Ok(catalogue.book_count_of_author.load(*author).await?.unwrap_or(0))
+            }
+            List::Found(search) => search.count(db).await,
+            List::Authors(part) => authors::count(db, part.as_deref()).await,
+        }
+    }
+}
+
+/// The connection of a page of `list`.
+pub fn connection<T, U>(page: Page<T>, list: List) -> Connection<Cursor, U, TotalCount>
+where
+    U: From<T> + OutputType,
+{
+    let mut connection =
+        Connection::with_additional_fields(page.has_previous, page.has_next, TotalCount(list));
+    connection.edges.extend(
+        page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, U::from(item))),
+    );
+    connection
+}
+
+/// The complexity of a connection: what is selected of an item, once for each item asked for.
+#[must_use]
+pub fn complexity(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
+    let items = first.or(last).map_or(DEFAULT_PAGE, |n| u64::try_from(n).unwrap_or(0));
+    let items = usize::try_from(items.min(MAX_PAGE)).unwrap_or(usize::MAX);
+    child.saturating_mul(items).saturating_add(1)
+}

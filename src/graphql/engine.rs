@@ -1,0 +1,258 @@
+//! The running of one operation: guard, parser, a task of its own, a time limit.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use async_graphql::{
+    Request, Response, ServerError, Value, Variables,
+    parser::{
+        parse_query,
+        types::{
+            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
+            SelectionSet,
+        },
+    },
+};
+use tokio::{task::JoinError, time::timeout};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tracing::{Instrument, info_span};
+
+use super::{
+    CatalogueSchema,
+    dataloader::Batches,
+    guard::Limits,
+    loaders::Catalogue,
+    present::{Answer, parse_error, server_error},
+    schema,
+};
+use crate::{
+    database::Database,
+    error::{Code, Error},
+};
+
+/// Runs operations.
+#[derive(Clone)]
+pub struct Engine {
+    schema: CatalogueSchema,
+    db: Database,
+    limits: Limits,
+    timeout: Duration,
+    coordinates: Coordinates,
+    running: TaskTracker,
+}
+
+/// A request as the client sent it.
+#[derive(Debug, Default)]
+pub struct RawRequest {
+    /// The document.
+    pub query: String,
+    /// Which of its operations to run.
+    pub operation_name: Option<String>,
+    /// The values of its variables.
+    pub variables: serde_json::Map<String, serde_json::Value>,
+}
+
+/// An operation that may run.
+pub struct Operation {
+    request: Request,
+    kind: OperationType,
+    root_field: &'static str,
+}
+
+impl Operation {
+    /// Query, mutation or subscription.
+    #[must_use]
+    pub const fn kind(&self) -> OperationType {
+        self.kind
+    }
+}
+
+impl Engine {
+    /// An engine over `db`.
+    pub async fn new(db: Database, limits: Limits, timeout: Duration) -> Self {
+        let schema = schema(&limits);
+        let coordinates = Coordinates::of(&schema).await;
+        Self { schema, db, limits, timeout, coordinates, running: TaskTracker::new() }
+    }
+
+    /// Checks and parses a request and finds the operation to run.
+    ///
+    /// # Errors
+    /// What is wrong with the document, or that it does not have the operation.
+    pub fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<ServerError>> {
+        self.limits.check_text(&raw.query).map_err(server_error)?;
+        let document = parse_query(&raw.query).map_err(parse_error)?;
+        self.limits.check_document(&document).map_err(server_error)?;
+        let name = raw.operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = find(&document, name).map_err(server_error)?;
+        let kind = operation.ty;
+        let root_field = self.coordinates.of_operation(operation, &document);
+        let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
+        let mut request = Request::new(raw.query).variables(variables);
+        request.operation_name = name.map(str::to_owned);
+        request.set_parsed_query(document);
+        Ok(Operation { request, kind, root_field })
+    }
+
+    /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
+    /// mutation runs to its end.
+    pub async fn run(&self, operation: Operation) -> Answer {
+        let Operation { request, kind, root_field } = operation;
+        let span = info_span!(
+            "graphql.operation",
+            graphql.operation.type = %kind,
+            graphql.root_field = root_field
+        );
+        let work = self.running.track_future(execute(
+            self.schema.clone(),
+            self.db.clone(),
+            request,
+            self.timeout,
+        ));
+        let task = tokio::task::Builder::new()
+            .name(&format!("{kind} {root_field}"))
+            .spawn(work.instrument(span))
+            .expect("requests are served inside the runtime");
+        let result = if kind == OperationType::Mutation {
+            task.await
+        } else {
+            AbortOnDropHandle::new(task).await
+        };
+        result.unwrap_or_else(|error| Answer::refused(server_error(ended(&error))))
+    }
+
+    /// Waits until no operation is running, not even one whose client has gone.
+    pub async fn idle(&self) {
+        self.running.close();
+        self.running.wait().await;
+    }
+}
+
+async fn execute(
+    schema: CatalogueSchema,
+    db: Database,
+    request: Request,
+    limit: Duration,
+) -> Answer {
+    if !db.is_migrated() {
+        let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
+        return Answer::refused(server_error(error));
+    }
+    let batches = Batches::default();
+    let request = request.data(Catalogue::new(&db, &batches));
+    match timeout(limit, batches.drive(schema.execute(request))).await {
+        Ok(response) => Answer::new(response),
+        Err(_) => {
+            let error = Error::Timeout(format!("the operation ran for {limit:?}"));
+            Answer::new(Response::from_errors(vec![server_error(error)]))
+        }
+    }
+}
+
+/// Why a task has no result. The panic itself is logged by the panic hook, with its place.
+fn ended(error: &JoinError) -> Error {
+    let how = if error.is_panic() { "a resolver panicked" } else { "the operation was aborted" };
+    Error::Internal(how.into())
+}
+
+/// The operation to run: the one named, or the only one.
+fn find<'a>(
+    document: &'a ExecutableDocument,
+    name: Option<&str>,
+) -> Result<&'a OperationDefinition, Error> {
+    let refused = |message: String| Error::Client(Code::OperationResolutionFailure, message);
+    match (&document.operations, name) {
+        (DocumentOperations::Single(operation), None) => Ok(&operation.node),
+        (DocumentOperations::Multiple(operations), None) => {
+            let mut all = operations.values();
+            match (all.next(), all.next()) {
+                (Some(operation), None) => Ok(&operation.node),
+                _ => Err(refused("The document has several operations: name one.".into())),
+            }
+        }
+        (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => {
+            Ok(&operations[name].node)
+        }
+        (_, Some(_)) => Err(refused("The document has no operation of that name.".into())),
+    }
+}
+
+/// The coordinates of the root fields, such as `Query.books`: a fixed set, so that they can name
+/// tasks and label metrics where the client's own names cannot.
+#[derive(Clone)]
+struct Coordinates(HashMap<(String, String), &'static str>);
+
+impl Coordinates {
+    /// For an operation with several root fields, or none that the schema has.
+    const MULTIPLE: &'static str = "_MULTIPLE";
+    const OTHER: &'static str = "_OTHER";
+
+    async fn of(schema: &CatalogueSchema) -> Self {
+        let query = "{ __schema { query: queryType { name fields { name } } \
+                     mutation: mutationType { name fields { name } } } }";
+        let data = schema.execute(query).await.data.into_json().unwrap_or_default();
+        let mut coordinates = HashMap::new();
+        for kind in ["query", "mutation"] {
+            let root = &data["__schema"][kind];
+            let ty = root["name"].as_str().unwrap_or_default();
+            for field in root["fields"].as_array().into_iter().flatten() {
+                let name = field["name"].as_str().unwrap_or_default();
+                // Leaked once a start: a few dozen short strings.
+                let coordinate: &'static str = format!("{ty}.{name}").leak();
+                coordinates.insert((kind.to_owned(), name.to_owned()), coordinate);
+            }
+        }
+        Self(coordinates)
+    }
+
+    fn of_operation(
+        &self,
+        operation: &OperationDefinition,
+        document: &ExecutableDocument,
+    ) -> &'static str {
+        let mut names = HashSet::new();
+        root_fields(&operation.selection_set.node, document, &mut names);
+        let mut names = names.into_iter();
+        match (names.next(), names.next()) {
+            (Some(name), None) if name.starts_with("__") => "_INTROSPECTION",
+            (Some(name), None) => {
+                let key = (operation.ty.to_string(), name.to_owned());
+                self.0.get(&key).copied().unwrap_or(Self::OTHER)
+            }
+            (Some(_), Some(_)) => Self::MULTIPLE,
+            (None, _) => Self::OTHER,
+        }
+    }
+}
+
+/// Collects the names of the fields of a root. Ends, since the guard refuses fragments that
+/// contain themselves, and soon, since it limits what they expand to.
+fn root_fields<'a>(
+    set: &'a SelectionSet,
+    document: &'a ExecutableDocument,
+    names: &mut HashSet<&'a str>,
+) {
+    for selection in &set.items {
+        match &selection.node {
+            Selection::Field(field) => {
+                names.insert(&field.node.name.node);
+            }
+            Selection::InlineFragment(fragment) => {
+                root_fields(&fragment.node.selection_set.node, document, names);
+            }
+            Selection::FragmentSpread(spread) => {
+                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
+                    root_fields(&fragment.node.selection_set.node, document, names);
+                }
+            }
+        }
+    }
+}
+
+/// The value of a GraphQL answer's `data`, or nothing where execution did not begin.
+#[must_use]
+pub fn data(answer: &Answer) -> Option<&Value> {
+    answer.was_executed().then_some(&answer.response.data)
+}

@@ -1,0 +1,233 @@
+//! Arguments and inputs, and what they are to the catalogue.
+
+use async_graphql::{Enum, ID, InputObject, MaybeUndefined, OneofObject};
+use chrono::{DateTime, Utc};
+
+use super::id::GlobalId;
+use crate::{
+    books::{
+        filter::{self, Range},
+        input::{AuthorRef, BookPatch, NewBook, Patch},
+        order::{self, BookField},
+    },
+    error::Result,
+};
+
+/// What books can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum BookOrderField {
+    /// The title, whatever its case and accents.
+    Title,
+    /// The year of publication; books without one come last.
+    Year,
+    /// The number of pages; books without one come last.
+    Pages,
+    /// When the book was entered.
+    CreatedAt,
+}
+
+/// A direction of sorting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
+pub enum OrderDirection {
+    /// From the smallest to the greatest.
+    Asc,
+    /// From the greatest to the smallest.
+    Desc,
+}
+
+/// An order of books. Books that it does not tell apart follow each other as they were entered.
+#[derive(Clone, Copy, Debug, InputObject)]
+pub struct BookOrder {
+    /// What is compared.
+    pub field: BookOrderField,
+    /// The direction; ascending if nothing is said.
+    pub direction: Option<OrderDirection>,
+}
+
+impl From<BookOrder> for order::BookOrder {
+    fn from(order: BookOrder) -> Self {
+        let field = match order.field {
+            BookOrderField::Title => BookField::Title,
+            BookOrderField::Year => BookField::Year,
+            BookOrderField::Pages => BookField::Pages,
+            BookOrderField::CreatedAt => BookField::CreatedAt,
+        };
+        Self { field, descending: order.direction == Some(OrderDirection::Desc) }
+    }
+}
+
+/// Whole numbers from a least to a greatest, both included; an end not given is open.
+#[derive(Clone, Copy, Debug, InputObject)]
+pub struct IntRange {
+    /// The least.
+    pub min: Option<i32>,
+    /// The greatest.
+    pub max: Option<i32>,
+}
+
+/// Times from a first to a last, both included; an end not given is open.
+#[derive(Clone, Copy, Debug, InputObject)]
+pub struct DateTimeRange {
+    /// The first.
+    pub from: Option<DateTime<Utc>>,
+    /// The last.
+    pub to: Option<DateTime<Utc>>,
+}
+
+/// Conditions that a book must meet, all of them.
+#[derive(Clone, Debug, InputObject)]
+pub struct BookFilter {
+    /// The title contains this, whatever its case and accents.
+    pub title_contains: Option<String>,
+    /// An author's name contains this, whatever its case and accents.
+    pub author: Option<String>,
+    /// The language, as a tag such as `en`, which also finds `en-US`.
+    pub language: Option<String>,
+    /// The year of publication.
+    pub year: Option<IntRange>,
+    /// The number of pages.
+    pub pages: Option<IntRange>,
+    /// When the book was entered.
+    pub created: Option<DateTimeRange>,
+}
+
+impl From<BookFilter> for filter::BookFilter {
+    fn from(filter: BookFilter) -> Self {
+        let range = |range: Option<IntRange>| {
+            range.map_or_else(Range::default, |r| Range { min: r.min, max: r.max })
+        };
+        Self {
+            title_contains: filter.title_contains,
+            author: filter.author,
+            language: filter.language,
+            year: range(filter.year),
+            pages: range(filter.pages),
+            created: filter
+                .created
+                .map_or_else(Range::default, |r| Range { min: r.from, max: r.to }),
+        }
+    }
+}
+
+/// Conditions that an author must meet.
+#[derive(Clone, Debug, InputObject)]
+pub struct AuthorFilter {
+    /// The name contains this, whatever its case and accents.
+    pub name_contains: Option<String>,
+}
+
+/// Names an author of a book.
+#[derive(Clone, Debug, OneofObject)]
+pub enum BookAuthorInput {
+    /// An author of the catalogue.
+    Id(ID),
+    /// The author of this name, who is entered if the catalogue has none.
+    Name(String),
+}
+
+/// A book to be entered.
+#[derive(Clone, Debug, InputObject)]
+pub struct CreateBookInput {
+    /// The title, 1 to 500 characters.
+    pub title: String,
+    /// The authors, in the order of the title page; 50 at most.
+    pub authors: Option<Vec<BookAuthorInput>>,
+    /// The number of pages, 1 to 100,000.
+    pub pages: Option<i32>,
+    /// An ISBN-10 or ISBN-13 with a right check digit; hyphens are allowed.
+    pub isbn: Option<String>,
+    /// The year of first publication, -3000 to next year.
+    pub published_year: Option<i32>,
+    /// The language, as a tag such as `en` or `pt-BR`.
+    pub language: Option<String>,
+}
+
+impl CreateBookInput {
+    /// The catalogue's form of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if an author's id is none.
+    pub fn into_book(self) -> Result<NewBook> {
+        Ok(NewBook {
+            title: self.title,
+            authors: authors(self.authors.unwrap_or_default())?,
+            pages: self.pages,
+            isbn: self.isbn,
+            published_year: self.published_year,
+            language: self.language,
+        })
+    }
+}
+
+/// Changes of a book: a field left out stays as it is, a field that is null is cleared.
+#[derive(Clone, Debug, InputObject)]
+pub struct UpdateBookInput {
+    /// The title, 1 to 500 characters. It cannot be cleared.
+    pub title: MaybeUndefined<String>,
+    /// All authors anew, in the order of the title page; 50 at most.
+    pub authors: MaybeUndefined<Vec<BookAuthorInput>>,
+    /// The number of pages, 1 to 100,000.
+    pub pages: MaybeUndefined<i32>,
+    /// An ISBN-10 or ISBN-13 with a right check digit; hyphens are allowed.
+    pub isbn: MaybeUndefined<String>,
+    /// The year of first publication, -3000 to next year.
+    pub published_year: MaybeUndefined<i32>,
+    /// The language, as a tag such as `en` or `pt-BR`.
+    pub language: MaybeUndefined<String>,
+}
+
+impl UpdateBookInput {
+    /// The catalogue's form of it.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if an author's id is none.
+    pub fn into_patch(self) -> Result<BookPatch> {
+        Ok(BookPatch {
+            title: patch(self.title),
+            authors: match patch(self.authors) {
+                Patch::Set(refs) => Patch::Set(authors(refs)?),
+                Patch::Keep => Patch::Keep,
+                Patch::Clear => Patch::Clear,
+            },
+            pages: patch(self.pages),
+            isbn: patch(self.isbn),
+            published_year: patch(self.published_year),
+            language: patch(self.language),
+        })
+    }
+}
+
+/// An author to be entered.
+#[derive(Clone, Debug, InputObject)]
+pub struct CreateAuthorInput {
+    /// The name, 1 to 200 characters. No two authors have the same, whatever its case and accents.
+    pub name: String,
+}
+
+/// Changes of an author.
+#[derive(Clone, Debug, InputObject)]
+pub struct UpdateAuthorInput {
+    /// The name, 1 to 200 characters. No two authors have the same, whatever its case and accents.
+    pub name: String,
+}
+
+fn patch<T>(value: MaybeUndefined<T>) -> Patch<T> {
+    match value {
+        MaybeUndefined::Undefined => Patch::Keep,
+        MaybeUndefined::Null => Patch::Clear,
+        MaybeUndefined::Value(value) => Patch::Set(value),
+    }
+}
+
+fn authors(refs: Vec<BookAuthorInput>) -> Result<Vec<AuthorRef>> {
+    refs.into_iter()
+        .enumerate()
+        .map(|(i, author)| match author {
+            BookAuthorInput::Name(name) => Ok(AuthorRef::Name(name)),
+            BookAuthorInput::Id(id) => match GlobalId::author(&id, "id") {
+                Ok(row) => Ok(AuthorRef::Id(row)),
+                Err(error) => Err(error.below(["authors", &i.to_string()])),
+            },
+        })
+        .collect()
+}

@@ -1,0 +1,109 @@
+//! The writing roots. Each is one transaction.
+
+use async_graphql::{Context, ID, Object};
+
+use super::{
+    id::GlobalId,
+    input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
+    loaders::Catalogue,
+    types::{Author, Book},
+};
+use crate::{
+    books::{authors, store},
+    error::Result,
+};
+
+/// What can be changed.
+pub struct Mutation;
+
+#[Object]
+impl Mutation {
+    /// Enters a book.
+    async fn create_book(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The book.")] input: CreateBookInput,
+    ) -> Result<Book> {
+        let book = input.into_book().map_err(|error| error.below(["input"]))?;
+        let tx = Catalogue::of(context).db.begin().await?;
+        let book = store::create(&tx, book).await.map_err(|error| error.below(["input"]))?;
+        tx.commit().await?;
+        Ok(Book(book))
+    }
+
+    /// Changes a book: a field left out stays as it is, a field that is null is cleared.
+    async fn update_book(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The book's global id.")] id: ID,
+        #[graphql(desc = "The changes.")] input: UpdateBookInput,
+        #[graphql(desc = "Change it only if it is still at this version; else the error is CONFLICT.")]
+        expected_version: Option<i32>,
+    ) -> Result<Book> {
+        let row = GlobalId::book(&id, "id")?;
+        let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
+        let tx = Catalogue::of(context).db.begin().await?;
+        let book = store::update(&tx, row, patch, expected_version)
+            .await
+            .map_err(|error| error.below(["input"]))?;
+        tx.commit().await?;
+        Ok(Book(book))
+    }
+
+    /// Deletes a book and answers its id. Its authors stay.
+    async fn delete_book(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The book's global id.")] id: ID,
+        #[graphql(desc = "Delete it only if it is still at this version; else the error is CONFLICT.")]
+        expected_version: Option<i32>,
+    ) -> Result<ID> {
+        let row = GlobalId::book(&id, "id")?;
+        let tx = Catalogue::of(context).db.begin().await?;
+        store::delete(&tx, row, expected_version).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+
+    /// Enters an author.
+    async fn create_author(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The author.")] input: CreateAuthorInput,
+    ) -> Result<Author> {
+        let tx = Catalogue::of(context).db.begin().await?;
+        let author =
+            authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
+        tx.commit().await?;
+        Ok(Author(author))
+    }
+
+    /// Renames an author.
+    async fn update_author(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The author's global id.")] id: ID,
+        #[graphql(desc = "The changes.")] input: UpdateAuthorInput,
+    ) -> Result<Author> {
+        let row = GlobalId::author(&id, "id")?;
+        let tx = Catalogue::of(context).db.begin().await?;
+        let author =
+            authors::rename(&tx, row, &input.name).await.map_err(|error| error.below(["input"]))?;
+        tx.commit().await?;
+        Ok(Author(author))
+    }
+
+    /// Deletes an author of no book and answers the id. While books refer to the author, the
+    /// error is CONFLICT.
+    async fn delete_author(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "The author's global id.")] id: ID,
+    ) -> Result<ID> {
+        let row = GlobalId::author(&id, "id")?;
+        let tx = Catalogue::of(context).db.begin().await?;
+        authors::delete(&tx, row).await?;
+        tx.commit().await?;
+        Ok(id)
+    }
+}

@@ -1,0 +1,136 @@
+//! The one place where errors meet the client: each gets its code, a fault of the service is
+//! masked, and it is logged in full, once.
+
+use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use tracing::error;
+
+use crate::error::{Code, Error, Violation};
+
+/// The only conversion of an error into the library's: its text stays inside, as the source,
+/// until [`present`] decides what the client may see.
+impl From<Error> for async_graphql::Error {
+    fn from(error: Error) -> Self {
+        Self { message: String::new(), source: Some(std::sync::Arc::new(error)), extensions: None }
+    }
+}
+
+/// What the service answers to one operation.
+#[derive(Debug)]
+pub struct Answer {
+    /// The data and the errors, fit for the client.
+    pub response: Response,
+    /// Set if the operation gave no data at all: the code of the error that tells why.
+    pub refusal: Option<Code>,
+}
+
+impl Answer {
+    /// The answer to an operation that was not, or not to the end, executed.
+    #[must_use]
+    pub fn refused(error: ServerError) -> Self {
+        Self::new(Response::from_errors(vec![error]))
+    }
+
+    /// Makes what the library answered fit for the client.
+    #[must_use]
+    pub fn new(mut response: Response) -> Self {
+        let codes: Vec<Code> = response.errors.iter_mut().map(present).collect();
+        let refusal = if response.data == Value::Null {
+            // A fault of the service tells more about why nothing came than a mistake beside it.
+            codes.iter().find(|code| code.is_server_fault()).or(codes.first()).copied()
+        } else {
+            None
+        };
+        Self { response, refusal }
+    }
+
+    /// Whether execution began, so that the answer has a `data` entry, though perhaps null.
+    #[must_use]
+    pub fn was_executed(&self) -> bool {
+        self.response.data != Value::Null
+            || self.response.errors.iter().any(|error| !error.path.is_empty())
+    }
+}
+
+/// An error of ours as an error of a document.
+#[must_use]
+pub fn server_error(error: Error) -> ServerError {
+    let mut server_error = ServerError::new("", None);
+    server_error.source = Some(std::sync::Arc::new(error));
+    server_error
+}
+
+/// Gives `error` its code, its message for the client and its violations.
+fn present(error: &mut ServerError) -> Code {
+    let Some(source) = error.source::<Error>().cloned() else {
+        let code = code_of_library_error(error);
+        set_code(error, code);
+        return code;
+    };
+    let code = source.code();
+    if code.is_server_fault() {
+        error!(
+            name: "graphql.error",
+            {
+                error.code = code.as_str(),
+                graphql.path = path(&error.path),
+                error = &source as &dyn std::error::Error
+            },
+            "an operation failed"
+        );
+    }
+    error.message = source.public_message();
+    set_code(error, code);
+    if let Error::Invalid(violations) = &source {
+        let values = violations.iter().map(violation).collect();
+        extensions(error).set("violations", Value::List(values));
+    }
+    code
+}
+
+/// The library's own errors are the client's mistakes: those without a path come from parsing
+/// and validation, those with one from the coercion of an argument.
+fn code_of_library_error(error: &ServerError) -> Code {
+    match error.message.as_str() {
+        "Query is too complex." => Code::LimitExceeded,
+        _ if !error.path.is_empty() => Code::BadUserInput,
+        _ => Code::GraphqlValidationFailed,
+    }
+}
+
+/// The error of a document that is not GraphQL.
+#[must_use]
+pub fn parse_error(error: async_graphql::parser::Error) -> ServerError {
+    let positions = error.positions().collect();
+    let mut server_error =
+        server_error(Error::Client(Code::GraphqlParseFailed, error.to_string()));
+    server_error.locations = positions;
+    server_error
+}
+
+fn set_code(error: &mut ServerError, code: Code) {
+    extensions(error).set("code", code.as_str());
+}
+
+fn extensions(error: &mut ServerError) -> &mut ErrorExtensionValues {
+    error.extensions.get_or_insert_with(ErrorExtensionValues::default)
+}
+
+fn violation(violation: &Violation) -> Value {
+    let path = violation.path.iter().map(|part| Value::from(part.as_str())).collect();
+    Value::Object(
+        [
+            (async_graphql::Name::new("path"), Value::List(path)),
+            (async_graphql::Name::new("message"), Value::from(violation.message.as_str())),
+        ]
+        .into_iter()
+        .collect(),
+    )
+}
+
+fn path(path: &[PathSegment]) -> String {
+    let part = |segment: &PathSegment| match segment {
+        PathSegment::Field(name) => name.clone(),
+        PathSegment::Index(index) => index.to_string(),
+    };
+    path.iter().map(part).collect::<Vec<_>>().join(".")
+}

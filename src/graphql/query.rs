@@ -1,0 +1,179 @@
+//! The reading roots.
+
+use std::collections::HashMap;
+
+use async_graphql::{Context, ID, Object};
+
+use super::{
+    connection::{AuthorConnection, BookConnection, List, complexity, connection},
+    id::GlobalId,
+    input::{AuthorFilter, BookFilter, BookOrder},
+    loaders::Catalogue,
+    types::{Author, Book, Node},
+};
+use crate::{
+    books::{
+        authors, filter, isbn,
+        order::{self, ByName},
+        page::{MAX_PAGE, Ordering, Window},
+        search::Search,
+        store,
+    },
+    error::{Error, Result},
+};
+
+/// What can be read.
+pub struct Query;
+
+#[Object]
+impl Query {
+    /// The object with this id, or null if there is none.
+    async fn node(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "A global id, of whatever type.")] id: ID,
+    ) -> Result<Option<Node>> {
+        let db = Catalogue::of(context).db.reader();
+        Ok(match GlobalId::parse(&id, "id")? {
+            GlobalId::Book(row) => store::find(db, row).await?.map(|b| Node::Book(Book(b))),
+            GlobalId::Author(row) => {
+                authors::find(db, row).await?.map(|a| Node::Author(Author(a)))
+            }
+        })
+    }
+
+    /// The objects with these ids, in the same order, with null where there is none.
+    #[graphql(complexity = "child_complexity.saturating_mul(ids.len().min(MAX_PAGE as usize)) + 1")]
+    async fn nodes(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Global ids, of whatever types; 100 at most.")] ids: Vec<ID>,
+    ) -> Result<Vec<Option<Node>>> {
+        if ids.len() as u64 > MAX_PAGE {
+            return Err(Error::invalid(["ids"], format!("must be at most {MAX_PAGE}")));
+        }
+        let ids: Vec<GlobalId> = ids
+            .iter()
+            .enumerate()
+            .map(|(i, id)| GlobalId::parse(id, &i.to_string()).map_err(|e| e.below(["ids"])))
+            .collect::<Result<_>>()?;
+        nodes(Catalogue::of(context), &ids).await
+    }
+
+    /// The book with this id, or null if there is none.
+    async fn book(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "A book's global id.")] id: ID,
+    ) -> Result<Option<Book>> {
+        let row = GlobalId::book(&id, "id")?;
+        Ok(store::find(Catalogue::of(context).db.reader(), row).await?.map(Book))
+    }
+
+    /// The book with this ISBN, or null if there is none.
+    async fn book_by_isbn(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "An ISBN-10 or ISBN-13; hyphens are allowed.")] isbn: String,
+    ) -> Result<Option<Book>> {
+        let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
+            Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
+        })?;
+        Ok(store::find_by_isbn(Catalogue::of(context).db.reader(), &isbn13).await?.map(Book))
+    }
+
+    /// A list of books.
+    #[graphql(complexity = "complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "Relay's four, a filter and an order")]
+    async fn books(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
+        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only those that meet these conditions.")] filter: Option<BookFilter>,
+        #[graphql(desc = "The order; as they were entered if nothing is said.")]
+        order_by: Option<BookOrder>,
+    ) -> Result<BookConnection> {
+        let order = order_by.map_or_else(order::BookOrder::default, Into::into);
+        let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
+        let window = Window::from_relay((first, after), (last, before), order.name())?;
+        let page =
+            store::list(Catalogue::of(context).db.reader(), &filter, order, &window).await?;
+        Ok(connection(page, List::Books(filter)))
+    }
+
+    /// The author with this id, or null if there is none.
+    async fn author(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "An author's global id.")] id: ID,
+    ) -> Result<Option<Author>> {
+        let row = GlobalId::author(&id, "id")?;
+        Ok(authors::find(Catalogue::of(context).db.reader(), row).await?.map(Author))
+    }
+
+    /// A list of authors, by name.
+    #[graphql(complexity = "complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "Relay's four and a filter")]
+    async fn authors(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
+        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only those that meet these conditions.")] filter: Option<AuthorFilter>,
+    ) -> Result<AuthorConnection> {
+        let window = Window::from_relay((first, after), (last, before), ByName.name())?;
+        let part = filter.and_then(|filter| filter.name_contains);
+        let page =
+            authors::list(Catalogue::of(context).db.reader(), part.as_deref(), &window).await?;
+        Ok(connection(page, List::Authors(part)))
+    }
+
+    /// The books that have every word of the query in their title or their authors' names, those
+    /// with all words in the title first, and of these the shortest title first.
+    #[graphql(complexity = "complexity(first, None, child_complexity)")]
+    async fn search(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "Words, 1 to 20; case, accents and punctuation do not matter.")]
+        query: String,
+        #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
+        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
+    ) -> Result<BookConnection> {
+        let search = Search::new(&query)?;
+        let window = Window::from_relay((first, after), (None, None), &search.name)?;
+        let page = search.page(Catalogue::of(context).db.reader(), &window).await?;
+        Ok(connection(page, List::Found(search)))
+    }
+}
+
+async fn nodes(catalogue: &Catalogue, ids: &[GlobalId]) -> Result<Vec<Option<Node>>> {
+    let (mut book_ids, mut author_ids) = (Vec::new(), Vec::new());
+    for id in ids {
+        match id {
+            GlobalId::Book(row) => book_ids.push(*row),
+            GlobalId::Author(row) => author_ids.push(*row),
+        }
+    }
+    let db = catalogue.db.reader();
+    let mut books = HashMap::new();
+    if !book_ids.is_empty() {
+        books.extend(store::find_many(db, &book_ids).await?.into_iter().map(|b| (b.id, b)));
+    }
+    let mut authors = HashMap::new();
+    if !author_ids.is_empty() {
+        authors.extend(authors::find_many(db, &author_ids).await?.into_iter().map(|a| (a.id, a)));
+    }
+    // Not removed from the maps: an id may be asked for twice.
+    let node = |id: &GlobalId| match id {
+        GlobalId::Book(row) => books.get(row).map(|book| Node::Book(Book(book.clone()))),
+        GlobalId::Author(row) => authors.get(row).map(|a| Node::Author(Author(a.clone()))),
+    };
+    Ok(ids.iter().map(node).collect())
+}

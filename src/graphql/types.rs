@@ -1,0 +1,139 @@
+//! Books and authors as clients see them. They wrap the entities and are never derived on
+//! them: a column more is not a field more.
+
+use async_graphql::{Context, ID, Interface, Object};
+use chrono::{DateTime, Utc};
+use entity::{author, book};
+
+use super::{
+    connection::{BookConnection, List, complexity, connection},
+    id::GlobalId,
+    input::BookOrder,
+    loaders::Catalogue,
+};
+use crate::{
+    books::{
+        order,
+        page::{Ordering, Page, Window},
+    },
+    error::Result,
+};
+
+/// Anything with a global id.
+#[derive(Interface)]
+#[graphql(field(name = "id", ty = "ID", desc = "Names the object among all objects."))]
+pub enum Node {
+    /// A book.
+    Book(Book),
+    /// An author.
+    Author(Author),
+}
+
+/// A book of the catalogue.
+pub struct Book(pub book::Model);
+
+impl From<book::Model> for Book {
+    fn from(book: book::Model) -> Self {
+        Self(book)
+    }
+}
+
+#[Object]
+impl Book {
+    /// Names the book among all objects. Opaque: hand it back as it is.
+    async fn id(&self) -> ID {
+        GlobalId::Book(self.0.id).into()
+    }
+
+    /// The title.
+    async fn title(&self) -> &str {
+        &self.0.title
+    }
+
+    /// The number of pages, if known.
+    async fn pages(&self) -> Option<i32> {
+        self.0.pages
+    }
+
+    /// The ISBN, thirteen digits, if known. No two books have the same.
+    async fn isbn13(&self) -> Option<&str> {
+        self.0.isbn13.as_deref()
+    }
+
+    /// The year of first publication, if known; negative before the common era.
+    async fn published_year(&self) -> Option<i32> {
+        self.0.published_year
+    }
+
+    /// The language, if known, as a tag such as `en` or `pt-BR`.
+    async fn language(&self) -> Option<&str> {
+        self.0.language.as_deref()
+    }
+
+    /// When the book was entered.
+    async fn created_at(&self) -> DateTime<Utc> {
+        self.0.created_at
+    }
+
+    /// When the book was last changed.
+    async fn updated_at(&self) -> DateTime<Utc> {
+        self.0.updated_at
+    }
+
+    /// Starts at 1 and grows with each change. Give it back as `expectedVersion` to change the
+    /// book only if nobody else has meanwhile.
+    async fn version(&self) -> i32 {
+        self.0.version
+    }
+
+    /// The authors, in the order of the title page.
+    #[graphql(complexity = "child_complexity + 1")]
+    async fn authors(&self, context: &Context<'_>) -> Result<Vec<Author>> {
+        let authors = Catalogue::of(context).authors_of_book.load(self.0.id).await?;
+        Ok(authors.unwrap_or_default().into_iter().map(Author).collect())
+    }
+}
+
+/// Someone who wrote a book.
+pub struct Author(pub author::Model);
+
+impl From<author::Model> for Author {
+    fn from(author: author::Model) -> Self {
+        Self(author)
+    }
+}
+
+#[Object]
+impl Author {
+    /// Names the author among all objects. Opaque: hand it back as it is.
+    async fn id(&self) -> ID {
+        GlobalId::Author(self.0.id).into()
+    }
+
+    /// The name.
+    async fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// The author's books.
+    #[graphql(complexity = "complexity(first, last, child_complexity)")]
+    #[expect(clippy::too_many_arguments, reason = "Relay's four, and an order")]
+    async fn books(
+        &self,
+        context: &Context<'_>,
+        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        first: Option<i32>,
+        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
+        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
+        #[graphql(desc = "The order; as they were entered if nothing is said.")]
+        order_by: Option<BookOrder>,
+    ) -> Result<BookConnection> {
+        let order = order_by.map_or_else(order::BookOrder::default, Into::into);
+        let window = Window::from_relay((first, after), (last, before), order.name())?;
+        let key = (self.0.id, order, window);
+        let page = Catalogue::of(context).books_of_author.load(key).await?;
+        let none = Page { items: Vec::new(), has_next: false, has_previous: false };
+        Ok(connection(page.unwrap_or(none), List::BooksOf(self.0.id)))
+    }
+}

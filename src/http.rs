@@ -1,0 +1,39 @@
+//! The public listener: GraphQL over HTTP, the playground, and the accept loop.
+
+pub mod graphql;
+pub mod negotiate;
+pub mod playground;
+pub mod server;
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router, middleware,
+    routing::{any, get},
+};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use crate::{graphql::engine::Engine, telemetry};
+
+/// What the public handlers share.
+#[derive(Clone)]
+pub struct Public {
+    /// Runs operations.
+    pub engine: Engine,
+    /// Bytes of a body.
+    pub max_body: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
+}
+
+/// The routes of the public listener.
+pub fn router(public: Public) -> Router {
+    Router::new()
+        .route("/graphql", any(graphql::handle))
+        .route("/", get(playground::index))
+        .route("/assets/{*path}", get(playground::asset))
+        .fallback(playground::not_found)
+        .with_state(Arc::new(public))
+        .layer(CatchPanicLayer::custom(graphql::panicked))
+        .layer(middleware::from_fn(telemetry::http::trace))
+}

@@ -1,0 +1,211 @@
+//! GraphQL over HTTP (graphql.github.io/graphql-over-http), POST and GET, no batching.
+
+use std::sync::Arc;
+
+use async_graphql::{Response as GraphqlResponse, ServerError, parser::types::OperationType};
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use tokio::time::timeout;
+
+use super::{Public, negotiate};
+use crate::{
+    error::{Code, Error, Result},
+    graphql::{
+        engine::{RawRequest, data},
+        present::{Answer, server_error},
+    },
+};
+use negotiate::MediaType;
+
+/// Answers a GraphQL request.
+pub async fn handle(State(public): State<Arc<Public>>, request: Request) -> Response {
+    let Some(media_type) = MediaType::accepted(request.headers()) else {
+        let message = "An answer can be had as application/graphql-response+json or \
+                       application/json.";
+        return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
+    };
+    let method = request.method().clone();
+    let raw = match read(&public, request).await {
+        Ok(raw) => raw,
+        Err(error) => return refuse(media_type, error),
+    };
+    let operation = match public.engine.prepare(raw) {
+        Ok(operation) => operation,
+        Err(error) => return document_error(media_type, *error),
+    };
+    if method == Method::GET && operation.kind() != OperationType::Query {
+        let message = "Only a query can be sent by GET; send this operation by POST.";
+        let mut response =
+            refuse(media_type, Error::Client(Code::MethodNotAllowed, message.into()));
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    let answer = public.engine.run(operation).await;
+    let status = status(media_type, &answer);
+    render(status, media_type, &answer)
+}
+
+/// The answer to a request whose handling panicked outside of any resolver.
+#[must_use]
+pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
+    refuse(MediaType::Json, Error::Internal("a handler panicked".into()))
+}
+
+async fn read(public: &Public, request: Request) -> Result<RawRequest> {
+    match *request.method() {
+        Method::GET | Method::HEAD => from_query(request.uri()),
+        Method::POST => from_body(public, request).await,
+        _ => Err(Error::Client(Code::MethodNotAllowed, "Use POST, or GET for queries.".into())),
+    }
+}
+
+fn from_query(uri: &Uri) -> Result<RawRequest> {
+    let mut parameters = Map::new();
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        let is_json = matches!(&*name, "variables" | "extensions");
+        let value = if is_json && !value.is_empty() {
+            serde_json::from_str(&value).map_err(|error| {
+                bad_request(format!("The parameter {name} is not JSON: {error}."))
+            })?
+        } else if is_json {
+            Value::Null
+        } else {
+            Value::String(value.into_owned())
+        };
+        if parameters.insert(name.to_string(), value).is_some() {
+            return Err(bad_request(format!("The parameter {name} is given twice.")));
+        }
+    }
+    from_parameters(parameters)
+}
+
+async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
+    let (head, body) = request.into_parts();
+    if !negotiate::is_json(&head.headers) {
+        return Err(Error::Client(
+            Code::UnsupportedMediaType,
+            "Send the request as application/json in UTF-8.".into(),
+        ));
+    }
+    refuse_encoding(&head.headers)?;
+    let limit = public.max_body;
+    let bytes = timeout(public.body_timeout, to_bytes(body, limit)).await.map_err(|_| {
+        Error::Client(Code::RequestTimeout, "The body did not arrive in time.".into())
+    })?;
+    let bytes = bytes.map_err(|_| {
+        let message = format!("The body is broken off or larger than {limit} bytes.");
+        Error::Client(Code::LimitExceeded, message)
+    })?;
+    let parameters: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| bad_request(format!("The body is not JSON: {error}.")))?;
+    match parameters {
+        Value::Object(parameters) => from_parameters(parameters),
+        Value::Array(_) => Err(bad_request("Several requests in one are not served.".into())),
+        _ => Err(bad_request("The body must be a JSON object.".into())),
+    }
+}
+
+fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
+    match headers.get(header::CONTENT_ENCODING) {
+        Some(encoding) if encoding != "identity" => Err(Error::Client(
+            Code::UnsupportedMediaType,
+            "Compressed bodies are not served.".into(),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Reads the parameters that the specification names; others are left alone, as it demands.
+fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
+    let query = match parameters.remove("query") {
+        Some(Value::String(query)) if !query.is_empty() => query,
+        Some(Value::String(_) | Value::Null) | None => {
+            return Err(bad_request("The parameter query is missing.".into()));
+        }
+        Some(_) => return Err(bad_request("The parameter query must be a string.".into())),
+    };
+    let operation_name = match parameters.remove("operationName") {
+        Some(Value::String(name)) => Some(name),
+        Some(Value::Null) | None => None,
+        Some(_) => {
+            return Err(bad_request("The parameter operationName must be a string.".into()));
+        }
+    };
+    let variables = map(&mut parameters, "variables")?;
+    // Checked, though nothing is done with it.
+    map(&mut parameters, "extensions")?;
+    Ok(RawRequest { query, operation_name, variables })
+}
+
+fn map(parameters: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>> {
+    match parameters.remove(name) {
+        Some(Value::Object(map)) => Ok(map),
+        Some(Value::Null) | None => Ok(Map::new()),
+        Some(_) => Err(bad_request(format!("The parameter {name} must be a JSON object."))),
+    }
+}
+
+const fn bad_request(message: String) -> Error {
+    Error::Client(Code::BadRequest, message)
+}
+
+/// The answer to a request that is not GraphQL over HTTP.
+fn refuse(media_type: MediaType, error: Error) -> Response {
+    let (code, oversized) = (error.code(), matches!(error.code(), Code::LimitExceeded));
+    let status = if oversized { StatusCode::PAYLOAD_TOO_LARGE } else { code.status() };
+    let mut response = render(status, media_type, &Answer::refused(server_error(error)));
+    if code == Code::MethodNotAllowed {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    }
+    response
+}
+
+/// The answer to a request whose document cannot be run.
+fn document_error(media_type: MediaType, error: ServerError) -> Response {
+    let answer = Answer::refused(error);
+    render(status(media_type, &answer), media_type, &answer)
+}
+
+/// The status of an answer (sections 6.4.1 and 6.4.2 of the specification): 200 where there is
+/// data; where there is none, what the error says, except that older clients, who ask for
+/// `application/json`, get 200 for a document of theirs that is wrong.
+fn status(media_type: MediaType, answer: &Answer) -> StatusCode {
+    match answer.refusal {
+        Some(code) if code.is_server_fault() => code.status(),
+        Some(code) if !answer.was_executed() && media_type == MediaType::GraphqlResponse => {
+            code.status()
+        }
+        _ => StatusCode::OK,
+    }
+}
+
+#[derive(Serialize)]
+struct Rendered<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<&'a async_graphql::Value>,
+    #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
+    errors: &'a [ServerError],
+}
+
+fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Response {
+    let GraphqlResponse { errors, .. } = &answer.response;
+    match serde_json::to_vec(&Rendered { data: data(answer), errors }) {
+        Ok(body) => {
+            let headers = [
+                (header::CONTENT_TYPE, media_type.content_type()),
+                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+            ];
+            (status, headers, body).into_response()
+        }
+        Err(error) => {
+            tracing::error!(name: "http.unwritable_answer", %error, "an answer cannot be written as JSON");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! Colophon: a GraphQL catalogue of books that can tell how each of its answers was made.
+//!
+//! The way in is [`service`], which builds everything from [`config`]:
+//!
+//! - [`books`]: the catalogue, on any database connection, with no GraphQL;
+//! - [`graphql`]: the schema over it, the guard before the parser, and the running of one operation;
+//! - [`http`]: GraphQL over HTTP, the playground, and the accept loop;
+//! - [`admin`]: the second listener, for operators;
+//! - [`database`]: connecting and migrating;
+//! - [`telemetry`]: what the service tells about itself;
+//! - [`shutdown`]: from signal to drained;
+//! - [`error`]: every error, its code, and what a client may see of it.
+
+pub mod admin;
+pub mod books;
+pub mod command;
+pub mod config;
+pub mod database;
+pub mod error;
+pub mod graphql;
+pub mod http;
+pub mod service;
+pub mod shutdown;
+pub mod telemetry;
