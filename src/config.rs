@@ -88,7 +88,7 @@ pub struct Settings {
         value_parser = clap::builder::BoolishValueParser::new())]
     pub sample: bool,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_parser = log_filter,
+    #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]
     pub log: String,
     /// How log lines look; auto is pretty on a terminal and JSON otherwise

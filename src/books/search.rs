@@ -24,14 +24,21 @@ pub struct Entry {
     book_id: i64,
     title: Vec<String>,
     authors: Vec<String>,
+    /// The length of the title, for the rank.
+    title_words: usize,
 }
 
 impl Entry {
     /// The entry of `book` and its authors.
     #[must_use]
     pub fn new(book: &book::Model, authors: &[author::Model]) -> Self {
-        let authors = authors.iter().flat_map(|author| text::words(&author.name)).collect();
-        Self { book_id: book.id, title: text::words(&book.title), authors }
+        let searchable = |text: &str| [text::words(text), text::compounds(text)].concat();
+        Self {
+            book_id: book.id,
+            title: searchable(&book.title),
+            authors: authors.iter().flat_map(|author| searchable(&author.name)).collect(),
+            title_words: text::words(&book.title).len(),
+        }
     }
 
     /// A row for FTS5, which splits at the spaces.
@@ -40,7 +47,7 @@ impl Entry {
             "id": self.book_id,
             "title": self.title.join(" "),
             "authors": self.authors.join(" "),
-            "words": self.title.len(),
+            "words": self.title_words,
         })
     }
 
@@ -54,7 +61,7 @@ impl Entry {
         serde_json::json!({
             "id": self.book_id,
             "document": document.join(" "),
-            "words": self.title.len(),
+            "words": self.title_words,
         })
     }
 }

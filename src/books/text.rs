@@ -28,15 +28,27 @@ pub fn tidy(text: &str) -> String {
     collapse(&visible)
 }
 
-/// The words of a text for the full-text index: folded, split by the Unicode rules
-/// (UAX #29, so an ideograph is a word of its own), letters and digits only.
+/// The words of a text for a search: folded, split by the Unicode rules (UAX #29, so an
+/// ideograph is a word of its own) and at the punctuation inside a word, so that `l'été`
+/// is found by `été` and `Hitchhiker's` by `hitchhiker`.
 #[must_use]
 pub fn words(text: &str) -> Vec<String> {
-    fold(text)
-        .unicode_words()
-        .map(|word| word.chars().filter(|c| c.is_alphanumeric() || is_combining_mark(*c)).collect())
-        .filter(|word: &String| !word.is_empty())
-        .collect()
+    fold(text).unicode_words().flat_map(parts).map(str::to_owned).collect()
+}
+
+/// The words that [`words`] splits, whole: `hitchhikers`, as many people type it.
+#[must_use]
+pub fn compounds(text: &str) -> Vec<String> {
+    let compound = |word: &str| {
+        let parts: Vec<&str> = parts(word).collect();
+        (parts.len() > 1).then(|| parts.concat())
+    };
+    fold(text).unicode_words().filter_map(compound).collect()
+}
+
+fn parts(word: &str) -> impl Iterator<Item = &str> {
+    word.split(|c: char| !c.is_alphanumeric() && !is_combining_mark(c))
+        .filter(|part| !part.is_empty())
 }
 
 fn collapse(text: &str) -> String {
@@ -80,9 +92,10 @@ mod tests {
 
     #[test]
     fn words_are_letters_and_digits_only() {
-        assert_eq!(words("The Hitchhiker's Guide (#1)"), ["the", "hitchhikers", "guide", "1"]);
-        assert_eq!(words("O’Brien — Ça ira!"), ["obrien", "ca", "ira"]);
+        assert_eq!(words("The Hitchhiker's Guide (#1)"), ["the", "hitchhiker", "s", "guide", "1"]);
+        assert_eq!(words("O’Brien — Ça ira!"), ["o", "brien", "ca", "ira"]);
         assert_eq!(words("紅樓夢"), ["紅", "樓", "夢"]);
         assert!(words(" '&|!:* ").is_empty());
+        assert_eq!(compounds("The Hitchhiker's Guide, 3.14"), ["hitchhikers", "314"]);
     }
 }

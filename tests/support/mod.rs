@@ -1,0 +1,276 @@
+//! Starts the program as users do: as a process, with flags and environment, over HTTP.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Output, Stdio},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU32, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use reqwest::Client;
+use sea_orm::{ConnectionTrait, Database};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long anything that a test waits for may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Expands to the same test on both databases.
+#[macro_export]
+macro_rules! on_both_databases {
+    ($($(#[$meta:meta])* async fn $name:ident($db:ident: Db) $body:block)*) => {
+        $(mod $name {
+            #[allow(unused_imports, reason = "not every test uses all of them")]
+            use super::*;
+
+            $(#[$meta])*
+            async fn check($db: Db) $body
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn sqlite() {
+                check(Db::sqlite()).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread")]
+            async fn postgres() {
+                check(Db::postgres().await).await;
+            }
+        })*
+    };
+}
+
+/// An empty database.
+pub struct Db {
+    pub url: String,
+    pub dir: TempDir,
+}
+
+impl Db {
+    pub fn sqlite() -> Self {
+        let dir = TempDir::new().unwrap();
+        let url = format!("sqlite://{}?mode=rwc", dir.path().join("books.db").display());
+        Self { url, dir }
+    }
+
+    /// A database of the cluster that `COLOPHON_TEST_POSTGRES` names.
+    pub async fn postgres() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let cluster = std::env::var("COLOPHON_TEST_POSTGRES").expect(
+            "COLOPHON_TEST_POSTGRES is not set: run `make test`, or \
+             `export COLOPHON_TEST_POSTGRES=$(scripts/postgres start target/postgres)`",
+        );
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test_{}_{number}", std::process::id());
+        let admin = Database::connect(&cluster).await.unwrap();
+        admin.execute_unprepared(&format!("CREATE DATABASE {name}")).await.unwrap();
+        admin.close().await.unwrap();
+        let url = cluster.replace("/postgres?", &format!("/{name}?"));
+        assert_ne!(url, cluster, "the cluster's URL must name the database postgres");
+        Self { url, dir: TempDir::new().unwrap() }
+    }
+
+    pub fn is_sqlite(&self) -> bool {
+        self.url.starts_with("sqlite")
+    }
+
+    /// Writes a file beside the database and tells its path.
+    pub fn file(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        path
+    }
+
+    /// The program on this database, in a folder and environment of its own.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = program(arguments);
+        command.env("DATABASE_URL", &self.url).current_dir(self.dir.path());
+        command
+    }
+
+    /// Runs a command of the program to its end.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub async fn serve(&self) -> Service {
+        self.serve_with(&[]).await
+    }
+
+    pub async fn serve_with(&self, arguments: &[&str]) -> Service {
+        let service = self.spawn(arguments);
+        service.ready().await;
+        service
+    }
+
+    /// Starts the service without waiting until it is ready.
+    pub fn spawn(&self, arguments: &[&str]) -> Service {
+        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
+        Service::start(self.command(&[&fixed, arguments].concat()))
+    }
+}
+
+/// The program, with nothing of our environment that it would read.
+pub fn program(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_colophon"));
+    for (name, _) in std::env::vars() {
+        if name.starts_with("COLOPHON_") || name == "DATABASE_URL" || name == "RUST_LOG" {
+            command.env_remove(name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// A running service; killed when dropped.
+pub struct Service {
+    pub url: String,
+    pub admin: String,
+    pub client: Client,
+    child: Child,
+    log: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Service {
+    fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let log = Arc::<Mutex<Vec<Value>>>::default();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let sink = log.clone();
+        thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                let event = serde_json::from_str(&line).unwrap_or_else(|_| json!({ "raw": line }));
+                sink.lock().unwrap().push(event);
+            }
+        });
+        let mut service = Self {
+            url: String::new(),
+            admin: String::new(),
+            client: Client::builder().timeout(PATIENCE).build().unwrap(),
+            child,
+            log,
+        };
+        let listening = service.wait_for_log("the addresses", |event| event["admin"].is_string());
+        service.url = format!("http://{}", listening["public"].as_str().unwrap());
+        service.admin = format!("http://{}", listening["admin"].as_str().unwrap());
+        service
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn log(&self) -> Vec<Value> {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// The first log event that `wanted` accepts, waiting for it.
+    pub fn wait_for_log(&mut self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let started = Instant::now();
+        loop {
+            if let Some(event) = self.log().into_iter().find(&wanted) {
+                return event;
+            }
+            if let Some(status) = self.child.try_wait().unwrap() {
+                panic!("the service ended with {status} before {what}: {:?}", self.log());
+            }
+            assert!(started.elapsed() < PATIENCE, "{what} never came: {:?}", self.log());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until `/readyz` answers 200 and tells how long that took.
+    pub async fn ready(&self) -> Duration {
+        let started = Instant::now();
+        while self.readyz().await != 200 {
+            assert!(started.elapsed() < PATIENCE, "never ready: {:?}", self.log());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        started.elapsed()
+    }
+
+    pub async fn readyz(&self) -> u16 {
+        self.client.get(format!("{}/readyz", self.admin)).send().await.unwrap().status().as_u16()
+    }
+
+    /// Sends a document and answers the whole JSON answer.
+    pub async fn execute(&self, query: &str, variables: Value) -> Value {
+        let body = json!({ "query": query, "variables": variables });
+        let request = self.client.post(format!("{}/graphql", self.url)).json(&body);
+        request.send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Sends a document that must succeed and answers its data.
+    pub async fn data(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.execute(query, variables).await;
+        assert!(answer.get("errors").is_none(), "{query}: {answer:#}");
+        answer["data"].take()
+    }
+
+    /// Sends a document that must fail and answers its first error.
+    pub async fn error(&self, query: &str, variables: Value) -> Value {
+        let mut answer = self.execute(query, variables).await;
+        assert!(answer["errors"].is_array(), "{query} succeeded: {answer:#}");
+        answer["errors"][0].take()
+    }
+
+    /// The code of the error that a document must fail with.
+    pub async fn code(&self, query: &str, variables: Value) -> String {
+        let error = self.error(query, variables).await;
+        error["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{error:#}")).to_owned()
+    }
+
+    /// Enters a book and answers its id.
+    pub async fn create(&self, input: Value) -> String {
+        let document =
+            "mutation($input: CreateBookInput!) { createBook(input: $input) { id } }";
+        let data = self.data(document, json!({ "input": input })).await;
+        data["createBook"]["id"].as_str().unwrap().to_owned()
+    }
+
+    pub fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    pub fn wait(&mut self) -> ExitStatus {
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "the service does not end");
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        // Ended already in tests that end it themselves.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What a command wrote to standard output.
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// What a command wrote to standard error.
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// The folder of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
