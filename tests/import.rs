@@ -1,0 +1,212 @@
+//! `colophon import`, on SQLite and on PostgreSQL.
+
+mod support;
+
+use std::{path::Path, process::Output};
+
+use serde_json::json;
+use support::{Db, repository, stderr, stdout};
+
+/// What dirty files are like: a lost zero, an ISBN-13 that a spreadsheet rounded, quoted commas
+/// and line breaks, several authors, many scripts, a byte order mark.
+const DIRTY: &str = "\u{feff}book_id,isbn,isbn13,authors,original_publication_year,title,language_code,num_pages\n\
+1,439023483,9.78043902348e+12,Suzanne Collins,2008.0,\"The Hunger Games (The Hunger Games, #1)\",eng,374\n\
+2,,9.78e+12,\"Homer, Robert Fagles\",-750.0,The Iliad,,0\n\
+3,0439023482,,曹雪芹,1791,紅樓夢,zho,\n\
+4,,,\"Martin Luther King, Jr., Clayborne Carson\",,\"A \"\"Dream\"\"\nin two lines\",en-US,\n";
+
+fn import(db: &Db, file: &Path) -> Output {
+    db.run(&["import", file.to_str().unwrap()])
+}
+
+/// The summary of an import: added, updated, unchanged, refused.
+fn summary(output: &Output) -> [u64; 4] {
+    let text = stdout(output);
+    let count = |word: &str| {
+        let words: Vec<&str> = text.split([' ', ',', '\n']).filter(|w| !w.is_empty()).collect();
+        let at = words.iter().position(|w| *w == word);
+        at.and_then(|at| words[at - 1].parse().ok())
+            .unwrap_or_else(|| panic!("no {word} in {text:?}; {}", stderr(output)))
+    };
+    ["added", "updated", "unchanged", "refused"].map(count)
+}
+
+/// All that an import can have written.
+async fn catalogue(db: &Db) -> String {
+    let service = db.serve().await;
+    let mut books = Vec::new();
+    let mut after = json!(null);
+    loop {
+        let document = "query($a: String) { books(first: 100, after: $a) {
+            nodes { id title isbn13 publishedYear pages language version authors { id name } }
+            pageInfo { endCursor hasNextPage } } authors { totalCount } }";
+        let data = service.data(document, json!({ "a": after })).await;
+        books.extend(data["books"]["nodes"].as_array().unwrap().clone());
+        if data["books"]["pageInfo"]["hasNextPage"] == false {
+            return format!("{} {}", json!(books), data["authors"]["totalCount"]);
+        }
+        after = data["books"]["pageInfo"]["endCursor"].clone();
+    }
+}
+
+/// A file of so many made-up books.
+fn many(count: usize) -> String {
+    let mut text = "title,author,year\n".to_owned();
+    for i in 0..count {
+        text += &format!("Book {i},\"Author {}, Author {}\",{}\n", i % 97, 100 + i % 89, 1500 + i % 500);
+    }
+    text
+}
+
+on_both_databases! {
+    async fn dirty_rows_go_in_clean(db: Db) {
+        let file = db.file("dirty.csv", DIRTY);
+        let output = import(&db, &file);
+        assert_eq!(summary(&output), [4, 0, 0, 0], "{}", stderr(&output));
+        assert!(output.status.success());
+        assert!(stdout(&output).contains("2 went in without their ISBN"));
+        let service = db.serve().await;
+        let data = service.data("{ books { nodes { title isbn13 publishedYear pages language authors { name } } } }", json!({})).await;
+        assert_eq!(data["books"]["nodes"], json!([
+            { "title": "The Hunger Games (The Hunger Games, #1)", "isbn13": "9780439023481",
+              "publishedYear": 2008, "pages": 374, "language": "en", "authors": [{ "name": "Suzanne Collins" }] },
+            { "title": "The Iliad", "isbn13": null, "publishedYear": -750, "pages": null, "language": null,
+              "authors": [{ "name": "Homer" }, { "name": "Robert Fagles" }] },
+            { "title": "紅樓夢", "isbn13": null, "publishedYear": 1791, "pages": null, "language": "zh",
+              "authors": [{ "name": "曹雪芹" }] },
+            { "title": "A \"Dream\" in two lines", "isbn13": null, "publishedYear": null, "pages": null, "language": "en-US",
+              "authors": [{ "name": "Martin Luther King, Jr." }, { "name": "Clayborne Carson" }] }
+        ]));
+    }
+
+    async fn a_second_import_changes_nothing(db: Db) {
+        let file = db.file("dirty.csv", DIRTY);
+        import(&db, &file);
+        let before = catalogue(&db).await;
+        assert_eq!(summary(&import(&db, &file)), [0, 0, 4, 0]);
+        assert_eq!(catalogue(&db).await, before);
+    }
+
+    async fn a_corrected_file_updates(db: Db) {
+        import(&db, &db.file("dirty.csv", DIRTY));
+        let corrected = DIRTY.replace(",374", ",384").replace("Suzanne", "S.").replace("2008.0", "");
+        assert_eq!(summary(&import(&db, &db.file("new.csv", corrected))), [0, 1, 3, 0]);
+        let service = db.serve().await;
+        let document = "{ bookByIsbn(isbn: \"0439023483\") { pages version publishedYear authors { name } }
+            search(query: \"hunger s collins\") { totalCount } }";
+        let data = service.data(document, json!({})).await;
+        assert_eq!(data["bookByIsbn"], json!({ "pages": 384, "version": 2, "publishedYear": 2008,
+            "authors": [{ "name": "S. Collins" }] }), "an empty cell clears nothing");
+        assert_eq!(data["search"]["totalCount"], 1);
+    }
+
+    async fn refused_rows_are_told_and_the_rest_go_in(db: Db) {
+        let mut file = b"title,year,pages\nGood,2000,10\n,2000,10\nBad year,MMVIII,\nToo few,1\n\xff\xfe,1,1\nLate,3000,\nFine,-44,\n".to_vec();
+        file.extend(b"\"Two\nlines\",1,1\nLast,x,\n");
+        let output = import(&db, &db.file("bad.csv", file));
+        assert_eq!(output.status.code(), Some(3));
+        assert_eq!(summary(&output), [3, 0, 0, 6]);
+        let told: Vec<String> = stderr(&output).lines().map(str::to_owned).collect();
+        assert_eq!(told.len(), 6, "{told:#?}");
+        for (line, (number, reason)) in told.iter().zip([
+            (3, "title"), (4, "MMVIII"), (5, "2 cells"), (6, "UTF-8"), (7, "publishedYear"), (11, "year"),
+        ]) {
+            assert!(line.contains(&format!("bad.csv:{number}: ")) && line.contains(reason), "{line}");
+        }
+    }
+
+    async fn rows_that_are_one_book_do_not_fight(db: Db) {
+        let file = db.file("twice.csv", "title,isbn,pages\nOne,0439023483,10\nOne,439023483,20\nOne,978-0-439-02348-1,10\nTwo,,5\nTwo,,5\n");
+        let output = import(&db, &file);
+        assert_eq!((summary(&output), output.status.code()), ([2, 0, 2, 1], Some(3)));
+        let before = catalogue(&db).await;
+        assert_eq!(summary(&import(&db, &file)), [0, 0, 4, 1]);
+        assert_eq!(catalogue(&db).await, before);
+    }
+
+    async fn a_killed_import_is_finished_by_the_next(db: Db) {
+        let file = db.file("many.csv", many(2_000));
+        let whole = Db::sqlite();
+        assert_eq!(summary(&import(&whole, &file))[0], 2_000);
+
+        let mut child = db.command(&["import", file.to_str().unwrap()]).spawn().unwrap();
+        let watcher = db.serve().await;
+        let count = async || {
+            let data = watcher.data("{ books { totalCount } }", json!({})).await;
+            data["books"]["totalCount"].as_u64().unwrap()
+        };
+        while count().await == 0 {}
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let committed = count().await;
+        assert!((1..2_000).contains(&committed), "killed half-way, at {committed}");
+        let [added, updated, unchanged, refused] = summary(&import(&db, &file));
+        assert_eq!((added, updated, unchanged, refused), (2_000 - committed, 0, committed, 0));
+        // Numbers that a sequence has given out to a transaction that was killed are lost.
+        let plain = |text: String| -> String {
+            let ids = ["\"book_", "\"author_"];
+            text.split(',').filter(|part| !ids.iter().any(|id| part.contains(id))).collect()
+        };
+        assert_eq!(plain(catalogue(&db).await), plain(catalogue(&whole).await));
+    }
+
+    async fn real_books(db: Db) {
+        let file = repository().join("../shared/data/goodbooks-10k.csv");
+        if !file.exists() {
+            // Not part of the project; the same paths are tested above on made-up rows.
+            println!("{} is absent: importing made-up books in its place", file.display());
+            assert_eq!(summary(&import(&db, &db.file("many.csv", many(10_000)))), [10_000, 0, 0, 0]);
+            return;
+        }
+        assert_eq!(summary(&import(&db, &file)), [10_000, 0, 0, 0]);
+        let service = db.serve().await;
+        let data = service.data("{ books { totalCount } search(query: \"potter rowling\") { totalCount }
+            old: books(first: 1, orderBy: { field: YEAR }) { nodes { title publishedYear } }
+            books2: bookByIsbn(isbn: \"0439023483\") { title authors { name } } }", json!({})).await;
+        assert_eq!(data["books"]["totalCount"], 10_000);
+        assert!(data["search"]["totalCount"].as_u64().unwrap() > 7);
+        assert_eq!(data["old"]["nodes"][0]["publishedYear"], -1750);
+        assert_eq!(data["books2"]["authors"], json!([{ "name": "Suzanne Collins" }]));
+        assert_eq!(summary(&import(&db, &file)), [0, 0, 10_000, 0]);
+    }
+}
+
+#[test]
+fn columns_are_named_by_map_and_missing_ones_are_told() {
+    let db = Db::sqlite();
+    let file = db.file("odd.csv", "Werk,Jahr\nFaust,1808\n");
+    let path = file.to_str().unwrap();
+    let output = db.run(&["import", path]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("Werk, Jahr"), "{}", stderr(&output));
+    let output = db.run(&["import", path, "--map", "title=Werk", "--map", "year=Jahr"]);
+    assert_eq!(summary(&output)[0], 1);
+    let output = db.run(&["import", path, "--map", "title=Titel"]);
+    assert_eq!(output.status.code(), Some(1));
+    let output = db.run(&["import", path, "--map", "colour=Jahr"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("isbn13"), "{}", stderr(&output));
+    let output = db.run(&["import", "absent.csv"]);
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// Peak memory in kB, of a file and of one five times its size.
+#[test]
+fn memory_is_flat_in_the_size_of_the_file() {
+    let peak = |rows: usize| {
+        let db = Db::sqlite();
+        let file = db.file("many.csv", many(rows));
+        let mut child = db.command(&["import", file.to_str().unwrap()]).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            let text = std::fs::read_to_string(&status).unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+            let size = line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok());
+            peak = peak.max(size.unwrap_or(0));
+        }
+        peak
+    };
+    let (small, large): (u64, u64) = (peak(1_000), peak(5_000));
+    assert!(large < small + 8_000, "{small} kB for 1,000 rows, {large} kB for 5,000");
+}
