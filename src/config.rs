@@ -85,15 +85,21 @@ pub struct Settings {
     pub limits: Limits,
     /// Fill an empty catalogue with some hundred classics before serving
     #[arg(long, global = true, env = "COLOPHON_SAMPLE", help_heading = "Serving",
-        value_parser = clap::builder::BoolishValueParser::new())]
+        value_parser = switch)]
     pub sample: bool,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]
     pub log: String,
     /// How log lines look; auto is pretty on a terminal and JSON otherwise
-    #[arg(long, global = true, env = "COLOPHON_LOG_FORMAT", default_value = "auto",
-        value_name = "FORMAT", help_heading = "Logs")]
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_LOG_FORMAT",
+        default_value = "auto",
+        value_name = "FORMAT",
+        help_heading = "Logs"
+    )]
     pub log_format: LogFormat,
 }
 
@@ -102,8 +108,14 @@ pub struct Settings {
 #[command(next_help_heading = "Database")]
 pub struct DatabaseSettings {
     /// sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE
-    #[arg(long, global = true, env = "DATABASE_URL", hide_env_values = true,
-        default_value = "sqlite://colophon.db?mode=rwc", value_name = "URL")]
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite://colophon.db?mode=rwc",
+        value_name = "URL"
+    )]
     pub database_url: DatabaseUrl,
     /// Connections in the pool; on SQLite those that read, beside the one that writes
     #[arg(long, global = true, env = "COLOPHON_POOL_SIZE", default_value = "16",
@@ -216,9 +228,9 @@ fn mask(text: &str) -> String {
         let _ = url.set_password(Some("***"));
     }
     if !pairs.is_empty() {
-        let masked = pairs.iter().map(|(key, value)| {
-            (key.as_str(), if secret(key) { "***" } else { value.as_str() })
-        });
+        let masked = pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), if secret(key) { "***" } else { value.as_str() }));
         url.query_pairs_mut().clear().extend_pairs(masked);
     }
     url.into()
@@ -231,7 +243,7 @@ fn address(text: &str) -> Result<SocketAddr, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
-        .filter(|time| (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(time))
+        .filter(|time| (Duration::from_millis(1)..=Duration::from_hours(24)).contains(time))
         .ok_or_else(|| "must be a time from 1ms to 24h, such as 500ms, 10s or 1m".to_owned())
 }
 
@@ -241,6 +253,14 @@ pub(crate) fn positive(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|number| *number > 0)
         .ok_or_else(|| "must be a whole number from 1 on".to_owned())
+}
+
+fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "true" | "yes" | "on" => Ok(true),
+        "" | "0" | "false" | "no" | "off" => Ok(false),
+        _ => Err("must be true or false".to_owned()),
+    }
 }
 
 fn log_filter(text: &str) -> Result<String, String> {

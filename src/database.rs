@@ -48,7 +48,8 @@ impl Database {
     pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
         let (reader, writer, backend) = match &settings.database_url {
             DatabaseUrl::Postgres(_) => {
-                let pool = Arc::new(Traced::new(sea_orm::Database::connect(postgres(settings)).await?));
+                let pool =
+                    Arc::new(Traced::new(sea_orm::Database::connect(postgres(settings)).await?));
                 (pool.clone(), pool, DbBackend::Postgres)
             }
             DatabaseUrl::Sqlite(url) => {
@@ -58,7 +59,9 @@ impl Database {
                     // Each connection to memory would be a database of its own.
                     writer.clone()
                 } else {
-                    Arc::new(Traced::new(sea_orm::Database::connect(sqlite(settings, false)).await?))
+                    Arc::new(Traced::new(
+                        sea_orm::Database::connect(sqlite(settings, false)).await?,
+                    ))
                 };
                 (reader, writer, DbBackend::Sqlite)
             }

@@ -8,6 +8,7 @@ pub mod id;
 pub mod input;
 pub mod loaders;
 pub mod mutation;
+pub mod nulls;
 pub mod present;
 pub mod query;
 pub mod types;
@@ -33,9 +34,7 @@ pub fn schema(limits: &Limits) -> CatalogueSchema {
         .limit_recursive_depth(limits.max_nesting)
         .override_output_type_description::<BookConnection>("A page of a list of books.")
         .override_output_type_description::<AuthorConnection>("A page of a list of authors.")
-        .override_output_type_description::<connection::BookEdge>(
-            "A book and its place in a list.",
-        )
+        .override_output_type_description::<connection::BookEdge>("A book and its place in a list.")
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
         )

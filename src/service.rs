@@ -73,13 +73,14 @@ impl Service {
             .await
             .map_err(|error| StartError::Database { url: url.clone(), error })?;
         if db.is_embedded() {
-            prepare(&db, settings.sample).await.map_err(|error| StartError::Prepare { url, error })?;
+            prepare(&db, settings.sample)
+                .await
+                .map_err(|error| StartError::Prepare { url, error })?;
         }
         let http = &settings.http;
         let public = listen("COLOPHON_LISTEN", http.listen).await?;
         let admin = listen("COLOPHON_ADMIN_LISTEN", http.admin_listen).await?;
-        let engine =
-            Engine::new(db.clone(), settings.limits.clone(), http.operation_timeout).await;
+        let engine = Engine::new(db.clone(), settings.limits.clone(), http.operation_timeout).await;
         let health = Health::new(db.clone());
         let router = http::router(Public {
             engine: engine.clone(),
@@ -142,9 +143,7 @@ async fn listen(
     setting: &'static str,
     address: SocketAddr,
 ) -> std::result::Result<TcpListener, StartError> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| StartError::Listen { setting, address, error })
+    TcpListener::bind(address).await.map_err(|error| StartError::Listen { setting, address, error })
 }
 
 async fn prepare(db: &Database, sample: bool) -> Result<()> {

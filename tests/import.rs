@@ -1,5 +1,7 @@
 //! `colophon import`, on SQLite and on PostgreSQL.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::{path::Path, process::Output};
@@ -53,7 +55,12 @@ async fn catalogue(db: &Db) -> String {
 fn many(count: usize) -> String {
     let mut text = "title,author,year\n".to_owned();
     for i in 0..count {
-        text += &format!("Book {i},\"Author {}, Author {}\",{}\n", i % 97, 100 + i % 89, 1500 + i % 500);
+        text += &format!(
+            "Book {i},\"Author {}, Author {}\",{}\n",
+            i % 97,
+            100 + i % 89,
+            1500 + i % 500
+        );
     }
     text
 }

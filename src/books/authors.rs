@@ -207,10 +207,7 @@ pub async fn books_of<C: ConnectionTrait>(
 ///
 /// # Errors
 /// If the database fails.
-pub async fn count_books<C: ConnectionTrait>(
-    db: &C,
-    authors: &[i64],
-) -> Result<HashMap<i64, u64>> {
+pub async fn count_books<C: ConnectionTrait>(db: &C, authors: &[i64]) -> Result<HashMap<i64, u64>> {
     let column = (book_author::Entity, book_author::Column::AuthorId);
     let counts: Vec<(i64, i64)> = book_author::Entity::find()
         .select_only()
@@ -228,10 +225,7 @@ pub async fn count_books<C: ConnectionTrait>(
 ///
 /// # Errors
 /// [`Error::Invalid`] for an id without an author, and for one author named twice.
-pub async fn resolve<C: ConnectionTrait>(
-    db: &C,
-    refs: &[AuthorRef],
-) -> Result<Vec<author::Model>> {
+pub async fn resolve<C: ConnectionTrait>(db: &C, refs: &[AuthorRef]) -> Result<Vec<author::Model>> {
     let ids: Vec<i64> = refs
         .iter()
         .filter_map(|author| match author {

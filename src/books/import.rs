@@ -176,12 +176,7 @@ impl Import<'_> {
         Ok(())
     }
 
-    fn count(
-        &mut self,
-        rows: &[(Identity, Row)],
-        outcomes: &[Outcome],
-        report: &mut impl Report,
-    ) {
+    fn count(&mut self, rows: &[(Identity, Row)], outcomes: &[Outcome], report: &mut impl Report) {
         for ((_, row), outcome) in rows.iter().zip(outcomes) {
             let (counter, id) = match outcome {
                 Outcome::Added(id) => (&mut self.summary.added, id),
@@ -295,9 +290,8 @@ impl FromStr for Mapping {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (field, column) = text
-            .split_once('=')
-            .ok_or("must be field=column, such as title=Name")?;
+        let (field, column) =
+            text.split_once('=').ok_or("must be field=column, such as title=Name")?;
         Self::default().with(field.trim(), column.trim())
     }
 }

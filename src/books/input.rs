@@ -122,9 +122,8 @@ impl Check {
     }
 
     fn isbn(&mut self, isbn: &str) -> Option<String> {
-        isbn::parse(isbn).or_else(|| {
-            self.fail("isbn", "must be an ISBN-10 or ISBN-13 with a right check digit")
-        })
+        isbn::parse(isbn)
+            .or_else(|| self.fail("isbn", "must be an ISBN-10 or ISBN-13 with a right check digit"))
     }
 
     fn year(&mut self, year: i32) -> Option<i32> {
@@ -217,10 +216,26 @@ pub fn language(tag: &str) -> Option<String> {
 /// files from libraries have three letters, often the bibliographic ones (ISO 639-2/B).
 fn shortest(code: String) -> String {
     const BIBLIOGRAPHIC: [(&str, &str); 20] = [
-        ("alb", "sq"), ("arm", "hy"), ("baq", "eu"), ("bur", "my"), ("chi", "zh"),
-        ("cze", "cs"), ("dut", "nl"), ("fre", "fr"), ("geo", "ka"), ("ger", "de"),
-        ("gre", "el"), ("ice", "is"), ("mac", "mk"), ("mao", "mi"), ("may", "ms"),
-        ("per", "fa"), ("rum", "ro"), ("slo", "sk"), ("tib", "bo"), ("wel", "cy"),
+        ("alb", "sq"),
+        ("arm", "hy"),
+        ("baq", "eu"),
+        ("bur", "my"),
+        ("chi", "zh"),
+        ("cze", "cs"),
+        ("dut", "nl"),
+        ("fre", "fr"),
+        ("geo", "ka"),
+        ("ger", "de"),
+        ("gre", "el"),
+        ("ice", "is"),
+        ("mac", "mk"),
+        ("mao", "mi"),
+        ("may", "ms"),
+        ("per", "fa"),
+        ("rum", "ro"),
+        ("slo", "sk"),
+        ("tib", "bo"),
+        ("wel", "cy"),
     ];
     let bibliographic = BIBLIOGRAPHIC.iter().find(|(three, _)| *three == code).map(|(_, two)| *two);
     bibliographic
@@ -272,9 +287,7 @@ impl BookPatch {
             authors: self.authors.map(|authors| check.authors(authors)),
             pages: self.pages.map(|pages| check.pages(pages).unwrap_or_default()),
             isbn: self.isbn.map(|isbn| check.isbn(&isbn).unwrap_or_default()),
-            published_year: self
-                .published_year
-                .map(|year| check.year(year).unwrap_or_default()),
+            published_year: self.published_year.map(|year| check.year(year).unwrap_or_default()),
             language: self.language.map(|tag| check.language(&tag).unwrap_or_default()),
         };
         check.finish(patch)
@@ -320,9 +333,13 @@ mod tests {
 
     #[test]
     fn languages_have_one_code() {
-        for (tag, canonical) in
-            [("eng", "en"), ("fre", "fr"), ("fra", "fr"), ("ZH-hant-tw", "zh-Hant-TW"), ("grc", "grc")]
-        {
+        for (tag, canonical) in [
+            ("eng", "en"),
+            ("fre", "fr"),
+            ("fra", "fr"),
+            ("ZH-hant-tw", "zh-Hant-TW"),
+            ("grc", "grc"),
+        ] {
             assert_eq!(language(tag).as_deref(), Some(canonical));
         }
         for wrong in ["", "e", "english", "en-", "en-é", "e1", "en_US"] {

@@ -5,8 +5,7 @@
 /// for a row of zeros, which many files write for "none".
 #[must_use]
 pub fn parse(text: &str) -> Option<String> {
-    let digits: Vec<u8> =
-        text.bytes().filter(|b| !matches!(b, b'-' | b' ')).collect::<Vec<_>>();
+    let digits: Vec<u8> = text.bytes().filter(|b| !matches!(b, b'-' | b' ')).collect::<Vec<_>>();
     match digits.len() {
         10 => from_isbn10(&digits),
         13 => from_isbn13(&digits),
@@ -24,13 +23,13 @@ pub fn parse_isbn10_without_zeros(text: &str) -> Option<String> {
 
 fn from_isbn10(digits: &[u8]) -> Option<String> {
     let mut sum = 0;
-    for (i, byte) in digits.iter().enumerate() {
+    for (weight, byte) in (1..=10).rev().zip(digits) {
         let value = match byte {
             b'0'..=b'9' => u32::from(byte - b'0'),
-            b'X' | b'x' if i == 9 => 10,
+            b'X' | b'x' if weight == 1 => 10,
             _ => return None,
         };
-        sum += value * (10 - i as u32);
+        sum += value * weight;
     }
     if !sum.is_multiple_of(11) || sum == 0 {
         return None;
@@ -72,8 +71,15 @@ mod tests {
     #[test]
     fn wrong_ones_are_refused() {
         for wrong in [
-            "", "9780439023482", "0439023482", "043902348", "97804390234811", "X439023483",
-            "1234567890128", "978043902348X", "９７８０４３９０２３４８１",
+            "",
+            "9780439023482",
+            "0439023482",
+            "043902348",
+            "97804390234811",
+            "X439023483",
+            "1234567890128",
+            "978043902348X",
+            "９７８０４３９０２３４８１",
         ] {
             assert_eq!(parse(wrong), None, "{wrong}");
         }

@@ -57,7 +57,7 @@ impl BookOrder {
 
     /// `COALESCE` with the stand-in as a literal: with a parameter in its place, the
     /// expression would no longer be the one that is indexed.
-    fn or_last(&self, column: &str, last: [i32; 2]) -> Expr {
+    fn or_last(self, column: &str, last: [i32; 2]) -> Expr {
         let stand_in = last[usize::from(self.descending)];
         Expr::cust(format!("COALESCE(\"book\".\"{column}\", {stand_in})"))
     }

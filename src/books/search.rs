@@ -84,9 +84,7 @@ const POSTGRES_UPSERT: &str = "INSERT INTO book_search (book_id, document, title
 pub async fn index<C: ConnectionTrait>(db: &C, entries: &[Entry]) -> Result<()> {
     let backend = db.get_database_backend();
     let (statements, rows): (&[&str], Vec<_>) = match backend {
-        DbBackend::Postgres => {
-            (&[POSTGRES_UPSERT], entries.iter().map(Entry::postgres).collect())
-        }
+        DbBackend::Postgres => (&[POSTGRES_UPSERT], entries.iter().map(Entry::postgres).collect()),
         _ => (&[SQLITE_DELETE, SQLITE_INSERT], entries.iter().map(Entry::sqlite).collect()),
     };
     let rows = serde_json::Value::Array(rows).to_string();

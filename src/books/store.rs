@@ -41,10 +41,7 @@ pub async fn find_many<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<bo
 ///
 /// # Errors
 /// If the database fails.
-pub async fn find_by_isbn<C: ConnectionTrait>(
-    db: &C,
-    isbn13: &str,
-) -> Result<Option<book::Model>> {
+pub async fn find_by_isbn<C: ConnectionTrait>(db: &C, isbn13: &str) -> Result<Option<book::Model>> {
     Ok(book::Entity::find().filter(book::Column::Isbn13.eq(isbn13)).one(db).await?)
 }
 
@@ -100,8 +97,7 @@ pub(super) async fn insert<C: ConnectionTrait>(
         updated_at: Set(now),
         version: Set(1),
     };
-    let book =
-        book::Entity::insert(row).exec_with_returning(db).await.map_err(on_taken_isbn)?;
+    let book = book::Entity::insert(row).exec_with_returning(db).await.map_err(on_taken_isbn)?;
     link(db, book.id, authors).await?;
     search::index(db, &[search::Entry::new(&book, authors)]).await?;
     Ok(book)
@@ -163,19 +159,16 @@ pub(super) async fn replace<C: ConnectionTrait>(
         .await
         .map_err(on_taken_isbn)?;
     let book = rows.into_iter().next().ok_or_else(|| Error::NotFound("the book".into()))?;
-    let entry = match authors {
-        Some(authors) => {
-            book_author::Entity::delete_many()
-                .filter(book_author::Column::BookId.eq(book.id))
-                .exec(db)
-                .await?;
-            link(db, book.id, authors).await?;
-            search::Entry::new(&book, authors)
-        }
-        None => {
-            let authors = authors::of_books(db, &[book.id]).await?.remove(&book.id);
-            search::Entry::new(&book, &authors.unwrap_or_default())
-        }
+    let entry = if let Some(authors) = authors {
+        book_author::Entity::delete_many()
+            .filter(book_author::Column::BookId.eq(book.id))
+            .exec(db)
+            .await?;
+        link(db, book.id, authors).await?;
+        search::Entry::new(&book, authors)
+    } else {
+        let authors = authors::of_books(db, &[book.id]).await?.remove(&book.id);
+        search::Entry::new(&book, &authors.unwrap_or_default())
     };
     search::index(db, &[entry]).await?;
     Ok(book)

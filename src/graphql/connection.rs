@@ -76,15 +76,16 @@ impl TotalCount {
 }
 
 /// The connection of a page of `list`.
+#[must_use]
 pub fn connection<T, U>(page: Page<T>, list: List) -> Connection<Cursor, U, TotalCount>
 where
     U: From<T> + OutputType,
 {
     let mut connection =
         Connection::with_additional_fields(page.has_previous, page.has_next, TotalCount(list));
-    connection.edges.extend(
-        page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, U::from(item))),
-    );
+    connection
+        .edges
+        .extend(page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, U::from(item))));
     connection
 }
 

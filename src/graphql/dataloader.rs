@@ -38,7 +38,10 @@ pub trait Batch: Send + Sync + 'static {
 
 /// The batches of one operation that are to be sent off.
 #[derive(Clone, Default)]
-pub struct Batches(Arc<Mutex<Vec<(&'static str, BoxFuture<'static, ()>)>>>);
+pub struct Batches(Arc<Mutex<Vec<Due>>>);
+
+/// A batch's name, and the batch.
+type Due = (&'static str, BoxFuture<'static, ()>);
 
 impl Batches {
     /// Runs `operation`, and each time it can go no further, the batches it asked for, each as a
@@ -66,7 +69,7 @@ impl Batches {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, batch));
     }
 
-    fn take(&self) -> Vec<(&'static str, BoxFuture<'static, ()>)> {
+    fn take(&self) -> Vec<Due> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -118,8 +121,7 @@ impl<B: Batch> DataLoader<B> {
 }
 
 async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) {
-    let waiting =
-        std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
     let span = tracing::debug_span!(
         "dataloader",
         graphql.dataloader.name = B::NAME,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,6 +25,7 @@ use super::{
     dataloader::Batches,
     guard::Limits,
     loaders::Catalogue,
+    nulls::Shapes,
     present::{Answer, parse_error, server_error},
     schema,
 };
@@ -40,6 +42,7 @@ pub struct Engine {
     limits: Limits,
     timeout: Duration,
     coordinates: Coordinates,
+    shapes: Arc<Shapes>,
     running: TaskTracker,
 }
 
@@ -74,7 +77,8 @@ impl Engine {
     pub async fn new(db: Database, limits: Limits, timeout: Duration) -> Self {
         let schema = schema(&limits);
         let coordinates = Coordinates::of(&schema).await;
-        Self { schema, db, limits, timeout, coordinates, running: TaskTracker::new() }
+        let shapes = Arc::new(Shapes::of(&schema).await);
+        Self { schema, db, limits, timeout, coordinates, shapes, running: TaskTracker::new() }
     }
 
     /// Checks and parses a request and finds the operation to run.
@@ -98,6 +102,9 @@ impl Engine {
 
     /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
     /// mutation runs to its end.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
         let Operation { request, kind, root_field } = operation;
         let span = info_span!(
@@ -105,12 +112,7 @@ impl Engine {
             graphql.operation.type = %kind,
             graphql.root_field = root_field
         );
-        let work = self.running.track_future(execute(
-            self.schema.clone(),
-            self.db.clone(),
-            request,
-            self.timeout,
-        ));
+        let work = self.running.track_future(self.clone().execute(request, kind));
         let task = tokio::task::Builder::new()
             .name(&format!("{kind} {root_field}"))
             .spawn(work.instrument(span))
@@ -128,25 +130,40 @@ impl Engine {
         self.running.close();
         self.running.wait().await;
     }
-}
 
-async fn execute(
-    schema: CatalogueSchema,
-    db: Database,
-    request: Request,
-    limit: Duration,
-) -> Answer {
-    if !db.is_migrated() {
-        let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
-        return Answer::refused(server_error(error));
+    async fn execute(self, request: Request, kind: OperationType) -> Answer {
+        if !self.db.is_migrated() {
+            let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
+            return Answer::refused(server_error(error));
+        }
+        let (query, name) = (request.query.clone(), request.operation_name.clone());
+        let batches = Batches::default();
+        let request = request.data(Catalogue::new(&self.db, &batches));
+        let execution = batches.drive(self.schema.execute(request));
+        let Ok(mut response) = timeout(self.timeout, execution).await else {
+            let error = Error::Timeout(format!("the operation ran for {:?}", self.timeout));
+            return Answer::refused(server_error(error));
+        };
+        if !response.errors.is_empty() {
+            self.put_nulls(&mut response, kind, &query, name.as_deref());
+        }
+        Answer::new(response)
     }
-    let batches = Batches::default();
-    let request = request.data(Catalogue::new(&db, &batches));
-    match timeout(limit, batches.drive(schema.execute(request))).await {
-        Ok(response) => Answer::new(response),
-        Err(_) => {
-            let error = Error::Timeout(format!("the operation ran for {limit:?}"));
-            Answer::new(Response::from_errors(vec![server_error(error)]))
+
+    /// Puts null where fields failed. The library has eaten the parsed document, and most answers
+    /// have no errors: parsing again is cheaper than a copy for each.
+    fn put_nulls(
+        &self,
+        response: &mut Response,
+        kind: OperationType,
+        query: &str,
+        name: Option<&str>,
+    ) {
+        let root = if kind == OperationType::Mutation { "Mutation" } else { "Query" };
+        if let Ok(document) = parse_query(query)
+            && let Ok(operation) = find(&document, name)
+        {
+            self.shapes.propagate(response, root, operation, &document);
         }
     }
 }

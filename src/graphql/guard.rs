@@ -10,9 +10,7 @@ use std::collections::HashMap;
 
 use async_graphql::{
     Name, Positioned,
-    parser::types::{
-        Directive, ExecutableDocument, FragmentDefinition, Selection, SelectionSet,
-    },
+    parser::types::{Directive, ExecutableDocument, FragmentDefinition, Selection, SelectionSet},
 };
 use clap::Args;
 
@@ -104,8 +102,7 @@ impl Limits {
         }
         for (_, operation) in document.operations.iter() {
             let mut cost = expansion.selection_set(&operation.node.selection_set)?;
-            cost.directives =
-                cost.directives.saturating_add(operation.node.directives.len());
+            cost.directives = cost.directives.saturating_add(operation.node.directives.len());
             selections = selections.saturating_add(cost.selections);
             within("fields and fragments", selections, self.max_selections)?;
             within("levels of nesting", cost.levels, self.max_nesting)?;
@@ -317,11 +314,11 @@ mod tests {
 
     #[test]
     fn doubling_fragments_are_refused_before_validation() {
-        let mut document = "{ ...f0 }".to_owned();
+        let mut document = "{ ...f0 } fragment f30 on Query { __typename }".to_owned();
         for i in 0..30 {
-            document += &format!(" fragment f{i} on Query {{ ...f{0} ...f{0} }}", i + 1);
+            let (this, next) = (format!("f{i}"), format!("f{}", i + 1));
+            document.extend([" fragment ", &this, " on Query { ...", &next, " ...", &next, " }"]);
         }
-        document += " fragment f30 on Query { __typename }";
         assert!(document.len() < 2_000);
         assert!(refused(&document).contains("10000"));
     }

@@ -79,9 +79,20 @@ mod tests {
 
     #[test]
     fn forged_ids_are_refused() {
-        let forged =
-            ["", "_", "book_", "book_0", "book_-1", "book_007", "book_+1", "Book_1", "book_1 ",
-             "book_9223372036854775808", "shelf_1", "1"];
+        let forged = [
+            "",
+            "_",
+            "book_",
+            "book_0",
+            "book_-1",
+            "book_007",
+            "book_+1",
+            "Book_1",
+            "book_1 ",
+            "book_9223372036854775808",
+            "shelf_1",
+            "1",
+        ];
         for text in forged {
             assert!(GlobalId::parse(&ID(text.into()), "id").is_err(), "{text}");
         }

@@ -16,6 +16,7 @@ use crate::{
 /// What can be changed.
 pub struct Mutation;
 
+/// What can be changed. The fields of one mutation are executed one after the other.
 #[Object]
 impl Mutation {
     /// Enters a book.
@@ -37,7 +38,9 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The book's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateBookInput,
-        #[graphql(desc = "Change it only if it is still at this version; else the error is CONFLICT.")]
+        #[graphql(
+            desc = "Change it only if it is still at this version; else the error is CONFLICT."
+        )]
         expected_version: Option<i32>,
     ) -> Result<Book> {
         let row = GlobalId::book(&id, "id")?;
@@ -55,7 +58,9 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The book's global id.")] id: ID,
-        #[graphql(desc = "Delete it only if it is still at this version; else the error is CONFLICT.")]
+        #[graphql(
+            desc = "Delete it only if it is still at this version; else the error is CONFLICT."
+        )]
         expected_version: Option<i32>,
     ) -> Result<ID> {
         let row = GlobalId::book(&id, "id")?;

@@ -101,8 +101,7 @@ fn code_of_library_error(error: &ServerError) -> Code {
 #[must_use]
 pub fn parse_error(error: async_graphql::parser::Error) -> ServerError {
     let positions = error.positions().collect();
-    let mut server_error =
-        server_error(Error::Client(Code::GraphqlParseFailed, error.to_string()));
+    let mut server_error = server_error(Error::Client(Code::GraphqlParseFailed, error.to_string()));
     server_error.locations = positions;
     server_error
 }

@@ -25,6 +25,7 @@ use crate::{
 /// What can be read.
 pub struct Query;
 
+/// What can be read.
 #[Object]
 impl Query {
     /// The object with this id, or null if there is none.
@@ -36,9 +37,7 @@ impl Query {
         let db = Catalogue::of(context).db.reader();
         Ok(match GlobalId::parse(&id, "id")? {
             GlobalId::Book(row) => store::find(db, row).await?.map(|b| Node::Book(Book(b))),
-            GlobalId::Author(row) => {
-                authors::find(db, row).await?.map(|a| Node::Author(Author(a)))
-            }
+            GlobalId::Author(row) => authors::find(db, row).await?.map(|a| Node::Author(Author(a))),
         })
     }
 
@@ -94,14 +93,14 @@ impl Query {
         #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
         #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those that meet these conditions.")] filter: Option<BookFilter>,
-        #[graphql(desc = "The order; as they were entered if nothing is said.")]
-        order_by: Option<BookOrder>,
+        #[graphql(desc = "The order; as they were entered if nothing is said.")] order_by: Option<
+            BookOrder,
+        >,
     ) -> Result<BookConnection> {
         let order = order_by.map_or_else(order::BookOrder::default, Into::into);
         let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
         let window = Window::from_relay((first, after), (last, before), order.name())?;
-        let page =
-            store::list(Catalogue::of(context).db.reader(), &filter, order, &window).await?;
+        let page = store::list(Catalogue::of(context).db.reader(), &filter, order, &window).await?;
         Ok(connection(page, List::Books(filter)))
     }
 
@@ -117,7 +116,6 @@ impl Query {
 
     /// A list of authors, by name.
     #[graphql(complexity = "complexity(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "Relay's four and a filter")]
     async fn authors(
         &self,
         context: &Context<'_>,

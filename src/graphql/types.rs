@@ -38,6 +38,7 @@ impl From<book::Model> for Book {
     }
 }
 
+/// A book of the catalogue.
 #[Object]
 impl Book {
     /// Names the book among all objects. Opaque: hand it back as it is.
@@ -103,6 +104,7 @@ impl From<author::Model> for Author {
     }
 }
 
+/// Someone who wrote a book.
 #[Object]
 impl Author {
     /// Names the author among all objects. Opaque: hand it back as it is.
@@ -117,7 +119,6 @@ impl Author {
 
     /// The author's books.
     #[graphql(complexity = "complexity(first, last, child_complexity)")]
-    #[expect(clippy::too_many_arguments, reason = "Relay's four, and an order")]
     async fn books(
         &self,
         context: &Context<'_>,
@@ -126,8 +127,9 @@ impl Author {
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
         #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
         #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
-        #[graphql(desc = "The order; as they were entered if nothing is said.")]
-        order_by: Option<BookOrder>,
+        #[graphql(desc = "The order; as they were entered if nothing is said.")] order_by: Option<
+            BookOrder,
+        >,
     ) -> Result<BookConnection> {
         let order = order_by.map_or_else(order::BookOrder::default, Into::into);
         let window = Window::from_relay((first, after), (last, before), order.name())?;

@@ -49,7 +49,8 @@ impl MediaType {
 /// Whether the `Content-Type` is JSON in UTF-8.
 #[must_use]
 pub fn is_json(headers: &HeaderMap) -> bool {
-    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()) else {
+    let Some(value) = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
+    else {
         return false;
     };
     let mut parts = value.split(';').map(str::trim);

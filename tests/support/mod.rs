@@ -1,6 +1,6 @@
 //! Starts the program as users do: as a process, with flags and environment, over HTTP.
 
-#![allow(dead_code, reason = "each test binary uses a part of it")]
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 use std::{
     io::{BufRead, BufReader},
@@ -27,7 +27,6 @@ pub const PATIENCE: Duration = Duration::from_secs(30);
 macro_rules! on_both_databases {
     ($($(#[$meta:meta])* async fn $name:ident($db:ident: Db) $body:block)*) => {
         $(mod $name {
-            #[allow(unused_imports, reason = "not every test uses all of them")]
             use super::*;
 
             $(#[$meta])*
@@ -49,12 +48,12 @@ macro_rules! on_both_databases {
 /// An empty database.
 pub struct Db {
     pub url: String,
-    pub dir: TempDir,
+    pub dir: Arc<TempDir>,
 }
 
 impl Db {
     pub fn sqlite() -> Self {
-        let dir = TempDir::new().unwrap();
+        let dir = Arc::new(TempDir::new().unwrap());
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("books.db").display());
         Self { url, dir }
     }
@@ -73,7 +72,7 @@ impl Db {
         admin.close().await.unwrap();
         let url = cluster.replace("/postgres?", &format!("/{name}?"));
         assert_ne!(url, cluster, "the cluster's URL must name the database postgres");
-        Self { url, dir: TempDir::new().unwrap() }
+        Self { url, dir: Arc::new(TempDir::new().unwrap()) }
     }
 
     pub fn is_sqlite(&self) -> bool {
@@ -112,7 +111,7 @@ impl Db {
     /// Starts the service without waiting until it is ready.
     pub fn spawn(&self, arguments: &[&str]) -> Service {
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        Service::start(self.command(&[&fixed, arguments].concat()))
+        Service::start(self.command(&[&fixed, arguments].concat()), self.dir.clone())
     }
 }
 
@@ -135,10 +134,12 @@ pub struct Service {
     pub client: Client,
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
+    /// Kept while the service needs its files.
+    _dir: Arc<TempDir>,
 }
 
 impl Service {
-    fn start(mut command: Command) -> Self {
+    fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<Vec<Value>>>::default();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -155,6 +156,7 @@ impl Service {
             client: Client::builder().timeout(PATIENCE).build().unwrap(),
             child,
             log,
+            _dir: dir,
         };
         let listening = service.wait_for_log("the addresses", |event| event["admin"].is_string());
         service.url = format!("http://{}", listening["public"].as_str().unwrap());
@@ -228,8 +230,7 @@ impl Service {
 
     /// Enters a book and answers its id.
     pub async fn create(&self, input: Value) -> String {
-        let document =
-            "mutation($input: CreateBookInput!) { createBook(input: $input) { id } }";
+        let document = "mutation($input: CreateBookInput!) { createBook(input: $input) { id } }";
         let data = self.data(document, json!({ "input": input })).await;
         data["createBook"]["id"].as_str().unwrap().to_owned()
     }

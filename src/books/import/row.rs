@@ -121,12 +121,14 @@ impl Columns {
         let mut index = [None; FIELDS.len()];
         for (i, (field, aliases)) in FIELDS.iter().enumerate() {
             index[i] = match &mapping.0[i] {
-                Some(column) => Some(names.iter().position(|name| name == column).ok_or_else(
-                    || Error::invalid([field], format!("no column is named {column}: {}", known())),
-                )?),
-                None => aliases
-                    .iter()
-                    .find_map(|alias| normal.iter().position(|name| name == alias)),
+                Some(column) => {
+                    Some(names.iter().position(|name| name == column).ok_or_else(|| {
+                        Error::invalid([field], format!("no column is named {column}: {}", known()))
+                    })?)
+                }
+                None => {
+                    aliases.iter().find_map(|alias| normal.iter().position(|name| name == alias))
+                }
             };
         }
         if index[TITLE].is_none() {
@@ -193,8 +195,7 @@ fn authors(cell: &str) -> Vec<AuthorRef> {
 }
 
 fn is_suffix(part: &str) -> bool {
-    const SUFFIXES: [&str; 9] =
-        ["jr", "sr", "ii", "iii", "iv", "phd", "md", "mfa", "esq"];
+    const SUFFIXES: [&str; 9] = ["jr", "sr", "ii", "iii", "iv", "phd", "md", "mfa", "esq"];
     let plain: String = part.chars().filter(|c| c.is_alphanumeric()).collect();
     SUFFIXES.contains(&plain.to_lowercase().as_str())
 }

@@ -1,0 +1,27 @@
+# The commands of this repository. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint schema playground tools clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+run: ## Build and serve the catalogue with its sample at http://localhost:8000
+	cargo run --release -- serve --sample
+
+test: ## Set up what the tests need, then lint and test everything
+	scripts/test
+
+lint: ## Check format, code, docs and dependencies
+	scripts/lint
+
+schema: ## Write schema.graphql anew
+	cargo run --quiet -- schema > schema.graphql
+
+playground: ## Build the playground anew into the program (needs npm)
+	touch build.rs
+	cargo build --release
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf playground/node_modules playground/dist tests/web/node_modules

@@ -1,0 +1,514 @@
+//! The service as operators and clients meet it: command line, HTTP, guard, health, shutdown.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod support;
+
+use std::{
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use reqwest::{RequestBuilder, StatusCode};
+use serde_json::{Value, json};
+use support::{Db, Service, program, repository, stderr, stdout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+
+const RESPONSE_JSON: &str = "application/graphql-response+json";
+
+/// What a request to `/graphql` is answered with.
+async fn send(request: RequestBuilder) -> (StatusCode, Value) {
+    let response = request.send().await.unwrap();
+    let status = response.status();
+    let text = response.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or_else(|_| panic!("no JSON: {status} {text}")))
+}
+
+fn post(service: &Service, body: &Value) -> RequestBuilder {
+    let url = format!("{}/graphql", service.url);
+    service.client.post(url).header("accept", RESPONSE_JSON).json(body)
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
+}
+
+#[test]
+fn the_committed_schema_is_the_one_served() {
+    let output = program(&["schema"]).output().unwrap();
+    let committed = std::fs::read_to_string(repository().join("schema.graphql")).unwrap();
+    assert!(stdout(&output) == committed, "schema.graphql is stale: run `make schema`");
+}
+
+/// Every type, field, argument, enum value and input field says what it is.
+#[tokio::test]
+async fn the_schema_is_described_throughout() {
+    let service = Db::sqlite().serve().await;
+    let data = service
+        .data(
+            "{ __schema { types { name description kind
+        fields { name description args { name description } }
+        inputFields { name description } enumValues { name description } } } }",
+            json!({}),
+        )
+        .await;
+    let mut missing = Vec::new();
+    let mut look = |owner: &str, item: &Value| {
+        let name = format!("{owner}{}", item["name"].as_str().unwrap());
+        if item["description"].as_str().is_none_or(str::is_empty) {
+            missing.push(name.clone());
+        }
+        name
+    };
+    for ty in data["__schema"]["types"].as_array().unwrap() {
+        // What GraphQL itself defines is described by GraphQL.
+        if ty["name"].as_str().is_some_and(|name| name.starts_with("__") || name == "ID") {
+            continue;
+        }
+        let name = look("", ty);
+        for list in ["fields", "inputFields", "enumValues"] {
+            for item in ty[list].as_array().into_iter().flatten() {
+                let field = look(&format!("{name}."), item);
+                for argument in item["args"].as_array().into_iter().flatten() {
+                    look(&format!("{field}."), argument);
+                }
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not described: {missing:#?}");
+}
+
+#[test]
+fn bad_settings_end_the_process_at_once_and_are_explained() {
+    for (flag, variable, value, right) in [
+        ("--listen", "COLOPHON_LISTEN", "here", "127.0.0.1:8000"),
+        ("--admin-listen", "COLOPHON_ADMIN_LISTEN", "127.0.0.1:99999", "127.0.0.1"),
+        ("--database-url", "DATABASE_URL", "mysql://ada:s3cret@db/x", "postgres://"),
+        ("--pool-size", "COLOPHON_POOL_SIZE", "0", "1..=1000"),
+        ("--operation-timeout", "COLOPHON_OPERATION_TIMEOUT", "5", "500ms"),
+        ("--max-nesting", "COLOPHON_MAX_NESTING", "65", "64"),
+        ("--log-format", "COLOPHON_LOG_FORMAT", "xml", "json"),
+        ("--log", "RUST_LOG", "a=b=c", "filter"),
+        ("--sample", "COLOPHON_SAMPLE", "perhaps", "true"),
+    ] {
+        let by_flag = || program(&[flag, value]);
+        let by_variable = || {
+            let mut command = program(&["serve"]);
+            command.env(variable, value);
+            command
+        };
+        let commands: [&dyn Fn() -> Command; 2] = [&by_flag, &by_variable];
+        // A switch takes no value as a flag.
+        for command in &commands[usize::from(flag == "--sample")..] {
+            let started = Instant::now();
+            let output = command().output().unwrap();
+            assert!(started.elapsed() < Duration::from_secs(1), "{flag}");
+            assert_eq!(output.status.code(), Some(2), "{flag}");
+            let text = stderr(&output);
+            for part in [flag, variable, right] {
+                assert!(text.contains(part), "{part} is missing in: {text}");
+            }
+            assert!(text.contains(value) || flag == "--database-url", "{text}");
+            assert!(!text.contains("s3cret"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn config_shows_every_setting_with_its_origin() {
+    let output = program(&["config", "--pool-size", "3"])
+        .env("DATABASE_URL", "postgres://ada:s3cret@db/books")
+        .env("COLOPHON_LISTEN", "127.0.0.1:81")
+        .output()
+        .unwrap();
+    let text = stdout(&output);
+    let line = |flag: &str| text.lines().find(|line| line.starts_with(flag)).unwrap().to_owned();
+    assert!(line("--pool-size").contains("flag") && line("--pool-size").ends_with(" 3"));
+    assert!(line("--listen").contains("environment") && line("--listen").ends_with("127.0.0.1:81"));
+    assert!(line("--drain-timeout").contains("default"));
+    assert!(line("--database-url").ends_with("postgres://ada:***@db/books"));
+    assert!(!text.contains("s3cret"));
+}
+
+#[test]
+fn help_names_commands_and_variables() {
+    let text = stdout(&program(&["--help"]).output().unwrap());
+    for part in ["serve", "migrate", "import", "schema", "config", "COLOPHON_ADMIN_LISTEN"] {
+        assert!(text.contains(part), "{part}");
+    }
+}
+
+#[tokio::test]
+async fn an_address_in_use_and_an_unusable_file_are_told() {
+    let db = Db::sqlite();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = db.run(&["serve", "--listen", &address]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains(&address) && stderr(&output).contains("COLOPHON_LISTEN"));
+
+    let file = db.file("broken.db", "this is no database, however long it may be ".repeat(100));
+    let output = program(&["serve", "--database-url", &format!("sqlite://{}", file.display())])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(stderr(&output).contains("broken.db"), "{}", stderr(&output));
+}
+
+on_both_databases! {
+    async fn migrations_go_up_and_down_to_empty(db: Db) {
+        let status = |output: &std::process::Output| stdout(output).lines()
+            .map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
+        assert_eq!(status(&db.run(&["migrate", "status"])), ["pending", "pending"]);
+        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied", "applied"]);
+        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied", "applied"]);
+        assert_eq!(status(&db.run(&["migrate", "down", "--steps", "1"])), ["applied", "pending"]);
+        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending", "pending"]);
+        assert_eq!(tables(&db).await, ["seaql_migrations"]);
+        let service = db.serve().await;
+        service.create(json!({ "title": "One" })).await;
+        drop(service);
+        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending", "pending"]);
+        assert_eq!(tables(&db).await, ["seaql_migrations"]);
+    }
+
+    async fn replicas_start_together(db: Db) {
+        let replicas: Vec<Service> = (0..6).map(|_| db.spawn(&[])).collect();
+        for replica in &replicas {
+            replica.ready().await;
+            replica.create(json!({ "title": "One" })).await;
+        }
+        let data = replicas[0].data("{ books { totalCount } }", json!({})).await;
+        assert_eq!(data["books"]["totalCount"], 6);
+    }
+
+    async fn the_sample_fills_only_an_empty_catalogue(db: Db) {
+        let count = async |service: &Service| {
+            let data = service.data("{ books { totalCount } }", json!({})).await;
+            data["books"]["totalCount"].as_u64().unwrap()
+        };
+        let mut service = db.serve_with(&["--sample"]).await;
+        service.wait_for_log("the sample", |event| event["message"].as_str().is_some_and(|m| m.contains("sample")));
+        let books = count(&service).await;
+        assert!((95..120).contains(&books), "{books}");
+        assert!(!service.log().iter().any(|event| event["level"] == "WARN"), "{:#?}", service.log());
+        let found = service.data("{ search(query: \"Homer\") { nodes { title authors { name } } } }", json!({})).await;
+        assert_eq!(found["search"]["nodes"][0]["authors"][0]["name"], "Homer");
+        service.data("mutation { deleteBook(id: \"book_1\") }", json!({})).await;
+        drop(service);
+        assert_eq!(count(&db.serve_with(&["--sample"]).await).await, books - 1);
+    }
+
+    async fn in_flight_requests_are_answered_after_sigterm(db: Db) {
+        let mut service = db.serve_with(&["--sample"]).await;
+        let idle = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+        let mut half = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+        half.write_all(b"POST /graphql HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+        // A request whose body is still on its way when the signal comes.
+        let mut slow = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+        let body = r#"{"query":"mutation { createAuthor(input: { name: \"Late\" }) { name } }"}"#;
+        let head = format!("POST /graphql HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+            Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
+        slow.write_all(head.as_bytes()).await.unwrap();
+        // The service asks for the body: it is in flight.
+        let mut buffer = [0; 25];
+        slow.read_exact(&mut buffer).await.unwrap();
+        assert!(buffer.starts_with(b"HTTP/1.1 100 Continue"));
+
+        let started = Instant::now();
+        service.signal("-TERM");
+        service.wait_for_log("the drain", |event| event["signal"] == "SIGTERM");
+        assert_eq!(service.readyz().await, 503);
+        slow.write_all(body.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        slow.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.contains("200 OK") && answer.contains("Late"), "{answer}");
+        assert_eq!(service.wait().code(), Some(0));
+        assert!(started.elapsed() < Duration::from_secs(10));
+        drop((idle, half));
+    }
+}
+
+/// The tables that are left.
+async fn tables(db: &Db) -> Vec<String> {
+    use sea_orm::{ConnectionTrait, Database, Statement};
+    let connection = Database::connect(&db.url).await.unwrap();
+    let sql = if db.is_sqlite() {
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    } else {
+        "SELECT tablename::text AS name FROM pg_tables WHERE schemaname = 'public'"
+    };
+    let statement = Statement::from_string(connection.get_database_backend(), sql);
+    let rows = connection.query_all_raw(statement).await.unwrap();
+    rows.iter().map(|row| row.try_get("", "name").unwrap()).collect()
+}
+
+/// A PostgreSQL cluster that a test starts and stops.
+struct Cluster(tempfile::TempDir);
+
+impl Cluster {
+    fn new() -> Self {
+        Self(tempfile::TempDir::new().unwrap())
+    }
+
+    fn url(&self) -> String {
+        format!("postgres://postgres@localhost/postgres?host={}", self.dir())
+    }
+
+    fn dir(&self) -> String {
+        self.0.path().join("cluster").display().to_string()
+    }
+
+    fn set(&self, command: &str) {
+        // PostgreSQL, which does not run as root, must reach the folder.
+        std::fs::set_permissions(
+            self.0.path(),
+            std::os::unix::fs::PermissionsExt::from_mode(0o755),
+        )
+        .unwrap();
+        let script = repository().join("scripts/postgres");
+        let output = Command::new(script).args([command, &self.dir()]).output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        // Stopped already, if the test failed in between.
+        let script = repository().join("scripts/postgres");
+        let _ = Command::new(script).args(["stop", &self.dir()]).output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
+    let cluster = Cluster::new();
+    let mut db = Db::sqlite();
+    db.url = cluster.url();
+    let service = db.spawn(&["--sample"]);
+    let livez = service.client.get(format!("{}/livez", service.admin)).send().await.unwrap();
+    assert_eq!(livez.status(), 200);
+    assert_eq!(service.readyz().await, 503);
+    let (status, answer) =
+        send(post(&service, &json!({ "query": "{ books { totalCount } }" }))).await;
+    assert_eq!((status.as_u16(), code(&answer)), (503, "DATABASE_UNAVAILABLE"));
+    assert!(answer.get("data").is_none() && !answer.to_string().contains("sock"), "{answer}");
+
+    cluster.set("start");
+    assert!(service.ready().await < Duration::from_secs(3));
+    service.create(json!({ "title": "One" })).await;
+
+    cluster.set("stop");
+    assert_eq!(service.readyz().await, 503);
+    let started = Instant::now();
+    let (status, answer) =
+        send(post(&service, &json!({ "query": "{ books { totalCount } }" }))).await;
+    assert_eq!((status.as_u16(), code(&answer)), (503, "DATABASE_UNAVAILABLE"));
+    assert!(started.elapsed() < Duration::from_secs(2), "pool wait and a second");
+    assert!(!answer.to_string().to_lowercase().contains("postgres"), "{answer}");
+    cluster.set("start");
+    assert!(service.ready().await < Duration::from_secs(3));
+    service.create(json!({ "title": "Two" })).await;
+    let told = service
+        .log()
+        .iter()
+        .filter(|event| event["message"].as_str().is_some_and(|m| m.contains("trying again")))
+        .count();
+    assert_eq!(told, 1, "told once, not at every try");
+}
+
+#[tokio::test]
+async fn the_published_kills_are_harmless_by_post_and_get() {
+    let service = Db::sqlite().serve().await;
+    let mut doubling = "{ ...f0 }".to_owned();
+    for i in 0..30 {
+        doubling += &format!(" fragment f{i} on Query {{ ...f{0} ...f{0} }}", i + 1);
+    }
+    doubling += " fragment f30 on Query { __typename }";
+    let nested = format!("{{ nodes(ids: {}{}) {{ id }} }}", "[".repeat(3_000), "]".repeat(3_000));
+    for kill in [doubling, nested] {
+        let url = format!("{}/graphql", service.url);
+        let by_get =
+            service.client.get(&url).query(&[("query", &kill)]).header("accept", RESPONSE_JSON);
+        for request in [post(&service, &json!({ "query": kill })), by_get] {
+            let started = Instant::now();
+            let (status, answer) = send(request).await;
+            assert_eq!((status.as_u16(), code(&answer)), (400, "LIMIT_EXCEEDED"));
+            assert!(started.elapsed() < Duration::from_millis(250));
+        }
+    }
+    let variables = format!(
+        r#"{{"query":"{{ __typename }}","variables":{{"a":{}{}}}}}"#,
+        "[".repeat(3_000),
+        "]".repeat(3_000)
+    );
+    let request = post(&service, &json!({})).body(variables);
+    assert_eq!(send(request).await.0, 400);
+    service.data("{ __typename }", json!({})).await;
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table")]
+async fn http_is_answered_as_the_specification_says() {
+    let service = Db::sqlite().serve().await;
+    let url = format!("{}/graphql", service.url);
+    let typename = json!({ "query": "{ __typename }" });
+    let with = |body: &str, content_type: &str| {
+        service.client.post(&url).header("content-type", content_type).body(body.to_owned())
+    };
+    let get =
+        |query: &str| service.client.get(format!("{url}?{query}")).header("accept", RESPONSE_JSON);
+    let cases: Vec<(&str, RequestBuilder, u16, &str)> = vec![
+        ("no JSON content type", with("{}", "text/plain"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        ("no UTF-8", with("{}", "application/json; charset=latin1"), 415, "UNSUPPORTED_MEDIA_TYPE"),
+        (
+            "compressed",
+            post(&service, &typename).header("content-encoding", "gzip"),
+            415,
+            "UNSUPPORTED_MEDIA_TYPE",
+        ),
+        (
+            "accepts nothing we have",
+            service.client.post(&url).json(&typename).header("accept", "text/html"),
+            406,
+            "NOT_ACCEPTABLE",
+        ),
+        ("another method", service.client.put(&url).json(&typename), 405, "METHOD_NOT_ALLOWED"),
+        (
+            "mutation by GET",
+            get("query=mutation%7BdeleteBook(id%3A%22book_1%22)%7D"),
+            405,
+            "METHOD_NOT_ALLOWED",
+        ),
+        ("no JSON", with("{", "application/json"), 400, "BAD_REQUEST"),
+        ("a batch", with("[]", "application/json"), 400, "BAD_REQUEST"),
+        ("no query", post(&service, &json!({})), 400, "BAD_REQUEST"),
+        (
+            "variables that are no map",
+            post(&service, &json!({ "query": "{a}", "variables": [] })),
+            400,
+            "BAD_REQUEST",
+        ),
+        (
+            "variables that are no JSON",
+            get("query=%7B__typename%7D&variables=%7B"),
+            400,
+            "BAD_REQUEST",
+        ),
+        ("query twice", get("query=%7Ba%7D&query=%7Bb%7D"), 400, "BAD_REQUEST"),
+        (
+            "too large",
+            post(&service, &json!({ "query": " ".repeat(300_000) })),
+            413,
+            "LIMIT_EXCEEDED",
+        ),
+        ("no GraphQL", post(&service, &json!({ "query": "{" })), 400, "GRAPHQL_PARSE_FAILED"),
+        (
+            "unknown field",
+            post(&service, &json!({ "query": "{ nope }" })),
+            400,
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "bad variable",
+            post(
+                &service,
+                &json!({ "query": "query($n: Int) { books(first: $n) { totalCount } }", "variables": { "n": "x" } }),
+            ),
+            400,
+            "GRAPHQL_VALIDATION_FAILED",
+        ),
+        (
+            "unknown operation",
+            post(&service, &json!({ "query": "query A { __typename }", "operationName": "B" })),
+            400,
+            "OPERATION_RESOLUTION_FAILURE",
+        ),
+        (
+            "which operation",
+            post(&service, &json!({ "query": "query A { __typename } query B { __typename }" })),
+            400,
+            "OPERATION_RESOLUTION_FAILURE",
+        ),
+        (
+            "too complex",
+            post(
+                &service,
+                &json!({ "query": "{ authors(first: 100) { nodes { books(first: 100) { nodes { authors { books(first: 100) { nodes { title } } } } } } } }" }),
+            ),
+            400,
+            "LIMIT_EXCEEDED",
+        ),
+    ];
+    for (what, request, status, expected) in cases {
+        let (answered, answer) = send(request).await;
+        assert_eq!((answered.as_u16(), code(&answer)), (status, expected), "{what}: {answer:#}");
+        assert!(answer.get("data").is_none(), "{what}");
+    }
+    let allowed = service.client.delete(&url).send().await.unwrap();
+    assert_eq!(allowed.headers()["allow"], "GET, POST");
+    let (status, answer) = send(get("query=query(%24a%3AString!)%7Bsearch(query%3A%24a)%7BtotalCount%7D%7D&variables=%7B%22a%22%3A%22x%22%7D")).await;
+    assert_eq!((status.as_u16(), &answer["data"]["search"]["totalCount"]), (200, &json!(0)));
+    let older = service.client.post(&url).json(&json!({ "query": "{ nope }" }));
+    assert_eq!(send(older).await.0, 200, "application/json answers a bad document with 200");
+}
+
+#[tokio::test]
+async fn a_field_that_fails_leaves_the_others() {
+    let service = Db::sqlite().serve().await;
+    let answer = service
+        .execute(
+            "{ good: search(query: \"a\") { totalCount } bad: book(id: \"x\") { id } }",
+            json!({}),
+        )
+        .await;
+    assert_eq!(answer["data"], json!({ "good": { "totalCount": 0 }, "bad": null }), "{answer:#}");
+    assert_eq!(answer["errors"][0]["path"], json!(["bad"]));
+    assert_eq!(code(&answer), "BAD_USER_INPUT");
+}
+
+#[tokio::test]
+async fn a_mutation_is_finished_though_its_client_hangs_up() {
+    let service = Db::sqlite().serve().await;
+    let address = service.url.trim_start_matches("http://");
+    for i in 0..20 {
+        let body = json!({ "query": format!("mutation {{ createAuthor(input: {{ name: \"A{i}\" }}) {{ id }} }}") }).to_string();
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!(
+            "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+            Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        drop(stream);
+    }
+    // Whatever began was finished, and nothing is stuck.
+    let id = service
+        .data("mutation { createAuthor(input: { name: \"Last\" }) { id } }", json!({}))
+        .await;
+    assert!(id["createAuthor"]["id"].is_string());
+}
+
+#[tokio::test]
+async fn the_root_answers_programs_in_json() {
+    let service = Db::sqlite().serve().await;
+    let root = service.client.get(&service.url).send().await.unwrap();
+    let status: Value = root.json().await.unwrap();
+    assert_eq!(status["service"], "colophon");
+    let nothing = service.client.get(format!("{}/nothing", service.url)).send().await.unwrap();
+    assert_eq!(nothing.status(), 404);
+    let admin = service.client.get(format!("{}/readyz", service.url)).send().await.unwrap();
+    assert_eq!(admin.status(), 404, "the admin routes are not public");
+}
+
+#[tokio::test]
+async fn each_request_is_logged_as_json() {
+    let mut service = Db::sqlite().serve().await;
+    service.data("{ __typename }", json!({})).await;
+    let line = service.wait_for_log("the access line", |event| event["url.path"] == "/graphql");
+    assert_eq!((&line["http.response.status_code"], &line["level"]), (&json!(200), &json!("INFO")));
+    assert!(line["duration"].as_f64().unwrap() > 0.0);
+}
