@@ -1,0 +1,137 @@
+// The playground in a real browser, typed into as a person would.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
+import { chromium } from 'playwright-core';
+import { start } from './service.mjs';
+
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
+const args = [
+  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+const editor = '.graphiql-query-editor';
+
+describe('playground', () => {
+  let service;
+  let browser;
+  let page;
+  let complaints;
+  let requests;
+  let response;
+
+  before(async () => {
+    assert.ok(existsSync(executablePath), `no browser at ${executablePath}: install chromium`);
+    service = await start();
+    browser = await chromium.launch({ executablePath, args });
+  });
+  after(async () => {
+    await browser?.close();
+    assert.equal(await service?.stop(), 0);
+  });
+
+  beforeEach(async () => {
+    page = await (await browser.newContext()).newPage();
+    page.setDefaultTimeout(30_000);
+    complaints = [];
+    requests = [];
+    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
+    page.on('pageerror', (error) => complaints.push(String(error)));
+    page.on('request', (request) => requests.push(request.url()));
+    response = await page.goto(service.url);
+    await page.locator(`${editor} .view-line`).first().waitFor();
+    // The schema is there: without it nothing is completed or documented.
+    await page.waitForFunction(() => !document.querySelector('.graphiql-spinner'));
+  });
+  afterEach(() => page.context().close());
+
+  async function type(document, keys = (text) => page.keyboard.insertText(text)) {
+    await page.locator(`${editor} .view-line`).first().click();
+    await page.keyboard.press('Control+A');
+    await page.keyboard.press('Delete');
+    await keys(document);
+  }
+
+  // The tab is named after the operation; a run before that would send the old operation's name.
+  async function run(name) {
+    await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
+    const answered = page.waitForResponse((r) => r.url().endsWith('/graphql')
+      && r.request().postDataJSON().query.includes(` ${name}`));
+    await page.locator('.graphiql-execute-button').click();
+    const answer = await (await answered).json();
+    // What the person sees, not only what came over the wire.
+    const shown = await page.waitForFunction((expected) => {
+      const model = globalThis.__MONACO.editor.getModels()
+        .find((m) => m.uri.path.endsWith('response.json'));
+      try {
+        return JSON.stringify(JSON.parse(model.getValue())) === expected && model.getValue();
+      } catch { return false; }
+    }, JSON.stringify(answer));
+    return JSON.parse(await shown.jsonValue());
+  }
+
+  test('loads without a complaint and asks no other host', async () => {
+    const policy = response.headers()['content-security-policy'];
+    assert.match(policy, /default-src 'none'; script-src 'self';/);
+    assert.doesNotMatch(policy, /unsafe-eval|script-src[^;]*unsafe-inline/);
+    assert.ok(requests.length > 3);
+    const elsewhere = requests.filter((url) => !url.startsWith(`${service.url}/`)
+      && !url.startsWith('data:') && !url.startsWith(`blob:${service.url}`));
+    assert.deepEqual(elsewhere, []);
+    assert.deepEqual(complaints, []);
+  });
+
+  test('a typed query is answered', async () => {
+    await type('query Typed { search(query: "wuthering brontë") { totalCount nodes { title authors { name } } } }');
+    const answer = await run('Typed');
+    assert.deepEqual(answer.data.search, {
+      totalCount: 1,
+      nodes: [{ title: 'Wuthering Heights', authors: [{ name: 'Emily Brontë' }] }],
+    });
+    await page.locator('section.result-window', { hasText: 'Wuthering' }).waitFor();
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+    assert.deepEqual(complaints, []);
+  });
+
+  test('fields are completed', async () => {
+    await type('{ bookBy', (text) => page.keyboard.type(text));
+    const offered = page.locator('.suggest-widget.visible .monaco-list-row', { hasText: 'bookByIsbn' });
+    await offered.first().waitFor();
+  });
+
+  test('the documentation explorer describes the schema', async () => {
+    await page.locator('button[aria-label="Show Documentation Explorer"]').click();
+    const docs = page.locator('.graphiql-doc-explorer');
+    await docs.locator('a', { hasText: /^Query$/ }).click();
+    await docs.locator('a', { hasText: /^bookByIsbn$/ }).click();
+    await docs.getByText('An ISBN-10 or ISBN-13; hyphens are allowed.').first().waitFor();
+  });
+
+  test('the examples run', async () => {
+    for (const [name, field] of [['ListBooks', 'books'], ['Search', 'search'], ['OneBookByIsbn', 'bookByIsbn']]) {
+      await page.locator('.graphiql-tab-button', { hasText: name }).click();
+      const answer = await run(name);
+      assert.equal(answer.errors, undefined, name);
+      assert.ok(answer.data[field], name);
+    }
+    assert.equal(await page.locator('.graphiql-tab-button').count(), 5);
+  });
+
+  test('a book is created, changed and found', async () => {
+    await type('mutation Make { createBook(input: { title: "Typed by hand", authors: [{ name: "Nobody Known" }] }) { id version } }');
+    const { id, version } = (await run('Make')).data.createBook;
+    assert.equal(version, 1);
+    await type(`mutation Change { updateBook(id: "${id}", input: { pages: 77 }, expectedVersion: 1) { version pages } }`);
+    assert.deepEqual((await run('Change')).data.updateBook, { version: 2, pages: 77 });
+    await type('query Find { search(query: "known typed") { nodes { id pages } } }');
+    assert.deepEqual((await run('Find')).data.search.nodes, [{ id, pages: 77 }]);
+  });
+
+  test('mistakes are marked and told', async () => {
+    await type('query Wrong { bookz { title } }');
+    await page.locator(`${editor} .squiggly-error`).first().waitFor();
+    const answer = await run('Wrong');
+    assert.equal(answer.errors[0].extensions.code, 'GRAPHQL_VALIDATION_FAILED');
+    assert.match(answer.errors[0].message, /Did you mean/);
+  });
+});

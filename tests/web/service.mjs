@@ -1,0 +1,40 @@
+// Starts and stops the program as a user would: as a process, on ports the kernel chooses.
+import { spawn } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+const program = process.env.COLOPHON_BIN
+  ?? fileURLToPath(new URL('../../target/debug/colophon', import.meta.url));
+
+/** A service with the sample; `stop` ends it and answers its exit code. */
+export async function start() {
+  const folder = await mkdtemp(join(tmpdir(), 'colophon-'));
+  const child = spawn(program, [
+    'serve', '--sample', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0',
+    '--database-url', `sqlite://${folder}/books.db?mode=rwc`, '--log-format', 'json',
+  ], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const ended = new Promise((resolve, reject) => {
+    child.once('error', reject);
+    child.once('exit', resolve);
+  });
+  const listening = new Promise((resolve) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
+      const event = JSON.parse(line);
+      if (event.public) resolve(event);
+    });
+  });
+  const first = await Promise.race([listening, ended]);
+  if (!first?.public) throw new Error(`${program} ended with ${first} before it listened`);
+  return {
+    url: `http://${first.public}`,
+    async stop() {
+      child.kill('SIGTERM');
+      const code = await ended;
+      await rm(folder, { recursive: true });
+      return code;
+    },
+  };
+}
