@@ -7,7 +7,7 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and serve the catalogue with its sample at http://localhost:8000
-	cargo run --release -- serve --sample
+	cargo run -- serve --sample
 
 test: ## Set up what the tests need, then lint and test everything
 	scripts/test
@@ -20,7 +20,7 @@ schema: ## Write schema.graphql anew
 
 playground: ## Build the playground anew into the program (needs npm)
 	touch build.rs
-	cargo build --release
+	cargo build
 
 clean: ## Remove what was built
 	cargo clean
