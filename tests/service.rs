@@ -492,6 +492,31 @@ async fn a_mutation_is_finished_though_its_client_hangs_up() {
     assert!(id["createAuthor"]["id"].is_string());
 }
 
+/// Somebody else holds the write lock of the file for longer than an operation may take.
+#[tokio::test]
+async fn an_operation_that_takes_too_long_is_ended_and_leaves_no_trace() {
+    use sea_orm::{ConnectionTrait, Database};
+    let db = Db::sqlite();
+    let service = db.serve_with(&["--operation-timeout", "300ms"]).await;
+    let other = Database::connect(&db.url).await.unwrap();
+    other.execute_unprepared("BEGIN IMMEDIATE").await.unwrap();
+    let create = json!({ "query": "mutation { createBook(input: { title: \"Late\" }) { id } }" });
+    let started = Instant::now();
+    let (status, answer) = send(post(&service, &create)).await;
+    assert_eq!((status.as_u16(), code(&answer)), (504, "TIMEOUT"));
+    assert!(started.elapsed() < Duration::from_secs(1) && answer.get("data").is_none());
+    assert_eq!(service.data("{ books { totalCount } }", json!({})).await["books"]["totalCount"], 0);
+    other.execute_unprepared("ROLLBACK").await.unwrap();
+
+    // The connection whose BEGIN was cancelled comes back clean.
+    let started = Instant::now();
+    while send(post(&service, &create)).await.0 != 200 {
+        assert!(started.elapsed() < Duration::from_secs(8), "writes do not come back");
+    }
+    let data = service.data("{ books { totalCount } }", json!({})).await;
+    assert_eq!(data["books"]["totalCount"], 1);
+}
+
 #[tokio::test]
 async fn the_root_answers_programs_in_json() {
     let service = Db::sqlite().serve().await;

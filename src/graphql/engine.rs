@@ -107,15 +107,23 @@ impl Engine {
     /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
         let Operation { request, kind, root_field } = operation;
+        self.run_task(kind, root_field, self.clone().execute(request, kind)).await
+    }
+
+    async fn run_task(
+        &self,
+        kind: OperationType,
+        root_field: &'static str,
+        work: impl Future<Output = Answer> + Send + 'static,
+    ) -> Answer {
         let span = info_span!(
             "graphql.operation",
             graphql.operation.type = %kind,
             graphql.root_field = root_field
         );
-        let work = self.running.track_future(self.clone().execute(request, kind));
         let task = tokio::task::Builder::new()
             .name(&format!("{kind} {root_field}"))
-            .spawn(work.instrument(span))
+            .spawn(self.running.track_future(work).instrument(span))
             .expect("requests are served inside the runtime");
         let result = if kind == OperationType::Mutation {
             task.await
@@ -272,4 +280,32 @@ fn root_fields<'a>(
 #[must_use]
 pub fn data(answer: &Answer) -> Option<&Value> {
     answer.was_executed().then_some(&answer.response.data)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::Cli;
+
+    #[tokio::test]
+    async fn a_panic_is_one_masked_error_and_the_next_operation_works() {
+        let arguments = ["colophon", "--database-url", "sqlite::memory:"];
+        let settings = Cli::parse_from(arguments).settings;
+        let db = Database::open(&settings.database).await.unwrap();
+        db.migrate_up().await.unwrap();
+        let engine = Engine::new(db, settings.limits, Duration::from_secs(5)).await;
+
+        let panics = async { panic!("the secret plan") };
+        let answer = engine.run_task(OperationType::Query, "Query.books", panics).await;
+        let errors = serde_json::to_string(&answer.response.errors).unwrap();
+        assert_eq!(answer.refusal, Some(Code::InternalServerError));
+        assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
+
+        let query = "{ books { totalCount } }".to_owned();
+        let operation = engine.prepare(RawRequest { query, ..RawRequest::default() });
+        let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
+        assert!(answer.response.errors.is_empty());
+    }
 }
