@@ -7,7 +7,10 @@ pub mod migrate;
 pub mod schema;
 pub mod serve;
 
-use std::process::ExitCode;
+use std::{
+    io::{ErrorKind, Write},
+    process::ExitCode,
+};
 
 /// Something went wrong that is not the command line's fault.
 pub const FAILURE: u8 = 1;
@@ -18,4 +21,12 @@ pub const SOME_REFUSED: u8 = 3;
 pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::from(FAILURE)
+}
+
+/// Prints a command's output. A reader that has had enough, such as `head`, is no failure.
+pub fn print(text: &str) -> ExitCode {
+    match std::io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(error),
+        _ => ExitCode::SUCCESS,
+    }
 }

@@ -6,13 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    SqliteTransactionMode, TransactionOptions, Value,
+    RuntimeErr, SqliteTransactionMode, TransactionOptions, Value,
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
     sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
@@ -27,6 +27,8 @@ use crate::{
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"colophon");
 /// How long a writer waits for another process that writes to the same SQLite file.
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long to wait before trying again to open a locked SQLite file.
+const SQLITE_RETRY: Duration = Duration::from_millis(20);
 /// A connection that has been idle for longer is tested before use: testing each time would
 /// cost a round trip a statement.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(30);
@@ -53,15 +55,13 @@ impl Database {
                 (pool.clone(), pool, DbBackend::Postgres)
             }
             DatabaseUrl::Sqlite(url) => {
-                let writer = sea_orm::Database::connect(sqlite(settings, true)).await?;
+                let writer = connect_sqlite(sqlite(settings, true)).await?;
                 let writer = Arc::new(Traced::new(writer));
                 let reader = if url.contains(":memory:") {
                     // Each connection to memory would be a database of its own.
                     writer.clone()
                 } else {
-                    Arc::new(Traced::new(
-                        sea_orm::Database::connect(sqlite(settings, false)).await?,
-                    ))
+                    Arc::new(Traced::new(connect_sqlite(sqlite(settings, false)).await?))
                 };
                 (reader, writer, DbBackend::Sqlite)
             }
@@ -212,12 +212,34 @@ fn sqlite(settings: &DatabaseSettings, writes: bool) -> ConnectOptions {
     let mut options = options(settings, if writes { 1 } else { settings.pool_size });
     options.idle_timeout(None).max_lifetime(None);
     options.map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
-        options
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Normal)
-            .foreign_keys(true)
-            .busy_timeout(SQLITE_BUSY_TIMEOUT)
-            .pragma("query_only", if writes { "off" } else { "on" })
+        let options = options.foreign_keys(true).busy_timeout(SQLITE_BUSY_TIMEOUT);
+        if writes {
+            options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
+        } else {
+            options.pragma("query_only", "on")
+        }
     });
     options
+}
+
+/// Connects, trying again while the file is locked: SQLite does not wait by itself for the lock
+/// that turns a new file into one with a write-ahead log, which processes that start together
+/// contend for.
+async fn connect_sqlite(options: ConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
+    let started = Instant::now();
+    loop {
+        match sea_orm::Database::connect(options.clone()).await {
+            Err(error) if is_locked(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
+                tokio::time::sleep(SQLITE_RETRY).await;
+            }
+            result => return result,
+        }
+    }
+}
+
+/// SQLITE_BUSY, in the low byte of the extended code.
+fn is_locked(error: &DbErr) -> bool {
+    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
+    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
+    code.is_some_and(|code| code & 0xff == 5)
 }

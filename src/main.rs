@@ -29,13 +29,7 @@ async fn main() -> ExitCode {
         Command::Import { files, map } => {
             command::import::run(&files, &map, &settings.database).await
         }
-        Command::Schema => {
-            command::schema::run(&settings.limits);
-            ExitCode::SUCCESS
-        }
-        Command::Config => {
-            command::config::run(&matches);
-            ExitCode::SUCCESS
-        }
+        Command::Schema => command::schema::run(&settings.limits),
+        Command::Config => command::config::run(&matches),
     }
 }

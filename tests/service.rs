@@ -176,6 +176,10 @@ on_both_databases! {
     }
 
     async fn replicas_start_together(db: Db) {
+        let starts = (0..6).map(|_| db.command(&["migrate", "up"]).spawn().unwrap());
+        for mut start in starts.collect::<Vec<_>>() {
+            assert!(start.wait().unwrap().success());
+        }
         let replicas: Vec<Service> = (0..6).map(|_| db.spawn(&[])).collect();
         for replica in &replicas {
             replica.ready().await;

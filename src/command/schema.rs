@@ -1,8 +1,11 @@
 //! `colophon schema`
 
+use std::process::ExitCode;
+
+use super::print;
 use crate::graphql::{self, guard::Limits};
 
 /// Prints the GraphQL schema.
-pub fn run(limits: &Limits) {
-    print!("{}", graphql::sdl(&graphql::schema(limits)));
+pub fn run(limits: &Limits) -> ExitCode {
+    print(&graphql::sdl(&graphql::schema(limits)))
 }
