@@ -24,6 +24,7 @@ pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
 }
 
 /// Prints a command's output. A reader that has had enough, such as `head`, is no failure.
+#[must_use]
 pub fn print(text: &str) -> ExitCode {
     match std::io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => fail(error),

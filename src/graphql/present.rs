@@ -7,7 +7,7 @@ use tracing::error;
 use crate::error::{Code, Error, Violation};
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
-/// until [`present`] decides what the client may see.
+/// until `present` decides what the client may see.
 impl From<Error> for async_graphql::Error {
     fn from(error: Error) -> Self {
         Self { message: String::new(), source: Some(std::sync::Arc::new(error)), extensions: None }
