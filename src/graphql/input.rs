@@ -146,7 +146,7 @@ impl CreateBookInput {
     /// The catalogue's form of it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an author's id is none.
+    /// [`crate::error::Error::Invalid`] if an author's id is none.
     pub fn into_book(self) -> Result<NewBook> {
         Ok(NewBook {
             title: self.title,
@@ -180,7 +180,7 @@ impl UpdateBookInput {
     /// The catalogue's form of it.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if an author's id is none.
+    /// [`crate::error::Error::Invalid`] if an author's id is none.
     pub fn into_patch(self) -> Result<BookPatch> {
         Ok(BookPatch {
             title: patch(self.title),
