@@ -41,7 +41,10 @@ pub trait Batch: Send + Sync + 'static {
 pub struct Batches(Arc<Mutex<Vec<Due>>>);
 
 /// A batch's name, and the batch.
-type Due = (&'static str, BoxFuture<'static, ()>);
+type Due = (&'static str, BoxFuture<'static, Deliver>);
+
+/// Hands a batch's values to the fields that wait for them.
+type Deliver = Box<dyn FnOnce() + Send>;
 
 impl Batches {
     /// Runs `operation`, and each time it can go no further, the batches it asked for, each as a
@@ -51,21 +54,33 @@ impl Batches {
     /// Outside a tokio runtime.
     pub async fn drive<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
-        let mut running = JoinSet::new();
+        let mut running: JoinSet<Deliver> = JoinSet::new();
         poll_fn(|context| {
-            if let Poll::Ready(result) = operation.as_mut().poll(context) {
-                return Poll::Ready(result);
+            loop {
+                // Delivered here and not by the batch's own task: the operation would wake at the
+                // first value, and its next level would be cut into several batches.
+                while let Poll::Ready(Some(done)) = running.poll_join_next(context) {
+                    // A batch that panicked has dropped its senders, which its fields notice.
+                    if let Ok(deliver) = done {
+                        deliver();
+                    }
+                }
+                if let Poll::Ready(result) = operation.as_mut().poll(context) {
+                    return Poll::Ready(result);
+                }
+                let due = self.take();
+                if due.is_empty() {
+                    return Poll::Pending;
+                }
+                for (name, batch) in due {
+                    spawn(&mut running, name, batch);
+                }
             }
-            for (name, batch) in self.take() {
-                spawn(&mut running, name, batch);
-            }
-            while running.try_join_next().is_some() {}
-            Poll::Pending
         })
         .await
     }
 
-    fn push(&self, name: &'static str, batch: BoxFuture<'static, ()>) {
+    fn push(&self, name: &'static str, batch: BoxFuture<'static, Deliver>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, batch));
     }
 
@@ -74,7 +89,7 @@ impl Batches {
     }
 }
 
-fn spawn(running: &mut JoinSet<()>, name: &'static str, batch: BoxFuture<'static, ()>) {
+fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'static, Deliver>) {
     let task = batch.in_current_span();
     running
         .build_task()
@@ -120,7 +135,7 @@ impl<B: Batch> DataLoader<B> {
     }
 }
 
-async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) {
+async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Deliver {
     let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
     let span = tracing::debug_span!(
         "dataloader",
@@ -129,16 +144,18 @@ async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) {
     );
     let keys = waiting.keys().cloned().collect();
     let mut values = batch.load(keys).instrument(span).await;
-    for (key, senders) in waiting {
-        let value = match &mut values {
-            Ok(values) => Ok(values.remove(&key)),
-            Err(error) => Err(error.clone()),
-        };
-        for sender in senders {
-            // Its field may be gone: the operation was aborted, or a sibling's error ended it.
-            let _ = sender.send(value.clone());
+    Box::new(move || {
+        for (key, senders) in waiting {
+            let value = match &mut values {
+                Ok(values) => Ok(values.remove(&key)),
+                Err(error) => Err(error.clone()),
+            };
+            for sender in senders {
+                // Its field may be gone, if a sibling's error ended their parent.
+                let _ = sender.send(value.clone());
+            }
         }
-    }
+    })
 }
 
 #[cfg(test)]
