@@ -474,6 +474,24 @@ async fn a_field_that_fails_leaves_the_others() {
     assert_eq!(code(&answer), "BAD_USER_INPUT");
 }
 
+/// Compared as text: JSON values forget their order. Many times: it is chance that mixes it.
+#[tokio::test]
+async fn fields_are_answered_in_the_order_of_the_document() {
+    let service = Db::sqlite().serve_with(&["--sample"]).await;
+    let query = "{ s: search(query: \"emma\") { totalCount nodes { title } }
+        books(first: 1) { totalCount nodes { authors { name } title } pageInfo { hasNextPage } }
+        author(id: \"author_99999\") { id } bad: book(id: \"x\") { id } }";
+    let expected = "{\"data\":{\"s\":{\"totalCount\":1,\"nodes\":[{\"title\":\"Emma\"}]},\
+        \"books\":{\"totalCount\":109,\"nodes\":[{\"authors\":[{\"name\":\"Anonymous\"}],\
+        \"title\":\"The Epic of Gilgamesh\"}],\"pageInfo\":{\"hasNextPage\":true}},\
+        \"author\":null,\"bad\":null},";
+    for _ in 0..100 {
+        let answer = post(&service, &json!({ "query": query })).send().await.unwrap();
+        let text = answer.text().await.unwrap();
+        assert!(text.starts_with(expected), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn a_mutation_is_finished_though_its_client_hangs_up() {
     let service = Db::sqlite().serve().await;

@@ -103,11 +103,10 @@ mutation CreateBook($input: CreateBookInput!) {
 `,
     variables: {
       input: {
-        title: 'Pride and Prejudice',
+        title: 'Northanger Abbey',
         authors: [{ name: 'Jane Austen' }],
-        pages: 480,
-        isbn: '978-0-14-143951-8',
-        publishedYear: 1813,
+        pages: 251,
+        publishedYear: 1817,
         language: 'en',
       },
     },

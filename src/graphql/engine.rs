@@ -22,6 +22,7 @@ use tracing::{Instrument, info_span};
 
 use super::{
     CatalogueSchema,
+    arrange::Arrangement,
     dataloader::Batches,
     guard::Limits,
     loaders::Catalogue,
@@ -62,6 +63,7 @@ pub struct Operation {
     request: Request,
     kind: OperationType,
     root_field: &'static str,
+    arrangement: Arrangement,
 }
 
 impl Operation {
@@ -93,11 +95,12 @@ impl Engine {
         let operation = find(&document, name).map_err(server_error)?;
         let kind = operation.ty;
         let root_field = self.coordinates.of_operation(operation, &document);
+        let arrangement = Arrangement::of(&operation.selection_set.node, &document);
         let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
         let mut request = Request::new(raw.query).variables(variables);
         request.operation_name = name.map(str::to_owned);
         request.set_parsed_query(document);
-        Ok(Operation { request, kind, root_field })
+        Ok(Operation { request, kind, root_field, arrangement })
     }
 
     /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
@@ -106,8 +109,8 @@ impl Engine {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
-        let Operation { request, kind, root_field } = operation;
-        self.run_task(kind, root_field, self.clone().execute(request, kind)).await
+        let (kind, root_field) = (operation.kind, operation.root_field);
+        self.run_task(kind, root_field, self.clone().execute(operation)).await
     }
 
     async fn run_task(
@@ -139,7 +142,8 @@ impl Engine {
         self.running.wait().await;
     }
 
-    async fn execute(self, request: Request, kind: OperationType) -> Answer {
+    async fn execute(self, operation: Operation) -> Answer {
+        let Operation { request, kind, arrangement, .. } = operation;
         if !self.db.is_migrated() {
             let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
             return Answer::refused(server_error(error));
@@ -155,6 +159,7 @@ impl Engine {
         if !response.errors.is_empty() {
             self.put_nulls(&mut response, kind, &query, name.as_deref());
         }
+        arrangement.apply(&mut response.data);
         Answer::new(response)
     }
 

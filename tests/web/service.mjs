@@ -26,13 +26,21 @@ export async function start() {
       if (event.public) resolve(event);
     });
   });
-  const first = await Promise.race([listening, ended]);
-  if (!first?.public) throw new Error(`${program} ended with ${first} before it listened`);
+  // A program that hangs must not hang the tests.
+  const late = setTimeout(() => child.kill('SIGKILL'), 60_000);
+  const first = await Promise.race([listening, ended]).finally(() => clearTimeout(late));
+  if (!first?.public) {
+    await rm(folder, { recursive: true });
+    throw new Error(`${program} ended with ${first} before it listened`);
+  }
   return {
     url: `http://${first.public}`,
+    playground: first.playground,
     async stop() {
       child.kill('SIGTERM');
+      const stuck = setTimeout(() => child.kill('SIGKILL'), 30_000);
       const code = await ended;
+      clearTimeout(stuck);
       await rm(folder, { recursive: true });
       return code;
     },
