@@ -492,26 +492,61 @@ async fn fields_are_answered_in_the_order_of_the_document() {
     }
 }
 
+/// Held up by a lock on the table until the service has seen that its client is gone.
 #[tokio::test]
 async fn a_mutation_is_finished_though_its_client_hangs_up() {
-    let service = Db::sqlite().serve().await;
-    let address = service.url.trim_start_matches("http://");
-    for i in 0..20 {
-        let body = json!({ "query": format!("mutation {{ createAuthor(input: {{ name: \"A{i}\" }}) {{ id }} }}") }).to_string();
-        let mut stream = TcpStream::connect(address).await.unwrap();
-        let request = format!(
-            "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
-            Content-Length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        stream.write_all(request.as_bytes()).await.unwrap();
-        drop(stream);
+    use sea_orm::{ConnectionTrait, Database, Statement};
+    let db = Db::postgres().await;
+    let service = db.serve().await;
+    let other = Database::connect(&db.url).await.unwrap();
+    let mut lock = sea_orm::ConnectOptions::new(&db.url);
+    lock.max_connections(1);
+    let lock = Database::connect(lock).await.unwrap();
+    lock.execute_unprepared("BEGIN; LOCK TABLE author IN EXCLUSIVE MODE").await.unwrap();
+
+    let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
+    let body = r#"{"query":"mutation { createAuthor(input: { name: \"Late\" }) { id } }"}"#;
+    let request = format!(
+        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let waiting = "SELECT 1 AS one FROM pg_stat_activity \
+        WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    until("the mutation waits", async || {
+        let waiting = Statement::from_string(other.get_database_backend(), waiting);
+        other.query_one_raw(waiting).await.unwrap().is_some()
+    })
+    .await;
+    let open = sockets(&service);
+    drop(stream);
+    until("the service sees the hang-up", async || sockets(&service) < open).await;
+
+    lock.execute_unprepared("COMMIT").await.unwrap();
+    until("the author is there", async || {
+        let data = service.data("{ authors { totalCount } }", json!({})).await;
+        data["authors"]["totalCount"] == 1
+    })
+    .await;
+}
+
+/// Waits for a condition.
+async fn until(what: &str, condition: impl AsyncFn() -> bool) {
+    let started = Instant::now();
+    while !condition().await {
+        assert!(started.elapsed() < Duration::from_secs(5), "never: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    // Whatever began was finished, and nothing is stuck.
-    let id = service
-        .data("mutation { createAuthor(input: { name: \"Last\" }) { id } }", json!({}))
-        .await;
-    assert!(id["createAuthor"]["id"].is_string());
+}
+
+/// How many sockets the service has open.
+fn sockets(service: &Service) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap();
+    files
+        .filter_map(|file| std::fs::read_link(file.ok()?.path()).ok())
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count()
 }
 
 /// Somebody else holds the write lock of the file for longer than an operation may take.

@@ -148,3 +148,54 @@ impl Ordering for ByName {
 fn column(column: impl IntoColumnRef) -> Expr {
     Expr::col(column)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+    use sea_orm::{
+        ConnectionTrait, DbBackend, EntityTrait, QuerySelect, Statement,
+        sea_query::SqliteQueryBuilder,
+    };
+
+    use super::*;
+    use crate::{books::page::Window, config::Cli, database::Database};
+
+    /// A page must be sought in its order's index: scanned from the start, or sorted, a deep page
+    /// would cost its depth.
+    #[tokio::test]
+    async fn every_order_seeks_in_an_index() {
+        let arguments = ["colophon", "--database-url", "sqlite::memory:"];
+        let db = Database::open(&Cli::parse_from(arguments).settings.database).await.unwrap();
+        db.migrate_up().await.unwrap();
+        let fields = [
+            BookField::Id,
+            BookField::Title,
+            BookField::Year,
+            BookField::Pages,
+            BookField::CreatedAt,
+        ];
+        for (field, descending, backward) in fields.into_iter().flat_map(|field| {
+            [(false, false), (false, true), (true, false), (true, true)].map(|(d, b)| (field, d, b))
+        }) {
+            let order = BookOrder { field, descending };
+            let key = match field {
+                BookField::Id => Key::None,
+                BookField::Title => Key::Text("m".into()),
+                _ => Key::Number(1),
+            };
+            let from = Some(Cursor { ordering: order.name().into(), key, id: 1 });
+            let mut select = book::Entity::find();
+            order.paginate(QuerySelect::query(&mut select), &Window { limit: 20, backward, from });
+            let sql = QuerySelect::query(&mut select).to_string(SqliteQueryBuilder);
+            let plan = format!("EXPLAIN QUERY PLAN {sql}");
+            let plan = Statement::from_string(DbBackend::Sqlite, plan);
+            let rows = db.reader().query_all_raw(plan).await.unwrap();
+            let steps: Vec<String> =
+                rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
+            assert!(
+                matches!(&steps[..], [step] if step.starts_with("SEARCH book USING")),
+                "{order:?} backward {backward}: {steps:?}"
+            );
+        }
+    }
+}

@@ -189,18 +189,23 @@ pub trait Ordering {
 
     /// The condition that a row lies behind the window's cursor, if it has one.
     ///
-    /// A row-value comparison, which both databases answer from the ordering's index.
+    /// A row-value comparison, which PostgreSQL answers from the ordering's index. SQLite does
+    /// so only where the row begins with a plain column; for an expression it would read the index
+    /// from its start, hence the second condition, which follows from the first.
     fn behind(&self, window: &Window) -> Option<Expr> {
         let cursor = window.from.as_ref()?;
         let ascending = self.descending() == window.backward;
-        let (left, right) = match self.expr() {
-            Some(expr) => (
-                Expr::tuple([expr, self.id()]),
-                Expr::tuple([self.value(&cursor.key).into(), cursor.id.into()]),
-            ),
-            None => (self.id(), cursor.id.into()),
+        let Some(expr) = self.expr() else {
+            return Some(if ascending { self.id().gt(cursor.id) } else { self.id().lt(cursor.id) });
         };
-        Some(if ascending { left.gt(right) } else { left.lt(right) })
+        let value = || Expr::val(self.value(&cursor.key));
+        let row = Expr::tuple([expr.clone(), self.id()]);
+        let place = Expr::tuple([value(), cursor.id.into()]);
+        Some(if ascending {
+            row.gt(place).and(expr.gte(value()))
+        } else {
+            row.lt(place).and(expr.lte(value()))
+        })
     }
 
     /// Restricts `select` to the window's rows and one more, in the window's direction.

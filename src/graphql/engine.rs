@@ -7,7 +7,7 @@ use std::{
 };
 
 use async_graphql::{
-    Request, Response, ServerError, Value, Variables,
+    Request, Response, ServerError, Variables,
     parser::{
         parse_query,
         types::{
@@ -279,12 +279,6 @@ fn root_fields<'a>(
             }
         }
     }
-}
-
-/// The value of a GraphQL answer's `data`, or nothing where execution did not begin.
-#[must_use]
-pub fn data(answer: &Answer) -> Option<&Value> {
-    answer.was_executed().then_some(&answer.response.data)
 }
 
 #[cfg(test)]

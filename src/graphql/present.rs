@@ -43,6 +43,12 @@ impl Answer {
         Self { response, refusal }
     }
 
+    /// The `data` entry, perhaps null; none where execution did not begin.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.was_executed().then_some(&self.response.data)
+    }
+
     /// Whether execution began, so that the answer has a `data` entry, though perhaps null.
     #[must_use]
     pub fn was_executed(&self) -> bool {

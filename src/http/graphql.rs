@@ -17,7 +17,7 @@ use super::{Public, negotiate};
 use crate::{
     error::{Code, Error, Result},
     graphql::{
-        engine::{RawRequest, data},
+        engine::RawRequest,
         present::{Answer, server_error},
     },
 };
@@ -195,7 +195,7 @@ struct Rendered<'a> {
 
 fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Response {
     let GraphqlResponse { errors, .. } = &answer.response;
-    match serde_json::to_vec(&Rendered { data: data(answer), errors }) {
+    match serde_json::to_vec(&Rendered { data: answer.data(), errors }) {
         Ok(body) => {
             let headers = [
                 (header::CONTENT_TYPE, media_type.content_type()),

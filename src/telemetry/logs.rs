@@ -1,4 +1,4 @@
-//! Log lines on standard output, or on standard error for commands whose output is data.
+//! Log lines on standard output. Only serving has them: the output of other commands is data.
 
 use std::io::IsTerminal;
 
