@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint schema playground tools clean
+.PHONY: help run test lint schema playground collector observe tools clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -21,6 +21,12 @@ schema: ## Write schema.graphql anew
 playground: ## Build the playground anew into the program (needs npm)
 	touch build.rs
 	cargo build
+
+collector: ## Build the OpenTelemetry Collector once, unless there is one (needs Go)
+	@scripts/collector
+
+observe: ## Run the collector: traces, metrics and logs come to its console and to target/
+	collector=$$(scripts/collector) && exec "$$collector" --config collector/config.yaml
 
 clean: ## Remove what was built
 	cargo clean
