@@ -8,10 +8,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Json, Router, extract::State, http::StatusCode, routing::get};
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use serde_json::{Value, json};
 
-use crate::database::Database;
+use crate::{database::Database, telemetry::upkeep::Upkeep};
 
 /// How long the database may take to give a sign of life.
 const PING_LIMIT: Duration = Duration::from_secs(1);
@@ -48,11 +54,24 @@ impl Health {
 }
 
 /// The routes of the admin listener.
-pub fn router(health: Health) -> Router {
+pub fn router(health: Health, upkeep: Upkeep) -> Router {
     Router::new()
         .route("/livez", get(async || Json(json!({ "status": "alive" }))))
         .route("/readyz", get(readyz))
         .with_state(health)
+        .route("/metrics", get(metrics))
+        .with_state(upkeep)
+}
+
+async fn metrics(State(upkeep): State<Upkeep>) -> Response {
+    // https://prometheus.io/docs/instrumenting/exposition_formats/
+    const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+    if let Some(text) = upkeep.render() {
+        ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
+    } else {
+        let why = "Switched off by OTEL_SDK_DISABLED or OTEL_METRICS_EXPORTER.\n";
+        (StatusCode::NOT_FOUND, why).into_response()
+    }
 }
 
 async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Value>) {

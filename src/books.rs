@@ -8,6 +8,7 @@ pub mod filter;
 pub mod import;
 pub mod input;
 pub mod isbn;
+pub mod metrics;
 pub mod order;
 pub mod page;
 pub mod search;

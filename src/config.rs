@@ -8,7 +8,11 @@ use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use tracing_subscriber::EnvFilter;
 use url::Url;
 
-use crate::{books::import::Mapping, graphql::guard::Limits, telemetry::logs::LogFormat};
+use crate::{
+    books::import::Mapping,
+    graphql::guard::Limits,
+    telemetry::{database::CommentMode, export::logs::LogFormat},
+};
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///
@@ -125,6 +129,16 @@ pub struct DatabaseSettings {
     #[arg(long, global = true, env = "COLOPHON_POOL_WAIT", default_value = "1s",
         value_parser = duration, value_name = "TIME")]
     pub pool_wait: Duration,
+    /// Which comments statements get, for the database's administrator: off, tags (application,
+    /// route and root field) or traceparent (the trace besides, for statements that are traced)
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_SQLCOMMENTER",
+        default_value = "off",
+        value_name = "MODE"
+    )]
+    pub sqlcommenter: CommentMode,
     /// How long a statement may run (PostgreSQL)
     #[arg(long, global = true, env = "COLOPHON_STATEMENT_TIMEOUT", default_value = "3s",
         value_parser = duration, value_name = "TIME")]
@@ -139,7 +153,7 @@ pub struct HttpSettings {
     #[arg(long, global = true, env = "COLOPHON_LISTEN", default_value = "127.0.0.1:8000",
         value_parser = address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Where to serve /livez and /readyz
+    /// Where to serve /livez, /readyz and /metrics
     #[arg(long, global = true, env = "COLOPHON_ADMIN_LISTEN", default_value = "127.0.0.1:9464",
         value_parser = address, value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
@@ -159,6 +173,10 @@ pub struct HttpSettings {
     #[arg(long, global = true, env = "COLOPHON_DRAIN_TIMEOUT", default_value = "10s",
         value_parser = duration, value_name = "TIME")]
     pub drain_timeout: Duration,
+    /// How long the last telemetry may take to leave after that
+    #[arg(long, global = true, env = "COLOPHON_FLUSH_TIMEOUT", default_value = "5s",
+        value_parser = duration, value_name = "TIME")]
+    pub flush_timeout: Duration,
 }
 
 /// The URL of a database of a kind that is supported. Shown without its password.

@@ -10,17 +10,21 @@ use std::{
 };
 
 use migration::{Migrator, MigratorTrait};
+use opentelemetry::Context;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr,
-    RuntimeErr, SqliteTransactionMode, TransactionOptions, Value,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
+    SqliteTransactionMode, TransactionOptions, Value,
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        postgres::PgConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
 use crate::{
     config::{DatabaseSettings, DatabaseUrl},
     error::{Error, Result},
-    telemetry::database::Traced,
+    telemetry::database::{Pool, PoolOptions, Session, Transaction},
 };
 
 /// Names our PostgreSQL advisory lock: "colophon" in ASCII.
@@ -36,8 +40,8 @@ const TEST_AFTER_IDLE: Duration = Duration::from_secs(30);
 /// The catalogue's database.
 #[derive(Clone, Debug)]
 pub struct Database {
-    reader: Arc<Traced<DatabaseConnection>>,
-    writer: Arc<Traced<DatabaseConnection>>,
+    reader: Pool,
+    writer: Pool,
     backend: DbBackend,
     migrated: Arc<AtomicBool>,
 }
@@ -50,18 +54,19 @@ impl Database {
     pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
         let (reader, writer, backend) = match &settings.database_url {
             DatabaseUrl::Postgres(_) => {
-                let pool =
-                    Arc::new(Traced::new(sea_orm::Database::connect(postgres(settings)).await?));
+                let connection = sea_orm::Database::connect(postgres(settings)).await?;
+                let pool = Pool::new(connection, pool(settings, "postgres", settings.pool_size));
                 (pool.clone(), pool, DbBackend::Postgres)
             }
             DatabaseUrl::Sqlite(url) => {
                 let writer = connect_sqlite(sqlite(settings, true)).await?;
-                let writer = Arc::new(Traced::new(writer));
+                let writer = Pool::new(writer, pool(settings, "writer", 1));
                 let reader = if url.contains(":memory:") {
                     // Each connection to memory would be a database of its own.
                     writer.clone()
                 } else {
-                    Arc::new(Traced::new(connect_sqlite(sqlite(settings, false)).await?))
+                    let reader = connect_sqlite(sqlite(settings, false)).await?;
+                    Pool::new(reader, pool(settings, "reader", settings.pool_size))
                 };
                 (reader, writer, DbBackend::Sqlite)
             }
@@ -69,10 +74,11 @@ impl Database {
         Ok(Self { reader, writer, backend, migrated: Arc::default() })
     }
 
-    /// For reading outside a transaction.
+    /// For reading outside a transaction, on behalf of `parent`; without one the statements are
+    /// not traced.
     #[must_use]
-    pub fn reader(&self) -> &Traced<DatabaseConnection> {
-        &self.reader
+    pub fn reader(&self, parent: Option<&Context>) -> Session<'_> {
+        self.reader.session(parent)
     }
 
     /// Begins a transaction that may write. On SQLite it takes the write lock at once
@@ -81,12 +87,12 @@ impl Database {
     ///
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
-    pub async fn begin(&self) -> Result<Traced<DatabaseTransaction>> {
+    pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        Ok(self.writer.begin(options).await?)
+        Ok(self.writer.begin(parent, options).await?)
     }
 
     /// Whether the database is a file of ours and not a server.
@@ -131,15 +137,15 @@ impl Database {
     /// # Errors
     /// If the database cannot be reached.
     pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
-        let tx = self.begin().await?;
+        let tx = self.begin(None).await?;
         let pending = Migrator::get_pending_migrations_read_only(tx.inner()).await?;
         let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
         let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
         Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())
     }
 
-    async fn begin_migration(&self) -> Result<Traced<DatabaseTransaction>> {
-        let tx = self.begin().await?;
+    async fn begin_migration(&self) -> Result<Transaction> {
+        let tx = self.begin(None).await?;
         if self.backend == DbBackend::Postgres {
             // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
@@ -158,6 +164,12 @@ impl Database {
             Ok(result) => Ok(result?),
             Err(_) => Err(Error::DatabaseUnavailable(format!("no answer within {limit:?}"))),
         }
+    }
+
+    /// Records the state of the pools.
+    pub fn sample(&self) {
+        self.reader.sample();
+        self.writer.sample();
     }
 
     /// Closes the pools; on SQLite this also folds the write-ahead log into the file.
@@ -181,6 +193,32 @@ pub fn any_of(backend: DbBackend, column: impl IntoColumnRef, ids: &[i64]) -> Ex
         let ids = serde_json::json!(ids).to_string();
         let listed = Expr::cust_with_values("(SELECT value FROM json_each(?))", [ids]);
         Expr::cust_with_exprs("? IN ?", [column, listed])
+    }
+}
+
+/// What the telemetry of a pool says. No more than that of a URL: it may hold a password.
+fn pool(settings: &DatabaseSettings, name: &'static str, size: u32) -> PoolOptions {
+    let (namespace, server) = match &settings.database_url {
+        DatabaseUrl::Postgres(url) => {
+            let options: PgConnectOptions = url.parse().unwrap_or_default();
+            let namespace = options.get_database().unwrap_or_else(|| options.get_username());
+            let server = (options.get_host().to_owned(), options.get_port());
+            (namespace.to_owned(), Some(server))
+        }
+        DatabaseUrl::Sqlite(url) => {
+            let options: SqliteConnectOptions = url.parse().unwrap_or_default();
+            let file = options.get_filename().file_name().unwrap_or_default();
+            (file.to_string_lossy().into_owned(), None)
+        }
+    };
+    let size = size as usize;
+    PoolOptions {
+        name,
+        namespace,
+        server,
+        size,
+        wait: settings.pool_wait,
+        comments: settings.sqlcommenter,
     }
 }
 

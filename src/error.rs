@@ -1,8 +1,11 @@
 //! One enum of errors, each with a stable code. What a client may see and what
 //! only the log may see are two methods of the same value.
 
+mod fault;
+
 use axum::http::StatusCode;
-use sea_orm::{DbErr, RuntimeErr, SqlErr, SqlxError, SqlxPostgresError};
+pub use fault::DatabaseFault;
+use sea_orm::{DbErr, SqlErr};
 
 /// The result of everything below the GraphQL layer.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -45,6 +48,26 @@ pub enum Code {
 }
 
 impl Code {
+    /// Every code.
+    pub const ALL: [Self; 16] = [
+        Self::BadUserInput,
+        Self::NotFound,
+        Self::Conflict,
+        Self::GraphqlParseFailed,
+        Self::GraphqlValidationFailed,
+        Self::OperationResolutionFailure,
+        Self::LimitExceeded,
+        Self::BadRequest,
+        Self::MethodNotAllowed,
+        Self::NotAcceptable,
+        Self::UnsupportedMediaType,
+        Self::RequestTimeout,
+        Self::Timeout,
+        Self::Overloaded,
+        Self::DatabaseUnavailable,
+        Self::InternalServerError,
+    ];
+
     /// The code as clients and telemetry see it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -127,15 +150,15 @@ pub enum Error {
     /// The client's mistake, told by its code.
     #[error("{1}")]
     Client(Code, String),
-    /// The operation or one of its statements ran into its time limit.
+    /// The operation ran into its time limit.
     #[error("{0}")]
     Timeout(String),
-    /// The database cannot be reached, or not yet used.
-    #[error("the database cannot be reached: {0}")]
+    /// The database cannot yet be used.
+    #[error("the database cannot be used: {0}")]
     DatabaseUnavailable(String),
     /// A statement failed in a way that is no client's doing.
     #[error("the database failed: {0}")]
-    Database(#[source] DbErr),
+    Database(DatabaseFault),
     /// A resolver panicked, or an invariant broke.
     #[error("{0}")]
     Internal(String),
@@ -168,7 +191,8 @@ impl Error {
             Self::Client(code, _) => *code,
             Self::Timeout(_) => Code::Timeout,
             Self::DatabaseUnavailable(_) => Code::DatabaseUnavailable,
-            Self::Database(_) | Self::Internal(_) => Code::InternalServerError,
+            Self::Database(fault) => fault.code(),
+            Self::Internal(_) => Code::InternalServerError,
         }
     }
 
@@ -196,50 +220,8 @@ impl Error {
 
 impl From<DbErr> for Error {
     fn from(error: DbErr) -> Self {
-        match &error {
-            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => {
-                Self::DatabaseUnavailable(error.to_string())
-            }
-            DbErr::Exec(RuntimeErr::SqlxError(source))
-            | DbErr::Query(RuntimeErr::SqlxError(source)) => {
-                if is_cancelled(source) {
-                    Self::Timeout(error.to_string())
-                } else if is_unavailable(source) {
-                    Self::DatabaseUnavailable(error.to_string())
-                } else {
-                    Self::Database(error)
-                }
-            }
-            _ => Self::Database(error),
-        }
+        Self::Database(DatabaseFault::from(&error))
     }
-}
-
-/// Broken connections, and what the database itself says of being unable to serve.
-fn is_unavailable(error: &SqlxError) -> bool {
-    match error {
-        SqlxError::Io(_) | SqlxError::PoolTimedOut | SqlxError::PoolClosed => true,
-        SqlxError::Database(error) => {
-            let code = error.code().unwrap_or_default();
-            if error.try_downcast_ref::<SqlxPostgresError>().is_some() {
-                // Connection exceptions, insufficient resources, operator intervention
-                // (https://www.postgresql.org/docs/current/errcodes-appendix.html).
-                ["08", "53", "57"].iter().any(|class| code.starts_with(class))
-            } else {
-                // Busy, locked, read-only, I/O error, full, cannot open, in the low byte of
-                // the extended code (https://sqlite.org/rescode.html).
-                code.parse().is_ok_and(|code: u32| matches!(code & 0xff, 5 | 6 | 8 | 10 | 13 | 14))
-            }
-        }
-        _ => false,
-    }
-}
-
-/// PostgreSQL ended the statement (`query_canceled`), as `statement_timeout` makes it do.
-fn is_cancelled(error: &SqlxError) -> bool {
-    matches!(error, SqlxError::Database(error)
-        if error.try_downcast_ref::<SqlxPostgresError>().is_some()
-            && error.code().as_deref() == Some("57014"))
 }
 
 fn summary(violations: &[Violation]) -> String {
@@ -254,7 +236,7 @@ mod tests {
 
     #[test]
     fn faults_are_masked_and_mistakes_are_not() {
-        let fault = Error::Database(DbErr::Custom("SELECT secret FROM passwords".into()));
+        let fault = Error::from(DbErr::Custom("SELECT secret FROM passwords".into()));
         assert_eq!(fault.code(), Code::InternalServerError);
         assert!(fault.code().is_server_fault());
         assert!(!fault.public_message().contains("secret"));

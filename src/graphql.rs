@@ -13,8 +13,9 @@ pub mod nulls;
 pub mod present;
 pub mod query;
 pub mod types;
+mod validator;
 
-use async_graphql::{EmptySubscription, Schema};
+use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
 
 use self::{
     connection::{AuthorConnection, BookConnection},
@@ -26,9 +27,9 @@ use self::{
 /// The service's schema.
 pub type CatalogueSchema = Schema<Query, Mutation, EmptySubscription>;
 
-/// Builds the schema.
+/// The schema, to be finished.
 #[must_use]
-pub fn schema(limits: &Limits) -> CatalogueSchema {
+pub fn schema(limits: &Limits) -> SchemaBuilder<Query, Mutation, EmptySubscription> {
     Schema::build(Query, Mutation, EmptySubscription)
         .limit_complexity(limits.max_complexity)
         // The guard has refused deeper documents already.
@@ -39,7 +40,6 @@ pub fn schema(limits: &Limits) -> CatalogueSchema {
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
         )
-        .finish()
 }
 
 /// The schema in the GraphQL schema language, as committed in `schema.graphql`.

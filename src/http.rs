@@ -24,10 +24,14 @@ pub struct Public {
     pub max_body: usize,
     /// How long a body may take to arrive.
     pub body_timeout: Duration,
+    /// Whether the caller's trace is gone on with.
+    pub propagate: bool,
 }
 
 /// The routes of the public listener.
 pub fn router(public: Public) -> Router {
+    let propagate = public.propagate;
+    let trace = move |request, next| telemetry::http::trace(propagate, request, next);
     Router::new()
         .route("/graphql", any(graphql::handle))
         .route("/", get(playground::index))
@@ -35,5 +39,5 @@ pub fn router(public: Public) -> Router {
         .fallback(playground::not_found)
         .with_state(Arc::new(public))
         .layer(CatchPanicLayer::custom(graphql::panicked))
-        .layer(middleware::from_fn(telemetry::http::trace))
+        .layer(middleware::from_fn(trace))
 }

@@ -2,17 +2,20 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, task::Builder, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
     admin::{self, Health},
+    books::metrics,
     command,
     config::Settings,
     database::Database,
     error::Result,
     graphql::engine::Engine,
     http::{self, Public, server::Server},
+    telemetry::{self, upkeep::Upkeep},
 };
 
 /// How long to wait before the next try to reach the database.
@@ -26,8 +29,18 @@ pub struct Service {
     db: Database,
     engine: Engine,
     health: Health,
+    upkeep: Upkeep,
     public: (Server, TcpListener),
     admin: (Server, TcpListener),
+}
+
+/// How the service is observed.
+#[derive(Clone, Default)]
+pub struct Observation {
+    /// The metrics to serve, unless there are none.
+    pub scrape: Option<PrometheusHandle>,
+    /// Whether the traces of callers are gone on with.
+    pub propagate: bool,
 }
 
 /// Why a service could not be built.
@@ -67,7 +80,10 @@ impl Service {
     /// # Errors
     /// If one of them cannot be opened. A PostgreSQL server may be absent; an SQLite file that
     /// cannot be used will not get better by waiting.
-    pub async fn build(settings: Settings) -> std::result::Result<Self, StartError> {
+    pub async fn build(
+        settings: Settings,
+        observation: Observation,
+    ) -> std::result::Result<Self, StartError> {
         let url = settings.database.database_url.to_string();
         let db = Database::open(&settings.database)
             .await
@@ -86,12 +102,17 @@ impl Service {
             engine: engine.clone(),
             max_body: settings.limits.max_body,
             body_timeout: http.request_timeout,
+            propagate: observation.propagate,
         });
         let (cap, head) = (http.max_connections, http.request_timeout);
         let public = (Server::new("http connection", router, cap, head), public);
-        let router = admin::router(health.clone());
+        telemetry::graphql::start_counters();
+        metrics::created(0);
+        let pools = db.clone();
+        let upkeep = Upkeep::new(observation.scrape, move || pools.sample());
+        let router = admin::router(health.clone(), upkeep.clone());
         let admin = (Server::new("admin connection", router, ADMIN_CONNECTIONS, head), admin);
-        Ok(Self { settings, db, engine, health, public, admin })
+        Ok(Self { settings, db, engine, health, upkeep, public, admin })
     }
 
     /// Where the catalogue and the admin routes are served.
@@ -105,7 +126,7 @@ impl Service {
     /// Serves until `stop` is done, then drains: not ready at once, no new connections, requests
     /// in flight answered. Answers whether that was done within the deadline.
     pub async fn run(self, stop: impl Future<Output = &'static str>) -> bool {
-        let Self { settings, db, engine, health, public, admin } = self;
+        let Self { settings, db, engine, health, upkeep, public, admin } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
         let accept = {
@@ -114,6 +135,7 @@ impl Service {
         };
         spawn("http accept", accept);
         spawn("admin accept", async move { admin.accept(admin_listener).await });
+        spawn("telemetry upkeep", upkeep.clone().run());
         if !db.is_embedded() {
             spawn("database keeper", prepare_when_reachable(db.clone(), settings.sample));
         }
@@ -126,6 +148,8 @@ impl Service {
             engine.idle().await;
         };
         let drained = tokio::time::timeout(deadline, drained).await.is_ok();
+        // The last metrics to be exported tell the end.
+        upkeep.sample();
         if drained {
             db.close().await;
         } else {

@@ -1,5 +1,15 @@
-//! What the service tells about itself. One source, one file; this part knows nothing of books.
+//! What the service tells about itself; this part knows nothing of books.
+//!
+//! Sources, one complete file each: [`http`], [`graphql`], [`database`], [`runtime`],
+//! [`process`]. What they may record stands in [`names`]. Where it goes is below [`export`].
 
 pub mod database;
+pub mod exception;
+pub mod export;
+pub mod graphql;
 pub mod http;
-pub mod logs;
+pub mod names;
+pub mod process;
+pub mod runtime;
+pub mod series;
+pub mod upkeep;

@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use self::row::Row;
 pub use self::row::{Columns, Mapping};
-use super::{authors, input::AuthorRef, store, text};
+use super::{authors, input::AuthorRef, metrics, store, text};
 use crate::{
     database::Database,
     error::{Error, Result},
@@ -195,7 +195,7 @@ impl Import<'_> {
     }
 
     async fn write(&self, rows: &[(Identity, Row)]) -> Result<Vec<Outcome>> {
-        let tx = self.db.begin().await?;
+        let tx = self.db.begin(None).await?;
         let known = known_books(&tx, rows).await?;
         let mut outcomes = Vec::with_capacity(rows.len());
         for (identity, row) in rows {
@@ -205,6 +205,9 @@ impl Import<'_> {
             });
         }
         tx.commit().await?;
+        let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|o| is(o)).count() as u64;
+        metrics::created(count(|outcome| matches!(outcome, Outcome::Added(_))));
+        metrics::updated(count(|outcome| matches!(outcome, Outcome::Updated(_))));
         Ok(outcomes)
     }
 

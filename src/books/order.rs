@@ -189,7 +189,7 @@ mod tests {
             let sql = QuerySelect::query(&mut select).to_string(SqliteQueryBuilder);
             let plan = format!("EXPLAIN QUERY PLAN {sql}");
             let plan = Statement::from_string(DbBackend::Sqlite, plan);
-            let rows = db.reader().query_all_raw(plan).await.unwrap();
+            let rows = db.reader(None).query_all_raw(plan).await.unwrap();
             let steps: Vec<String> =
                 rows.iter().map(|row| row.try_get("", "detail").unwrap()).collect();
             assert!(

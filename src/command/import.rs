@@ -115,7 +115,7 @@ impl Report for Progress {
 /// # Errors
 /// If the database fails.
 pub async fn sample(db: &Database) -> Result<()> {
-    if store::count(db.reader(), &BookFilter::default()).await? > 0 {
+    if store::count(&db.reader(None), &BookFilter::default()).await? > 0 {
         return Ok(());
     }
     let Summary { added, .. } =

@@ -8,5 +8,5 @@ use crate::graphql::{self, guard::Limits};
 /// Prints the GraphQL schema.
 #[must_use]
 pub fn run(limits: &Limits) -> ExitCode {
-    print(&graphql::sdl(&graphql::schema(limits)))
+    print(&graphql::sdl(&graphql::schema(limits).finish()))
 }

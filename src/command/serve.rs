@@ -2,26 +2,47 @@
 
 use std::{net::SocketAddr, process::ExitCode};
 
+use tokio::task::block_in_place;
 use tracing::{error, info};
 
 use super::fail;
-use crate::{config::Settings, service::Service, shutdown::Signals, telemetry};
+use crate::{
+    books::metrics,
+    config::Settings,
+    service::{Observation, Service},
+    shutdown::Signals,
+    telemetry::{
+        export::{Telemetry, settings::ExportSettings},
+        names,
+    },
+};
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM or SIGINT. Telemetry is the first to start and the last to end, also when
+/// serving failed.
 pub async fn run(settings: Settings) -> ExitCode {
-    let filter = match settings.log.parse() {
-        Ok(filter) => filter,
+    let export = match ExportSettings::from_env() {
+        Ok(export) => export,
         Err(error) => return fail(error),
     };
-    if let Err(error) = telemetry::logs::init(settings.log_format, filter) {
-        return fail(error);
-    }
+    names::add(metrics::METRICS);
+    let telemetry = match Telemetry::start(&export, settings.log_format, &settings.log) {
+        Ok(telemetry) => telemetry,
+        Err(error) => return fail(error),
+    };
     log_panics();
+    let flush = settings.http.flush_timeout;
+    let observation = Observation { scrape: telemetry.scrape(), propagate: export.propagate };
+    let code = serve(settings, observation).await;
+    block_in_place(|| telemetry.stop(flush));
+    code
+}
+
+async fn serve(settings: Settings, observation: Observation) -> ExitCode {
     let mut signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(error),
     };
-    let service = match Service::build(settings).await {
+    let service = match Service::build(settings, observation).await {
         Ok(service) => service,
         Err(error) => return fail(error),
     };

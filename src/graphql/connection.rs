@@ -6,7 +6,7 @@ use async_graphql::{
 };
 
 use super::{
-    loaders::Catalogue,
+    loaders::resolve,
     types::{Author, Book},
 };
 use crate::{
@@ -54,6 +54,16 @@ pub enum List {
     Authors(Option<String>),
 }
 
+impl List {
+    /// The type that has the field `totalCount`.
+    const fn connection_type(&self) -> &'static str {
+        match self {
+            Self::Books(_) | Self::BooksOf(_) | Self::Found(_) => "BookConnection",
+            Self::Authors(_) => "AuthorConnection",
+        }
+    }
+}
+
 /// Counts a list, but only when it is selected.
 pub struct TotalCount(List);
 
@@ -62,16 +72,13 @@ impl TotalCount {
     /// The number of items in the whole list. Counted only when selected; in a large catalogue
     /// it costs more than the page.
     async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
-        let catalogue = Catalogue::of(context);
-        let db = catalogue.db.reader();
-        match &self.0 {
-            List::Books(filter) => store::count(db, filter).await,
-            List::BooksOf(author) => {
-                Ok(catalogue.book_count_of_author.load(*author).await?.unwrap_or(0))
-            }
-            List::Found(search) => search.count(db).await,
-            List::Authors(part) => authors::count(db, part.as_deref()).await,
-        }
+        resolve(context, self.0.connection_type(), async |call| match &self.0 {
+            List::Books(filter) => store::count(&call.reader(), filter).await,
+            List::BooksOf(author) => call.book_count_of_author(*author).await,
+            List::Found(search) => search.count(&call.reader()).await,
+            List::Authors(part) => authors::count(&call.reader(), part.as_deref()).await,
+        })
+        .await
     }
 }
 

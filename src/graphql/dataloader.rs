@@ -15,10 +15,14 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use opentelemetry::Context;
 use tokio::{sync::oneshot, task::JoinSet};
 use tracing::Instrument;
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    telemetry::graphql::{Askers, Field},
+};
 
 /// Loads the values of many keys at once.
 pub trait Batch: Send + Sync + 'static {
@@ -29,9 +33,10 @@ pub trait Batch: Send + Sync + 'static {
     /// Names the batch's task and span.
     const NAME: &'static str;
 
-    /// The values of those keys that have one.
+    /// The values of those keys that have one. What is done for them hangs below `parent`.
     fn load(
         &self,
+        parent: &Context,
         keys: Vec<Self::Key>,
     ) -> impl Future<Output = Result<HashMap<Self::Key, Self::Value>>> + Send;
 }
@@ -98,8 +103,20 @@ fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'s
         .expect("a batch runs inside the operation's runtime");
 }
 
-type Waiting<B> =
-    HashMap<<B as Batch>::Key, Vec<oneshot::Sender<Result<Option<<B as Batch>::Value>>>>>;
+/// Who waits for a batch: the fields that asked, and each call with the key it asked for.
+struct Waiting<B: Batch> {
+    askers: Askers,
+    keys: HashMap<B::Key, Vec<Waiter<B>>>,
+}
+
+/// Takes the value of a key, if it has one.
+type Waiter<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
+
+impl<B: Batch> Default for Waiting<B> {
+    fn default() -> Self {
+        Self { askers: Askers::default(), keys: HashMap::new() }
+    }
+}
 
 /// Collects keys and loads them in batches. Made anew for each request, and it keeps nothing:
 /// a mutation's later fields must see what its earlier ones did.
@@ -115,16 +132,18 @@ impl<B: Batch> DataLoader<B> {
         Self { batch: Arc::new(batch), batches, waiting: Arc::default() }
     }
 
-    /// The value of `key`, loaded together with all keys that are asked for at the same time.
+    /// The value of `key`, loaded together with all keys that are asked for at the same time, by
+    /// whichever field.
     ///
     /// # Errors
     /// The batch's error.
-    pub async fn load(&self, key: B::Key) -> Result<Option<B::Value>> {
+    pub async fn load(&self, field: &Arc<Field>, key: B::Key) -> Result<Option<B::Value>> {
         let (sender, receiver) = oneshot::channel();
         let first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = waiting.is_empty();
-            waiting.entry(key).or_default().push(sender);
+            let first = waiting.keys.is_empty();
+            waiting.askers.add(field);
+            waiting.keys.entry(key).or_default().push(sender);
             first
         };
         if first {
@@ -136,14 +155,15 @@ impl<B: Batch> DataLoader<B> {
 }
 
 async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Deliver {
-    let waiting = std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    let span = tracing::debug_span!(
-        "dataloader",
-        graphql.dataloader.name = B::NAME,
-        graphql.dataloader.batch.size = waiting.len()
-    );
+    let Waiting { askers, keys: waiting } =
+        std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
+    let span = askers.batch(B::NAME, waiting.len());
     let keys = waiting.keys().cloned().collect();
-    let mut values = batch.load(keys).instrument(span).await;
+    let mut values = batch.load(span.context(), keys).await;
+    if let Err(error) = &values {
+        span.fail(error);
+    }
+    drop(span);
     Box::new(move || {
         for (key, senders) in waiting {
             let value = match &mut values {
@@ -171,7 +191,7 @@ mod tests {
         type Value = u32;
         const NAME: &'static str = "double";
 
-        async fn load(&self, keys: Vec<u32>) -> Result<HashMap<u32, u32>> {
+        async fn load(&self, _: &Context, keys: Vec<u32>) -> Result<HashMap<u32, u32>> {
             self.0.lock().unwrap().push(keys.len());
             tokio::task::yield_now().await;
             assert!(!keys.contains(&666), "unlucky");
@@ -184,9 +204,10 @@ mod tests {
         let sizes = Arc::<Mutex<Vec<usize>>>::default();
         let batches = Batches::default();
         let loader = DataLoader::new(Double(sizes.clone()), batches.clone());
+        let field = Arc::new(Field::untraced());
         let level = async |key: u32| {
-            let once = loader.load(key % 50).await.unwrap().unwrap_or_default();
-            loader.load(1000 + once).await.unwrap()
+            let once = loader.load(&field, key % 50).await.unwrap().unwrap_or_default();
+            loader.load(&field, 1000 + once).await.unwrap()
         };
         let values = batches.drive(join_all((0..100).map(level))).await;
         assert_eq!(values[3], Some(2012));
@@ -199,7 +220,8 @@ mod tests {
     async fn a_panic_in_a_batch_is_an_error() {
         let batches = Batches::default();
         let loader = DataLoader::new(Double(Arc::default()), batches.clone());
-        let result = batches.drive(loader.load(666)).await;
+        let field = Arc::new(Field::untraced());
+        let result = batches.drive(loader.load(&field, 666)).await;
         assert!(matches!(result, Err(Error::Internal(_))));
     }
 }

@@ -2,12 +2,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    fmt::Write,
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use async_graphql::{
-    Request, Response, ServerError, Variables,
+    Name, Request, Response, ServerError, ValidationMode, Variables,
     parser::{
         parse_query,
         types::{
@@ -16,9 +18,11 @@ use async_graphql::{
         },
     },
 };
-use tokio::{task::JoinError, time::timeout};
+use futures_util::FutureExt;
+use sha2::{Digest, Sha256};
+use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::{Instrument, info_span};
+use tracing::Instrument;
 
 use super::{
     CatalogueSchema,
@@ -29,16 +33,25 @@ use super::{
     nulls::Shapes,
     present::{Answer, parse_error, server_error},
     schema,
+    validator::Validator,
 };
 use crate::{
     database::Database,
     error::{Code, Error},
+    telemetry::{
+        graphql::{self as telemetry, Execution, Identity, Phase},
+        runtime::profiled,
+    },
 };
+
+/// Where operations come from.
+const ROUTE: &str = "/graphql";
 
 /// Runs operations.
 #[derive(Clone)]
 pub struct Engine {
     schema: CatalogueSchema,
+    validator: Validator,
     db: Database,
     limits: Limits,
     timeout: Duration,
@@ -56,51 +69,103 @@ pub struct RawRequest {
     pub operation_name: Option<String>,
     /// The values of its variables.
     pub variables: serde_json::Map<String, serde_json::Value>,
+    /// Whether only a query may be run, as by GET.
+    pub only_query: bool,
 }
 
 /// An operation that may run.
 pub struct Operation {
+    understood: Understood,
+    telemetry: telemetry::Operation,
+}
+
+struct Understood {
     request: Request,
     kind: OperationType,
     root_field: &'static str,
     arrangement: Arrangement,
 }
 
-impl Operation {
-    /// Query, mutation or subscription.
-    #[must_use]
-    pub const fn kind(&self) -> OperationType {
-        self.kind
-    }
-}
-
 impl Engine {
     /// An engine over `db`.
     pub async fn new(db: Database, limits: Limits, timeout: Duration) -> Self {
-        let schema = schema(&limits);
+        let schema = schema(&limits).validation_mode(ValidationMode::Fast).finish();
+        let validator = Validator::new(&limits);
         let coordinates = Coordinates::of(&schema).await;
         let shapes = Arc::new(Shapes::of(&schema).await);
-        Self { schema, db, limits, timeout, coordinates, shapes, running: TaskTracker::new() }
+        Self {
+            schema,
+            validator,
+            db,
+            limits,
+            timeout,
+            coordinates,
+            shapes,
+            running: TaskTracker::new(),
+        }
     }
 
     /// Checks and parses a request and finds the operation to run.
     ///
     /// # Errors
-    /// What is wrong with the document, or that it does not have the operation.
-    pub fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<ServerError>> {
-        self.limits.check_text(&raw.query).map_err(server_error)?;
-        let document = parse_query(&raw.query).map_err(parse_error)?;
-        self.limits.check_document(&document).map_err(server_error)?;
-        let name = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = find(&document, name).map_err(server_error)?;
+    /// The answer that says what is wrong with the document, or that it does not have the
+    /// operation.
+    pub fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
+        let mut telemetry = telemetry::Operation::start();
+        let span = telemetry.span();
+        let _entered = span.enter();
+        match self.understand(raw, &mut telemetry) {
+            Ok(understood) => Ok(Operation { understood, telemetry }),
+            Err(errors) => {
+                let answer = Answer::new(Response::from_errors(errors));
+                telemetry.end(&answer.codes, None);
+                Err(Box::new(answer))
+            }
+        }
+    }
+
+    fn understand(
+        &self,
+        raw: RawRequest,
+        telemetry: &mut telemetry::Operation,
+    ) -> Result<Understood, Vec<ServerError>> {
+        telemetry.document(|| hash(&raw.query));
+        let document =
+            telemetry.phase(Phase::Parsing, || self.parse(&raw.query)).map_err(|e| vec![e])?;
+        let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = find(&document, asked).map_err(|error| vec![server_error(error)])?;
         let kind = operation.ty;
         let root_field = self.coordinates.of_operation(operation, &document);
         let arrangement = Arrangement::of(&operation.selection_set.node, &document);
+        let name = asked.or(only_name(&document)).map(str::to_owned);
+        telemetry.identify(Identity { kind, root_field, name: name.clone() }, ROUTE);
+        if raw.only_query && kind != OperationType::Query {
+            let message = "Only a query can be sent by GET; send this operation by POST.";
+            let error = Error::Client(Code::MethodNotAllowed, message.into());
+            return Err(vec![server_error(error)]);
+        }
         let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
-        let mut request = Request::new(raw.query).variables(variables);
-        request.operation_name = name.map(str::to_owned);
-        request.set_parsed_query(document);
-        Ok(Operation { request, kind, root_field, arrangement })
+        let request = |document, variables| {
+            let mut request = Request::new(raw.query.clone()).variables(variables);
+            request.operation_name.clone_from(&name);
+            request.set_parsed_query(document);
+            request
+        };
+        let checked = request(document.clone(), variables.clone());
+        let errors = telemetry.phase(Phase::Validation, || self.validator.validate(checked));
+        if errors.is_empty() {
+            let request = request(document, variables);
+            Ok(Understood { request, kind, root_field, arrangement })
+        } else {
+            Err(errors)
+        }
+    }
+
+    fn parse(&self, query: &str) -> Result<ExecutableDocument, ServerError> {
+        self.limits.check_text(query).map_err(server_error)?;
+        let document = parse_query(query).map_err(parse_error)?;
+        self.limits.check_document(&document).map_err(server_error)?;
+        Ok(document)
     }
 
     /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
@@ -109,8 +174,10 @@ impl Engine {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
-        let (kind, root_field) = (operation.kind, operation.root_field);
-        self.run_task(kind, root_field, self.clone().execute(operation)).await
+        let Operation { understood, telemetry } = operation;
+        let Understood { request, kind, root_field, arrangement } = understood;
+        let work = self.clone().execute(request, kind, arrangement, telemetry.execution());
+        self.run_task(kind, root_field, work, telemetry).await
     }
 
     async fn run_task(
@@ -118,12 +185,22 @@ impl Engine {
         kind: OperationType,
         root_field: &'static str,
         work: impl Future<Output = Answer> + Send + 'static,
+        telemetry: telemetry::Operation,
     ) -> Answer {
-        let span = info_span!(
-            "graphql.operation",
-            graphql.operation.type = %kind,
-            graphql.root_field = root_field
-        );
+        let span = telemetry.span();
+        let since = telemetry.started();
+        let work = async move {
+            // Caught here and not by the task's handle, so that the operation's telemetry says it.
+            let work = profiled(since, AssertUnwindSafe(work).catch_unwind());
+            let (result, profile) = work.await;
+            let answer = result.unwrap_or_else(|_| {
+                let error = Error::Internal("a resolver panicked".into());
+                telemetry.fault(&error);
+                Answer::refused(server_error(error))
+            });
+            telemetry.end(&answer.codes, Some(&profile));
+            answer
+        };
         let task = tokio::task::Builder::new()
             .name(&format!("{kind} {root_field}"))
             .spawn(self.running.track_future(work).instrument(span))
@@ -133,7 +210,9 @@ impl Engine {
         } else {
             AbortOnDropHandle::new(task).await
         };
-        result.unwrap_or_else(|error| Answer::refused(server_error(ended(&error))))
+        result.unwrap_or_else(|_| {
+            Answer::refused(server_error(Error::Internal("the operation was aborted".into())))
+        })
     }
 
     /// Waits until no operation is running, not even one whose client has gone.
@@ -142,25 +221,34 @@ impl Engine {
         self.running.wait().await;
     }
 
-    async fn execute(self, operation: Operation) -> Answer {
-        let Operation { request, kind, arrangement, .. } = operation;
+    async fn execute(
+        self,
+        request: Request,
+        kind: OperationType,
+        arrangement: Arrangement,
+        execution: Arc<Execution>,
+    ) -> Answer {
         if !self.db.is_migrated() {
             let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
-            return Answer::refused(server_error(error));
+            return refused(error, &execution);
         }
         let (query, name) = (request.query.clone(), request.operation_name.clone());
         let batches = Batches::default();
-        let request = request.data(Catalogue::new(&self.db, &batches));
-        let execution = batches.drive(self.schema.execute(request));
-        let Ok(mut response) = timeout(self.timeout, execution).await else {
+        let request = request.data(Catalogue::new(&self.db, &batches, execution.clone()));
+        let running = batches.drive(self.schema.execute(request));
+        let Ok(mut response) = timeout(self.timeout, running).await else {
             let error = Error::Timeout(format!("the operation ran for {:?}", self.timeout));
-            return Answer::refused(server_error(error));
+            return refused(error, &execution);
         };
         if !response.errors.is_empty() {
             self.put_nulls(&mut response, kind, &query, name.as_deref());
         }
         arrangement.apply(&mut response.data);
-        Answer::new(response)
+        let answer = Answer::new(response);
+        if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
+            execution.fail(*fault);
+        }
+        answer
     }
 
     /// Puts null where fields failed. The library has eaten the parsed document, and most answers
@@ -181,10 +269,19 @@ impl Engine {
     }
 }
 
-/// Why a task has no result. The panic itself is logged by the panic hook, with its place.
-fn ended(error: &JoinError) -> Error {
-    let how = if error.is_panic() { "a resolver panicked" } else { "the operation was aborted" };
-    Error::Internal(how.into())
+/// A document's hash, as persisted documents have it.
+fn hash(document: &str) -> String {
+    Sha256::digest(document).iter().fold(String::with_capacity(64), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// The answer to an operation that a fault of the service kept from its end.
+fn refused(error: Error, execution: &Execution) -> Answer {
+    execution.fault(&error);
+    Answer::refused(server_error(error))
 }
 
 /// The operation to run: the one named, or the only one.
@@ -206,6 +303,14 @@ fn find<'a>(
             Ok(&operations[name].node)
         }
         (_, Some(_)) => Err(refused("The document has no operation of that name.".into())),
+    }
+}
+
+/// The name of the only operation, if it has one.
+fn only_name(document: &ExecutableDocument) -> Option<&str> {
+    match &document.operations {
+        DocumentOperations::Multiple(operations) => operations.keys().next().map(Name::as_str),
+        DocumentOperations::Single(_) => None,
     }
 }
 
@@ -297,7 +402,8 @@ mod tests {
         let engine = Engine::new(db, settings.limits, Duration::from_secs(5)).await;
 
         let panics = async { panic!("the secret plan") };
-        let answer = engine.run_task(OperationType::Query, "Query.books", panics).await;
+        let telemetry = telemetry::Operation::start();
+        let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
         let errors = serde_json::to_string(&answer.response.errors).unwrap();
         assert_eq!(answer.refusal, Some(Code::InternalServerError));
         assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");

@@ -1,9 +1,10 @@
 //! What nested fields load in batches, and the data that every resolver has.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use async_graphql::Context;
 use entity::{author, book};
+use opentelemetry as trace;
 
 use super::dataloader::{Batch, Batches, DataLoader};
 use crate::{
@@ -14,43 +15,116 @@ use crate::{
     },
     database::Database,
     error::Result,
+    telemetry::{
+        database::{Session, Transaction},
+        graphql::{Execution, Field},
+    },
 };
 
-/// The catalogue as the resolvers of one request see it.
-pub struct Catalogue {
-    /// For root fields; nested ones use a loader.
-    pub db: Database,
-    /// The authors of a book, in order.
-    pub authors_of_book: DataLoader<AuthorsOfBook>,
-    /// A page of the books of an author.
-    pub books_of_author: DataLoader<BooksOfAuthor>,
-    /// The number of books of an author.
-    pub book_count_of_author: DataLoader<BookCountOfAuthor>,
+/// The catalogue as the resolvers of one request see it. They get at it by [`resolve`] only.
+#[derive(Clone)]
+pub struct Catalogue(Arc<Parts>);
+
+struct Parts {
+    db: Database,
+    execution: Arc<Execution>,
+    authors_of_book: DataLoader<AuthorsOfBook>,
+    books_of_author: DataLoader<BooksOfAuthor>,
+    book_count_of_author: DataLoader<BookCountOfAuthor>,
 }
 
 impl Catalogue {
     /// For one request, whose batches `batches` drives.
     #[must_use]
-    pub fn new(db: &Database, batches: &Batches) -> Self {
-        Self {
+    pub fn new(db: &Database, batches: &Batches, execution: Arc<Execution>) -> Self {
+        Self(Arc::new(Parts {
             db: db.clone(),
+            execution,
             authors_of_book: DataLoader::new(AuthorsOfBook(db.clone()), batches.clone()),
             books_of_author: DataLoader::new(BooksOfAuthor(db.clone()), batches.clone()),
             book_count_of_author: DataLoader::new(BookCountOfAuthor(db.clone()), batches.clone()),
-        }
-    }
-
-    /// The catalogue of the request that `context` belongs to.
-    ///
-    /// # Panics
-    /// If the request was not made by the engine, which gives each one its catalogue.
-    #[must_use]
-    pub fn of<'a>(context: &Context<'a>) -> &'a Self {
-        context.data_unchecked()
+        }))
     }
 }
 
-/// See [`Catalogue::authors_of_book`].
+/// A call of a field whose resolver does I/O. The only way to the database, so that no statement
+/// can be without its field's span.
+pub struct Resolving {
+    catalogue: Catalogue,
+    field: Arc<Field>,
+}
+
+/// Does the work of the call that `context` is of. `parent_type` is the type that has the field.
+///
+/// # Errors
+/// Those of the work.
+///
+/// # Panics
+/// If the request was not made by the engine, which gives each one its catalogue.
+pub async fn resolve<T>(
+    context: &Context<'_>,
+    parent_type: &'static str,
+    // By value, and so without a lifetime: the compiler could not tell that the work is `Send`.
+    work: impl AsyncFnOnce(Resolving) -> Result<T>,
+) -> Result<T> {
+    let catalogue: &Catalogue = context.data_unchecked();
+    let path = context.path_node.as_ref().expect("a field has a path");
+    let call = catalogue.0.execution.call(path, parent_type);
+    let resolving = Resolving { catalogue: catalogue.clone(), field: call.field().clone() };
+    let result = work(resolving).await;
+    call.end(result)
+}
+
+impl Resolving {
+    /// For reading.
+    #[must_use]
+    pub fn reader(&self) -> Session<'_> {
+        self.catalogue.0.db.reader(Some(self.field.context()))
+    }
+
+    /// For changing.
+    ///
+    /// # Errors
+    /// If no connection can be had in time, or the database refuses.
+    pub async fn begin(&self) -> Result<Transaction> {
+        self.catalogue.0.db.begin(Some(self.field.context())).await
+    }
+
+    /// The authors of a book, in order.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<author::Model>> {
+        let authors = self.catalogue.0.authors_of_book.load(&self.field, book).await?;
+        Ok(authors.unwrap_or_default())
+    }
+
+    /// A page of the books of an author.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn books_of_author(
+        &self,
+        author: i64,
+        order: BookOrder,
+        window: Window,
+    ) -> Result<Page<book::Model>> {
+        let key = (author, order, window);
+        let page = self.catalogue.0.books_of_author.load(&self.field, key).await?;
+        Ok(page.unwrap_or(Page { items: Vec::new(), has_next: false, has_previous: false }))
+    }
+
+    /// The number of books of an author.
+    ///
+    /// # Errors
+    /// If the database cannot be read.
+    pub async fn book_count_of_author(&self, author: i64) -> Result<u64> {
+        let count = self.catalogue.0.book_count_of_author.load(&self.field, author).await?;
+        Ok(count.unwrap_or(0))
+    }
+}
+
+/// See [`Resolving::authors_of_book`].
 pub struct AuthorsOfBook(Database);
 
 impl Batch for AuthorsOfBook {
@@ -58,12 +132,16 @@ impl Batch for AuthorsOfBook {
     type Value = Vec<author::Model>;
     const NAME: &'static str = "authors";
 
-    async fn load(&self, books: Vec<i64>) -> Result<HashMap<i64, Vec<author::Model>>> {
-        authors::of_books(self.0.reader(), &books).await
+    async fn load(
+        &self,
+        parent: &trace::Context,
+        books: Vec<i64>,
+    ) -> Result<HashMap<i64, Vec<author::Model>>> {
+        authors::of_books(&self.0.reader(Some(parent)), &books).await
     }
 }
 
-/// See [`Catalogue::books_of_author`].
+/// See [`Resolving::books_of_author`].
 pub struct BooksOfAuthor(Database);
 
 impl Batch for BooksOfAuthor {
@@ -73,14 +151,19 @@ impl Batch for BooksOfAuthor {
 
     /// One statement for all authors that are asked for the same part of their books, which
     /// those of one field are.
-    async fn load(&self, keys: Vec<Self::Key>) -> Result<HashMap<Self::Key, Page<book::Model>>> {
+    async fn load(
+        &self,
+        parent: &trace::Context,
+        keys: Vec<Self::Key>,
+    ) -> Result<HashMap<Self::Key, Page<book::Model>>> {
+        let db = self.0.reader(Some(parent));
         let mut by_part: HashMap<(BookOrder, Window), Vec<i64>> = HashMap::new();
         for (author, order, window) in keys {
             by_part.entry((order, window)).or_default().push(author);
         }
         let mut pages = HashMap::new();
         for ((order, window), ids) in by_part {
-            let of_author = authors::books_of(self.0.reader(), &ids, order, &window).await?;
+            let of_author = authors::books_of(&db, &ids, order, &window).await?;
             pages.extend(
                 of_author.into_iter().map(|(id, page)| ((id, order, window.clone()), page)),
             );
@@ -89,7 +172,7 @@ impl Batch for BooksOfAuthor {
     }
 }
 
-/// See [`Catalogue::book_count_of_author`].
+/// See [`Resolving::book_count_of_author`].
 pub struct BookCountOfAuthor(Database);
 
 impl Batch for BookCountOfAuthor {
@@ -97,7 +180,7 @@ impl Batch for BookCountOfAuthor {
     type Value = u64;
     const NAME: &'static str = "bookCounts";
 
-    async fn load(&self, authors: Vec<i64>) -> Result<HashMap<i64, u64>> {
-        authors::count_books(self.0.reader(), &authors).await
+    async fn load(&self, parent: &trace::Context, authors: Vec<i64>) -> Result<HashMap<i64, u64>> {
+        authors::count_books(&self.0.reader(Some(parent)), &authors).await
     }
 }

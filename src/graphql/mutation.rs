@@ -5,11 +5,11 @@ use async_graphql::{Context, ID, Object};
 use super::{
     id::GlobalId,
     input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
-    loaders::Catalogue,
+    loaders::resolve,
     types::{Author, Book},
 };
 use crate::{
-    books::{authors, store},
+    books::{authors, metrics, store},
     error::Result,
 };
 
@@ -25,11 +25,15 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The book.")] input: CreateBookInput,
     ) -> Result<Book> {
-        let book = input.into_book().map_err(|error| error.below(["input"]))?;
-        let tx = Catalogue::of(context).db.begin().await?;
-        let book = store::create(&tx, book).await.map_err(|error| error.below(["input"]))?;
-        tx.commit().await?;
-        Ok(Book(book))
+        resolve(context, "Mutation", async |call| {
+            let book = input.into_book().map_err(|error| error.below(["input"]))?;
+            let tx = call.begin().await?;
+            let book = store::create(&tx, book).await.map_err(|error| error.below(["input"]))?;
+            tx.commit().await?;
+            metrics::created(1);
+            Ok(Book(book))
+        })
+        .await
     }
 
     /// Changes a book: a field left out stays as it is, a field that is null is cleared.
@@ -43,14 +47,18 @@ impl Mutation {
         )]
         expected_version: Option<i32>,
     ) -> Result<Book> {
-        let row = GlobalId::book(&id, "id")?;
-        let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
-        let tx = Catalogue::of(context).db.begin().await?;
-        let book = store::update(&tx, row, patch, expected_version)
-            .await
-            .map_err(|error| error.below(["input"]))?;
-        tx.commit().await?;
-        Ok(Book(book))
+        resolve(context, "Mutation", async |call| {
+            let row = GlobalId::book(&id, "id")?;
+            let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
+            let tx = call.begin().await?;
+            let book = store::update(&tx, row, patch, expected_version)
+                .await
+                .map_err(|error| error.below(["input"]))?;
+            tx.commit().await?;
+            metrics::updated(1);
+            Ok(Book(book))
+        })
+        .await
     }
 
     /// Deletes a book and answers its id. Its authors stay.
@@ -63,11 +71,15 @@ impl Mutation {
         )]
         expected_version: Option<i32>,
     ) -> Result<ID> {
-        let row = GlobalId::book(&id, "id")?;
-        let tx = Catalogue::of(context).db.begin().await?;
-        store::delete(&tx, row, expected_version).await?;
-        tx.commit().await?;
-        Ok(id)
+        resolve(context, "Mutation", async |call| {
+            let row = GlobalId::book(&id, "id")?;
+            let tx = call.begin().await?;
+            store::delete(&tx, row, expected_version).await?;
+            tx.commit().await?;
+            metrics::deleted(1);
+            Ok(id)
+        })
+        .await
     }
 
     /// Enters an author.
@@ -76,11 +88,14 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author.")] input: CreateAuthorInput,
     ) -> Result<Author> {
-        let tx = Catalogue::of(context).db.begin().await?;
-        let author =
-            authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
-        tx.commit().await?;
-        Ok(Author(author))
+        resolve(context, "Mutation", async |call| {
+            let tx = call.begin().await?;
+            let author =
+                authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
+            tx.commit().await?;
+            Ok(Author(author))
+        })
+        .await
     }
 
     /// Renames an author.
@@ -90,12 +105,16 @@ impl Mutation {
         #[graphql(desc = "The author's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateAuthorInput,
     ) -> Result<Author> {
-        let row = GlobalId::author(&id, "id")?;
-        let tx = Catalogue::of(context).db.begin().await?;
-        let author =
-            authors::rename(&tx, row, &input.name).await.map_err(|error| error.below(["input"]))?;
-        tx.commit().await?;
-        Ok(Author(author))
+        resolve(context, "Mutation", async |call| {
+            let row = GlobalId::author(&id, "id")?;
+            let tx = call.begin().await?;
+            let author = authors::rename(&tx, row, &input.name)
+                .await
+                .map_err(|error| error.below(["input"]))?;
+            tx.commit().await?;
+            Ok(Author(author))
+        })
+        .await
     }
 
     /// Deletes an author of no book and answers the id. While books refer to the author, the
@@ -105,10 +124,13 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author's global id.")] id: ID,
     ) -> Result<ID> {
-        let row = GlobalId::author(&id, "id")?;
-        let tx = Catalogue::of(context).db.begin().await?;
-        authors::delete(&tx, row).await?;
-        tx.commit().await?;
-        Ok(id)
+        resolve(context, "Mutation", async |call| {
+            let row = GlobalId::author(&id, "id")?;
+            let tx = call.begin().await?;
+            authors::delete(&tx, row).await?;
+            tx.commit().await?;
+            Ok(id)
+        })
+        .await
     }
 }

@@ -2,9 +2,16 @@
 //! masked, and it is logged in full, once.
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use opentelemetry::{
+    Context,
+    trace::{TraceContextExt, TraceId},
+};
 use tracing::error;
 
-use crate::error::{Code, Error, Violation};
+use crate::{
+    error::{Code, Error, Violation},
+    telemetry::graphql::count_error,
+};
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
 /// until `present` decides what the client may see.
@@ -21,6 +28,8 @@ pub struct Answer {
     pub response: Response,
     /// Set if the operation gave no data at all: the code of the error that tells why.
     pub refusal: Option<Code>,
+    /// The code of each error.
+    pub codes: Vec<Code>,
 }
 
 impl Answer {
@@ -40,7 +49,7 @@ impl Answer {
         } else {
             None
         };
-        Self { response, refusal }
+        Self { response, refusal, codes }
     }
 
     /// The `data` entry, perhaps null; none where execution did not begin.
@@ -65,8 +74,18 @@ pub fn server_error(error: Error) -> ServerError {
     server_error
 }
 
-/// Gives `error` its code, its message for the client and its violations.
+/// Gives `error` its code, its message for the client, its violations, and where to look it up.
 fn present(error: &mut ServerError) -> Code {
+    let code = present_code(error);
+    count_error(code);
+    let trace = Context::map_current(|context| context.span().span_context().trace_id());
+    if trace != TraceId::INVALID {
+        extensions(error).set("traceId", trace.to_string());
+    }
+    code
+}
+
+fn present_code(error: &mut ServerError) -> Code {
     let Some(source) = error.source::<Error>().cloned() else {
         let code = code_of_library_error(error);
         set_code(error, code);

@@ -8,7 +8,7 @@ use super::{
     connection::{AuthorConnection, BookConnection, List, complexity, connection},
     id::GlobalId,
     input::{AuthorFilter, BookFilter, BookOrder},
-    loaders::Catalogue,
+    loaders::resolve,
     types::{Author, Book, Node},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         store,
     },
     error::{Error, Result},
+    telemetry::database::Session,
 };
 
 /// What can be read.
@@ -34,11 +35,16 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "A global id, of whatever type.")] id: ID,
     ) -> Result<Option<Node>> {
-        let db = Catalogue::of(context).db.reader();
-        Ok(match GlobalId::parse(&id, "id")? {
-            GlobalId::Book(row) => store::find(db, row).await?.map(|b| Node::Book(Book(b))),
-            GlobalId::Author(row) => authors::find(db, row).await?.map(|a| Node::Author(Author(a))),
+        resolve(context, "Query", async |call| {
+            let db = call.reader();
+            Ok(match GlobalId::parse(&id, "id")? {
+                GlobalId::Book(row) => store::find(&db, row).await?.map(|b| Node::Book(Book(b))),
+                GlobalId::Author(row) => {
+                    authors::find(&db, row).await?.map(|a| Node::Author(Author(a)))
+                }
+            })
         })
+        .await
     }
 
     /// The objects with these ids, in the same order, with null where there is none.
@@ -48,15 +54,18 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "Global ids, of whatever types; 100 at most.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
-        if ids.len() as u64 > MAX_PAGE {
-            return Err(Error::invalid(["ids"], format!("must be at most {MAX_PAGE}")));
-        }
-        let ids: Vec<GlobalId> = ids
-            .iter()
-            .enumerate()
-            .map(|(i, id)| GlobalId::parse(id, &i.to_string()).map_err(|e| e.below(["ids"])))
-            .collect::<Result<_>>()?;
-        nodes(Catalogue::of(context), &ids).await
+        resolve(context, "Query", async |call| {
+            if ids.len() as u64 > MAX_PAGE {
+                return Err(Error::invalid(["ids"], format!("must be at most {MAX_PAGE}")));
+            }
+            let ids: Vec<GlobalId> = ids
+                .iter()
+                .enumerate()
+                .map(|(i, id)| GlobalId::parse(id, &i.to_string()).map_err(|e| e.below(["ids"])))
+                .collect::<Result<_>>()?;
+            nodes(&call.reader(), &ids).await
+        })
+        .await
     }
 
     /// The book with this id, or null if there is none.
@@ -65,8 +74,11 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "A book's global id.")] id: ID,
     ) -> Result<Option<Book>> {
-        let row = GlobalId::book(&id, "id")?;
-        Ok(store::find(Catalogue::of(context).db.reader(), row).await?.map(Book))
+        resolve(context, "Query", async |call| {
+            let row = GlobalId::book(&id, "id")?;
+            Ok(store::find(&call.reader(), row).await?.map(Book))
+        })
+        .await
     }
 
     /// The book with this ISBN, or null if there is none.
@@ -75,10 +87,13 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "An ISBN-10 or ISBN-13; hyphens are allowed.")] isbn: String,
     ) -> Result<Option<Book>> {
-        let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
-            Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
-        })?;
-        Ok(store::find_by_isbn(Catalogue::of(context).db.reader(), &isbn13).await?.map(Book))
+        resolve(context, "Query", async |call| {
+            let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
+                Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
+            })?;
+            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(Book))
+        })
+        .await
     }
 
     /// A list of books.
@@ -97,11 +112,14 @@ impl Query {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        let order = order_by.map_or_else(order::BookOrder::default, Into::into);
-        let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
-        let window = Window::from_relay((first, after), (last, before), order.name())?;
-        let page = store::list(Catalogue::of(context).db.reader(), &filter, order, &window).await?;
-        Ok(connection(page, List::Books(filter)))
+        resolve(context, "Query", async |call| {
+            let order = order_by.map_or_else(order::BookOrder::default, Into::into);
+            let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
+            let window = Window::from_relay((first, after), (last, before), order.name())?;
+            let page = store::list(&call.reader(), &filter, order, &window).await?;
+            Ok(connection(page, List::Books(filter)))
+        })
+        .await
     }
 
     /// The author with this id, or null if there is none.
@@ -110,8 +128,11 @@ impl Query {
         context: &Context<'_>,
         #[graphql(desc = "An author's global id.")] id: ID,
     ) -> Result<Option<Author>> {
-        let row = GlobalId::author(&id, "id")?;
-        Ok(authors::find(Catalogue::of(context).db.reader(), row).await?.map(Author))
+        resolve(context, "Query", async |call| {
+            let row = GlobalId::author(&id, "id")?;
+            Ok(authors::find(&call.reader(), row).await?.map(Author))
+        })
+        .await
     }
 
     /// A list of authors, by name.
@@ -126,11 +147,13 @@ impl Query {
         #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those that meet these conditions.")] filter: Option<AuthorFilter>,
     ) -> Result<AuthorConnection> {
-        let window = Window::from_relay((first, after), (last, before), ByName.name())?;
-        let part = filter.and_then(|filter| filter.name_contains);
-        let page =
-            authors::list(Catalogue::of(context).db.reader(), part.as_deref(), &window).await?;
-        Ok(connection(page, List::Authors(part)))
+        resolve(context, "Query", async |call| {
+            let window = Window::from_relay((first, after), (last, before), ByName.name())?;
+            let part = filter.and_then(|filter| filter.name_contains);
+            let page = authors::list(&call.reader(), part.as_deref(), &window).await?;
+            Ok(connection(page, List::Authors(part)))
+        })
+        .await
     }
 
     /// The books that have every word of the query in their title or their authors' names, those
@@ -144,14 +167,17 @@ impl Query {
         #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
     ) -> Result<BookConnection> {
-        let search = Search::new(&query)?;
-        let window = Window::from_relay((first, after), (None, None), &search.name)?;
-        let page = search.page(Catalogue::of(context).db.reader(), &window).await?;
-        Ok(connection(page, List::Found(search)))
+        resolve(context, "Query", async |call| {
+            let search = Search::new(&query)?;
+            let window = Window::from_relay((first, after), (None, None), &search.name)?;
+            let page = search.page(&call.reader(), &window).await?;
+            Ok(connection(page, List::Found(search)))
+        })
+        .await
     }
 }
 
-async fn nodes(catalogue: &Catalogue, ids: &[GlobalId]) -> Result<Vec<Option<Node>>> {
+async fn nodes(db: &Session<'_>, ids: &[GlobalId]) -> Result<Vec<Option<Node>>> {
     let (mut book_ids, mut author_ids) = (Vec::new(), Vec::new());
     for id in ids {
         match id {
@@ -159,7 +185,6 @@ async fn nodes(catalogue: &Catalogue, ids: &[GlobalId]) -> Result<Vec<Option<Nod
             GlobalId::Author(row) => author_ids.push(*row),
         }
     }
-    let db = catalogue.db.reader();
     let mut books = HashMap::new();
     if !book_ids.is_empty() {
         books.extend(store::find_many(db, &book_ids).await?.into_iter().map(|b| (b.id, b)));

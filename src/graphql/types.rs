@@ -9,12 +9,12 @@ use super::{
     connection::{BookConnection, List, complexity, connection},
     id::GlobalId,
     input::BookOrder,
-    loaders::Catalogue,
+    loaders::resolve,
 };
 use crate::{
     books::{
         order,
-        page::{Ordering, Page, Window},
+        page::{Ordering, Window},
     },
     error::Result,
 };
@@ -90,8 +90,11 @@ impl Book {
     /// The authors, in the order of the title page.
     #[graphql(complexity = "child_complexity + 1")]
     async fn authors(&self, context: &Context<'_>) -> Result<Vec<Author>> {
-        let authors = Catalogue::of(context).authors_of_book.load(self.0.id).await?;
-        Ok(authors.unwrap_or_default().into_iter().map(Author).collect())
+        resolve(context, "Book", async |call| {
+            let authors = call.authors_of_book(self.0.id).await?;
+            Ok(authors.into_iter().map(Author).collect())
+        })
+        .await
     }
 }
 
@@ -131,11 +134,12 @@ impl Author {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        let order = order_by.map_or_else(order::BookOrder::default, Into::into);
-        let window = Window::from_relay((first, after), (last, before), order.name())?;
-        let key = (self.0.id, order, window);
-        let page = Catalogue::of(context).books_of_author.load(key).await?;
-        let none = Page { items: Vec::new(), has_next: false, has_previous: false };
-        Ok(connection(page.unwrap_or(none), List::BooksOf(self.0.id)))
+        resolve(context, "Author", async |call| {
+            let order = order_by.map_or_else(order::BookOrder::default, Into::into);
+            let window = Window::from_relay((first, after), (last, before), order.name())?;
+            let page = call.books_of_author(self.0.id, order, window).await?;
+            Ok(connection(page, List::BooksOf(self.0.id)))
+        })
+        .await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Response as GraphqlResponse, ServerError, parser::types::OperationType};
+use async_graphql::{Response as GraphqlResponse, ServerError};
 use axum::{
     body::{Body, to_bytes},
     extract::{Request, State},
@@ -20,6 +20,7 @@ use crate::{
         engine::RawRequest,
         present::{Answer, server_error},
     },
+    telemetry::http::Failure,
 };
 use negotiate::MediaType;
 
@@ -30,22 +31,14 @@ pub async fn handle(State(public): State<Arc<Public>>, request: Request) -> Resp
                        application/json.";
         return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
-    let method = request.method().clone();
     let raw = match read(&public, request).await {
         Ok(raw) => raw,
         Err(error) => return refuse(media_type, error),
     };
     let operation = match public.engine.prepare(raw) {
         Ok(operation) => operation,
-        Err(error) => return document_error(media_type, *error),
+        Err(answer) => return refuse_document(media_type, &answer),
     };
-    if method == Method::GET && operation.kind() != OperationType::Query {
-        let message = "Only a query can be sent by GET; send this operation by POST.";
-        let mut response =
-            refuse(media_type, Error::Client(Code::MethodNotAllowed, message.into()));
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
-        return response;
-    }
     let answer = public.engine.run(operation).await;
     let status = status(media_type, &answer);
     render(status, media_type, &answer)
@@ -59,7 +52,9 @@ pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
 
 async fn read(public: &Public, request: Request) -> Result<RawRequest> {
     match *request.method() {
-        Method::GET | Method::HEAD => from_query(request.uri()),
+        Method::GET | Method::HEAD => {
+            Ok(RawRequest { only_query: true, ..from_query(request.uri())? })
+        }
         Method::POST => from_body(public, request).await,
         _ => Err(Error::Client(Code::MethodNotAllowed, "Use POST, or GET for queries.".into())),
     }
@@ -140,7 +135,7 @@ fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
     let variables = map(&mut parameters, "variables")?;
     // Checked, though nothing is done with it.
     map(&mut parameters, "extensions")?;
-    Ok(RawRequest { query, operation_name, variables })
+    Ok(RawRequest { query, operation_name, variables, only_query: false })
 }
 
 fn map(parameters: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>> {
@@ -166,10 +161,14 @@ fn refuse(media_type: MediaType, error: Error) -> Response {
     response
 }
 
-/// The answer to a request whose document cannot be run.
-fn document_error(media_type: MediaType, error: ServerError) -> Response {
-    let answer = Answer::refused(error);
-    render(status(media_type, &answer), media_type, &answer)
+/// The answer to a request whose operation cannot be run.
+fn refuse_document(media_type: MediaType, answer: &Answer) -> Response {
+    if answer.refusal == Some(Code::MethodNotAllowed) {
+        let mut response = render(StatusCode::METHOD_NOT_ALLOWED, media_type, answer);
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
+        return response;
+    }
+    render(status(media_type, answer), media_type, answer)
 }
 
 /// The status of an answer (sections 6.4.1 and 6.4.2 of the specification): 200 where there is
@@ -201,7 +200,11 @@ fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Respons
                 (header::CONTENT_TYPE, media_type.content_type()),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
-            (status, headers, body).into_response()
+            let mut response = (status, headers, body).into_response();
+            if let Some(code) = answer.refusal {
+                response.extensions_mut().insert(Failure(code));
+            }
+            response
         }
         Err(error) => {
             tracing::error!(name: "http.unwritable_answer", %error, "an answer cannot be written as JSON");

@@ -15,6 +15,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use crate::telemetry::http::Peer;
+
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -67,10 +69,10 @@ impl Server {
                 () = self.drain.cancelled() => return,
             };
             match accepted {
-                Ok((stream, _)) => {
+                Ok((stream, peer)) => {
                     let server = self.clone();
                     let serving = async move {
-                        server.serve(stream).await;
+                        server.serve(stream, Peer(peer)).await;
                         drop(slot);
                     };
                     let task = self.connections.track_future(serving);
@@ -86,7 +88,7 @@ impl Server {
         }
     }
 
-    async fn serve(&self, stream: TcpStream) {
+    async fn serve(&self, stream: TcpStream, peer: Peer) {
         // Answers are written whole; waiting to fill a packet would only delay them.
         if let Err(error) = stream.set_nodelay(true) {
             debug!(name: "http.nodelay_failed", %error);
@@ -94,7 +96,9 @@ impl Server {
         let router = self.router.clone();
         let requests = self.requests.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            requests.track_future(router.clone().oneshot(request.map(Body::new)))
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            requests.track_future(router.clone().oneshot(request))
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())

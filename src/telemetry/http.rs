@@ -1,38 +1,393 @@
-//! One span and one log line for each request.
+//! HTTP: the server span, the context that comes in and goes out, the metrics, and one access
+//! line for each request.
 
-use std::time::Instant;
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, LazyLock, Mutex, PoisonError},
+    time::Instant,
+};
 
 use axum::{
+    body::HttpBody,
     extract::{MatchedPath, Request},
+    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header},
     middleware::Next,
     response::Response,
 };
-use tracing::{Instrument, info, info_span};
+use metrics::{Gauge, Histogram, Label};
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, TextMapPropagator},
+    trace::TraceContextExt,
+};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_semantic_conventions::attribute as attr;
+use tracing::{Instrument, Span, field::Empty, info, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+use url::form_urlencoded;
 
-/// Traces a request and logs it when it is answered.
-pub async fn trace(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let path = request.uri().path().to_owned();
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(String::new, |route| route.as_str().to_owned());
-    let span = info_span!("http.request", http.request.method = %method, http.route = route);
-    async move {
-        let response = next.run(request).await;
+use super::{
+    names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
+    series::Series,
+};
+use crate::error::Code;
+
+/// Who is at the other end of a connection; the accept loop puts it into each request.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
+
+/// The code of the error that an answer is about; the handler puts it into the response.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure(pub Code);
+
+/// Traces, measures and logs a request. `propagate` says whether the caller's trace is gone on
+/// with.
+pub async fn trace(propagate: bool, request: Request, next: Next) -> Response {
+    let observed = Observed::of(&request);
+    let span = observed.span(&request, propagate);
+    let work = async move {
+        let mut response = next.run(request).await;
+        observed.answered(&mut response);
+        response
+    };
+    work.instrument(span).await
+}
+
+/// A request that is being answered. If it is dropped before, its client is gone.
+struct Observed {
+    method: &'static str,
+    path: String,
+    route: Option<&'static str>,
+    version: &'static str,
+    started: Instant,
+    request_size: Option<u64>,
+    is_answered: bool,
+    _active: Active,
+}
+
+impl Observed {
+    fn of(request: &Request) -> Self {
+        let method = method(request.method());
+        Self {
+            method,
+            path: request.uri().path().to_owned(),
+            route: request.extensions().get::<MatchedPath>().map(|path| route(path.as_str())),
+            version: version(request.version()),
+            started: Instant::now(),
+            request_size: request
+                .body()
+                .size_hint()
+                .exact()
+                .or_else(|| announced(request.headers())),
+            is_answered: false,
+            _active: Active::new(method),
+        }
+    }
+
+    fn span(&self, request: &Request, propagate: bool) -> Span {
+        let _parent = propagate.then(|| parent(request.headers()).attach());
+        let headers = request.headers();
+        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        let span = info_span!(
+            "HTTP",
+            otel.name = self.name().as_ref(),
+            otel.kind = "server",
+            otel.status_code = Empty,
+            http.request.method = self.method,
+            http.route = self.route,
+            http.response.status_code = Empty,
+            url.path = self.path,
+            url.scheme = "http",
+            url.query = Empty,
+            server.address = Empty,
+            server.port = Empty,
+            client.address = Empty,
+            network.peer.address = Empty,
+            network.peer.port = Empty,
+            network.protocol.version = self.version,
+            user_agent.original = text(header::USER_AGENT),
+            error.type = Empty,
+        );
+        if let Some(Peer(peer)) = request.extensions().get::<Peer>() {
+            let address = peer.ip().to_string();
+            span.record(attr::CLIENT_ADDRESS, address.as_str());
+            span.record(attr::NETWORK_PEER_ADDRESS, address.as_str());
+            span.record(attr::NETWORK_PEER_PORT, peer.port());
+        }
+        if let Some((host, port)) = text(header::HOST).and_then(server) {
+            span.record(attr::SERVER_ADDRESS, host);
+            span.record(attr::SERVER_PORT, port);
+        }
+        if let Some(query) = redacted_query(request.uri()) {
+            span.record(attr::URL_QUERY, query);
+        }
+        span
+    }
+
+    fn name(&self) -> Cow<'static, str> {
+        // "_OTHER" is for attributes; in a name the convention has it so.
+        let method = if self.method == OTHER_METHOD { "HTTP" } else { self.method };
+        match self.route {
+            Some(route) => format!("{method} {route}").into(),
+            None => method.into(),
+        }
+    }
+
+    fn answered(mut self, response: &mut Response) {
+        self.is_answered = true;
+        let status = response.status();
+        let span = Span::current();
+        span.record(attr::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+        let error = server_error(response);
+        if let Some(error) = &error {
+            span.record(attr::ERROR_TYPE, *error);
+            span.record("otel.status_code", "ERROR");
+        }
+        if let Some(value) = traceresponse(&span) {
+            response.headers_mut().insert("traceresponse", value);
+        }
+        self.measure(Some(status), error, response.body().size_hint().exact());
         info!(
             name: "http.access",
             {
-                http.request.method = %method,
-                url.path = path,
-                http.response.status_code = response.status().as_u16(),
-                duration = started.elapsed().as_secs_f64()
+                http.request.method = self.method,
+                url.path = self.path,
+                http.response.status_code = status.as_u16(),
+                duration = self.started.elapsed().as_secs_f64()
             },
             "answered"
         );
-        response
     }
-    .instrument(span)
-    .await
+
+    fn measure(
+        &self,
+        status: Option<StatusCode>,
+        error: Option<&'static str>,
+        response_size: Option<u64>,
+    ) {
+        let series = series().of(SeriesKey {
+            method: self.method,
+            route: self.route,
+            status: status.map(|status| status.as_u16()),
+            error,
+            version: self.version,
+        });
+        series.duration.record(self.started.elapsed().as_secs_f64());
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+        let record = |histogram: &Histogram, size: Option<u64>| {
+            if let Some(size) = size {
+                histogram.record(size as f64);
+            }
+        };
+        record(&series.request_size, self.request_size);
+        record(&series.response_size, response_size);
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        const CANCELLED: &str = "cancelled";
+        if !self.is_answered {
+            Span::current().record(attr::ERROR_TYPE, CANCELLED);
+            self.measure(None, Some(CANCELLED), None);
+        }
+    }
+}
+
+/// Only what is the service's fault is an error of the server.
+fn server_error(response: &Response) -> Option<&'static str> {
+    if !response.status().is_server_error() {
+        return None;
+    }
+    let code = response.extensions().get::<Failure>().map(|Failure(code)| code.as_str());
+    Some(code.unwrap_or(Code::InternalServerError.as_str()))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct SeriesKey {
+    method: &'static str,
+    route: Option<&'static str>,
+    status: Option<u16>,
+    error: Option<&'static str>,
+    version: &'static str,
+}
+
+#[derive(Clone)]
+struct RequestSeries {
+    duration: Histogram,
+    request_size: Histogram,
+    response_size: Histogram,
+}
+
+fn series() -> &'static Series<SeriesKey, Arc<RequestSeries>> {
+    static SERIES: LazyLock<Series<SeriesKey, Arc<RequestSeries>>> = LazyLock::new(|| {
+        Series::new(|key: &SeriesKey| {
+            let of = |metric: &Metric| metric.histogram(key.labels());
+            Arc::new(RequestSeries {
+                duration: of(&HTTP_DURATION),
+                request_size: of(&HTTP_REQUEST_SIZE),
+                response_size: of(&HTTP_RESPONSE_SIZE),
+            })
+        })
+    });
+    &SERIES
+}
+
+impl SeriesKey {
+    fn labels(&self) -> Vec<Label> {
+        let mut labels = vec![
+            Label::new(attr::HTTP_REQUEST_METHOD, self.method),
+            Label::new(attr::URL_SCHEME, "http"),
+            Label::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
+        ];
+        labels.extend(self.route.map(|route| Label::new(attr::HTTP_ROUTE, route)));
+        labels.extend(self.error.map(|error| Label::new(attr::ERROR_TYPE, error)));
+        let status = self.status.map(|status| status.to_string());
+        labels.extend(status.map(|status| Label::new(attr::HTTP_RESPONSE_STATUS_CODE, status)));
+        labels
+    }
+}
+
+/// A request among those that are being answered.
+struct Active(Gauge);
+
+impl Active {
+    fn new(method: &'static str) -> Self {
+        static ACTIVE: LazyLock<Series<&'static str, Gauge>> = LazyLock::new(|| {
+            Series::new(|method: &&'static str| {
+                HTTP_ACTIVE.gauge(vec![
+                    Label::new(attr::HTTP_REQUEST_METHOD, *method),
+                    Label::new(attr::URL_SCHEME, "http"),
+                ])
+            })
+        });
+        let gauge = ACTIVE.of(method);
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+/// What stands for methods that nobody has heard of.
+const OTHER_METHOD: &str = "_OTHER";
+
+fn method(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "POST" => "POST",
+        "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "DELETE" => "DELETE",
+        "OPTIONS" => "OPTIONS",
+        "PATCH" => "PATCH",
+        "CONNECT" => "CONNECT",
+        "TRACE" => "TRACE",
+        _ => OTHER_METHOD,
+    }
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        Version::HTTP_3 => "3",
+        _ => "1.1",
+    }
+}
+
+/// A route's pattern, kept for good: the router has a handful.
+fn route(pattern: &str) -> &'static str {
+    static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(pattern) {
+        return known;
+    }
+    let pattern: &'static str = pattern.to_owned().leak();
+    known.insert(pattern);
+    pattern
+}
+
+fn announced(headers: &HeaderMap) -> Option<u64> {
+    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Name and port of the server, as the client has them.
+fn server(host: &str) -> Option<(&str, u16)> {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
+        _ => Some((host, 80)),
+    }
+}
+
+/// The names of the parameters without their values, which hold documents and variables.
+fn redacted_query(uri: &Uri) -> Option<String> {
+    const KNOWN: [&str; 4] = ["query", "operationName", "variables", "extensions"];
+    let query = uri.query()?;
+    let names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| {
+        // A name that we do not know is the client's text as well.
+        KNOWN.iter().find(|known| **known == name).map_or("REDACTED", |known| *known)
+    });
+    let names: Vec<_> = names.take(KNOWN.len()).map(|name| format!("{name}=REDACTED")).collect();
+    Some(names.join("&"))
+}
+
+/// The caller's span, if it tells of a valid one. Baggage is not read.
+fn parent(headers: &HeaderMap) -> Context {
+    TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
+}
+
+struct Headers<'a>(&'a HeaderMap);
+
+impl Extractor for Headers<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.to_str().ok()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.keys().map(header::HeaderName::as_str).collect()
+    }
+}
+
+/// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
+/// header).
+fn traceresponse(span: &Span) -> Option<HeaderValue> {
+    let context = span.context();
+    let span = context.span().span_context().clone();
+    if !span.is_valid() {
+        return None;
+    }
+    let (trace, flags) = (span.trace_id(), span.trace_flags().to_u8());
+    HeaderValue::from_str(&format!("00-{trace}-{}-{flags:02x}", span.span_id())).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_query_is_told() {
+        let uri: Uri = "/graphql?query={secret}&variables={}&s3cret=1".parse().unwrap();
+        let redacted = redacted_query(&uri).unwrap();
+        assert_eq!(redacted, "query=REDACTED&variables=REDACTED&REDACTED=REDACTED");
+    }
+
+    #[test]
+    fn the_server_is_what_the_client_calls_it() {
+        assert_eq!(server("localhost:8000"), Some(("localhost", 8000)));
+        assert_eq!(server("books.example"), Some(("books.example", 80)));
+        assert_eq!(server("[::1]:80"), Some(("[::1]", 80)));
+        assert_eq!(server("[::1]"), Some(("[::1]", 80)));
+    }
+
+    #[test]
+    fn unknown_methods_share_a_series() {
+        assert_eq!(method(&Method::from_bytes(b"BREW").unwrap()), OTHER_METHOD);
+    }
 }

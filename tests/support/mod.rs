@@ -138,6 +138,12 @@ pub struct Service {
     _dir: Arc<TempDir>,
 }
 
+/// A client like any; it wants to know who does TLS, though nothing here is encrypted.
+pub fn client() -> Client {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    Client::builder().timeout(PATIENCE).build().unwrap()
+}
+
 impl Service {
     fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
@@ -153,7 +159,7 @@ impl Service {
         let mut service = Self {
             url: String::new(),
             admin: String::new(),
-            client: Client::builder().timeout(PATIENCE).build().unwrap(),
+            client: client(),
             child,
             log,
             _dir: dir,

@@ -1,0 +1,107 @@
+//! Exceptions, as the convention has them
+//! (opentelemetry.io/docs/specs/semconv/exceptions/exceptions-spans): an event on the span where
+//! the error arose, or a log record, or both.
+
+use std::{
+    any::type_name,
+    backtrace::{Backtrace, BacktraceStatus},
+    error::Error,
+    sync::OnceLock,
+};
+
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span, SpanContext, SpanRef, TraceContextExt},
+};
+use opentelemetry_semantic_conventions::attribute as attr;
+use tracing::error;
+
+/// Where exceptions are told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ExceptionSignal {
+    /// As events of spans.
+    #[default]
+    Spans,
+    /// As log records: `logs`.
+    Logs,
+    /// As both, for changing over: `logs/dup`.
+    Both,
+}
+
+static SIGNAL: OnceLock<ExceptionSignal> = OnceLock::new();
+
+/// Decides where exceptions are told, once for the process.
+pub fn install(signal: ExceptionSignal) {
+    let _ = SIGNAL.set(signal);
+}
+
+/// A span that takes events.
+pub trait Target {
+    /// Adds an event.
+    fn event(&mut self, attributes: Vec<KeyValue>);
+    /// Names the span.
+    fn context(&self) -> SpanContext;
+}
+
+const EVENT: &str = "exception";
+
+impl Target for opentelemetry_sdk::trace::Span {
+    fn event(&mut self, attributes: Vec<KeyValue>) {
+        self.add_event(EVENT, attributes);
+    }
+
+    fn context(&self) -> SpanContext {
+        self.span_context().clone()
+    }
+}
+
+impl Target for SpanRef<'_> {
+    fn event(&mut self, attributes: Vec<KeyValue>) {
+        self.add_event(EVENT, attributes);
+    }
+
+    fn context(&self) -> SpanContext {
+        self.span_context().clone()
+    }
+}
+
+/// Tells of an error at the span where it arose. What it says of itself must be fit for telling.
+pub fn record<E: Error + 'static>(span: &mut impl Target, error: &E) {
+    let signal = SIGNAL.get().copied().unwrap_or_default();
+    let (kind, message, trace) = (type_name::<E>(), error.to_string(), stack_trace(error));
+    if signal != ExceptionSignal::Spans {
+        let _span = Context::current().with_remote_span_context(span.context()).attach();
+        error!(
+            name: "exception",
+            {
+                exception.type = kind,
+                exception.message = message,
+                exception.stacktrace = trace
+            },
+            "an exception arose"
+        );
+    }
+    if signal != ExceptionSignal::Logs {
+        span.event(vec![
+            KeyValue::new(attr::EXCEPTION_TYPE, kind),
+            KeyValue::new(attr::EXCEPTION_MESSAGE, message),
+            KeyValue::new(attr::EXCEPTION_STACKTRACE, trace),
+        ]);
+    }
+}
+
+/// The error with its sources, and the way here if `RUST_BACKTRACE` asks for it.
+fn stack_trace(error: &(dyn Error + 'static)) -> String {
+    let mut trace = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        trace.push_str("\ncaused by: ");
+        trace.push_str(&error.to_string());
+        source = error.source();
+    }
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        trace.push_str(&format!("\n{backtrace}"));
+    }
+    trace
+}

@@ -1,0 +1,367 @@
+//! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
+
+pub mod logs;
+pub mod metrics;
+mod otlp;
+mod queue;
+mod runtime;
+pub mod settings;
+pub mod traces;
+mod warnings;
+
+use std::{
+    fmt,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use opentelemetry::{InstrumentationScope, KeyValue};
+use opentelemetry_sdk::{
+    Resource, error::OTelSdkResult, logs::SdkLoggerProvider, metrics::SdkMeterProvider,
+    trace::SdkTracerProvider,
+};
+use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
+use tracing::{info, warn};
+
+use self::{
+    logs::{LogFormat, Record, Records},
+    metrics::Counted,
+    otlp::OtlpError,
+    queue::{Counters, Outcome, Queue, Sink},
+    runtime::ExportRuntime,
+    settings::{ExportSettings, Exporter, QueueSettings},
+    traces::Spans,
+    warnings::Warnings,
+};
+use super::{
+    exception,
+    names::{LOGS_EXPORTED, LOGS_PROCESSED, Metric, SPANS_EXPORTED, SPANS_PROCESSED},
+};
+
+/// Why telemetry could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// A collector cannot be talked to as the settings have it.
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
+    /// The exporters' thread cannot be started.
+    #[error("cannot start the thread that exports telemetry: {0}")]
+    Thread(#[from] std::io::Error),
+    /// Logging cannot be started.
+    #[error("cannot start logging: {0}")]
+    Logs(String),
+}
+
+/// The process's telemetry. To be [`stop`](Telemetry::stop)ped last of all.
+pub struct Telemetry {
+    providers: Providers,
+    outcomes: Outcomes,
+    runtime: ExportRuntime,
+    scrape: Option<PrometheusHandle>,
+}
+
+#[derive(Clone, Default)]
+struct Providers {
+    traces: Option<SdkTracerProvider>,
+    metrics: Option<SdkMeterProvider>,
+    logs: Option<SdkLoggerProvider>,
+}
+
+/// What became of each signal; none for those that go nowhere.
+#[derive(Default)]
+struct Outcomes {
+    spans: Arc<Outcome>,
+    records: Arc<Outcome>,
+    points: Arc<Outcome>,
+}
+
+impl Telemetry {
+    /// Starts everything: the recorder of metrics, the tracer, and logging.
+    ///
+    /// # Errors
+    /// If the settings do not fit together, or the operating system refuses a thread.
+    ///
+    /// # Panics
+    /// If it was started before.
+    pub fn start(
+        settings: &ExportSettings,
+        format: LogFormat,
+        filter: &str,
+    ) -> Result<Self, TelemetryError> {
+        exception::install(settings.exceptions);
+        let runtime = ExportRuntime::start()?;
+        // Exporters look for the runtime where they are made.
+        let handle = runtime.handle().clone();
+        let entered = handle.enter();
+        let warnings = Arc::<Warnings>::default();
+        let mut this = Self {
+            providers: Providers::default(),
+            outcomes: Outcomes::default(),
+            scrape: None,
+            runtime,
+        };
+        let mut tracer = None;
+        if !settings.disabled {
+            let resource = resource(settings);
+            // First, since the others count what they do.
+            this.start_metrics(settings, &resource, &warnings)?;
+            let queue = this.span_queue(settings, &resource, &warnings)?;
+            let (provider, made) =
+                traces::install(queue, settings.sampler.clone(), resource.clone());
+            this.providers.traces = Some(provider);
+            tracer = Some(made);
+            this.start_records(settings, &resource, &warnings)?;
+        }
+        drop(entered);
+        logs::init(format, filter, tracer, this.providers.logs.as_ref())
+            .map_err(TelemetryError::Logs)?;
+        announce(settings);
+        Ok(this)
+    }
+
+    /// The metrics for scraping, if they can be.
+    #[must_use]
+    pub fn scrape(&self) -> Option<PrometheusHandle> {
+        self.scrape.clone()
+    }
+
+    fn start_metrics(
+        &mut self,
+        settings: &ExportSettings,
+        resource: &Resource,
+        warnings: &Arc<Warnings>,
+    ) -> Result<(), TelemetryError> {
+        let interval = settings.metric_interval;
+        let counted = Counting { telemetry: self, warnings };
+        let provider = match &settings.metrics {
+            Exporter::None => None,
+            Exporter::Console => {
+                let exporter = counted.with(opentelemetry_stdout::MetricExporter::default());
+                Some(metrics::provider(exporter, interval, resource.clone()))
+            }
+            Exporter::Otlp(otlp) => {
+                let exporter = counted.with(otlp::metrics(otlp, settings.temporality)?);
+                Some(metrics::provider(exporter, interval, resource.clone()))
+            }
+        };
+        self.scrape = metrics::install(provider.as_ref(), settings.scrape);
+        self.providers.metrics = provider;
+        Ok(())
+    }
+
+    fn span_queue(
+        &mut self,
+        settings: &ExportSettings,
+        resource: &Resource,
+        warnings: &Arc<Warnings>,
+    ) -> Result<Option<Queue<opentelemetry_sdk::trace::SpanData>>, TelemetryError> {
+        use opentelemetry_sdk::trace::SpanExporter;
+        let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
+        let queue = match &settings.traces {
+            Exporter::None => return Ok(None),
+            Exporter::Console => {
+                let mut exporter = opentelemetry_stdout::SpanExporter::default();
+                exporter.set_resource(resource);
+                self.queue(settings.span_queue, names, warnings, Spans(exporter))
+            }
+            Exporter::Otlp(otlp) => {
+                let mut exporter = otlp::spans(otlp)?;
+                exporter.set_resource(resource);
+                self.queue(settings.span_queue, names, warnings, Spans(exporter))
+            }
+        };
+        self.outcomes.spans = queue.outcome();
+        Ok(Some(queue))
+    }
+
+    fn start_records(
+        &mut self,
+        settings: &ExportSettings,
+        resource: &Resource,
+        warnings: &Arc<Warnings>,
+    ) -> Result<(), TelemetryError> {
+        use opentelemetry_sdk::logs::LogExporter;
+        let names = (&LOGS_PROCESSED, &LOGS_EXPORTED);
+        let queue: Queue<Record> = match &settings.logs {
+            Exporter::None => return Ok(()),
+            Exporter::Console => {
+                let mut exporter = opentelemetry_stdout::LogExporter::default();
+                exporter.set_resource(resource);
+                self.queue(settings.log_queue, names, warnings, Records(exporter))
+            }
+            Exporter::Otlp(otlp) => {
+                let mut exporter = otlp::logs(otlp)?;
+                exporter.set_resource(resource);
+                self.queue(settings.log_queue, names, warnings, Records(exporter))
+            }
+        };
+        self.outcomes.records = queue.outcome();
+        let provider = SdkLoggerProvider::builder()
+            .with_resource(resource.clone())
+            .with_log_processor(queue)
+            .build();
+        self.providers.logs = Some(provider);
+        Ok(())
+    }
+
+    fn queue<S: Sink>(
+        &self,
+        settings: QueueSettings,
+        (processed, exported): (&Metric, &Metric),
+        warnings: &Arc<Warnings>,
+        sink: S,
+    ) -> Queue<S::Item> {
+        let counters = Counters::new(processed, exported);
+        Queue::new(settings, counters, warnings.clone(), sink, self.runtime.handle())
+    }
+
+    /// Exports what is left, all signals at the same time and within `limit`, and tells what was
+    /// exported and what lost. Blocks.
+    pub fn stop(self, limit: Duration) {
+        let started = Instant::now();
+        let Self { providers, outcomes, runtime, .. } = self;
+        if providers.is_none() {
+            return runtime.stop();
+        }
+        let complete = providers.shutdown(limit);
+        // What is still under way is broken off, and counted as lost.
+        runtime.stop();
+        let (exported, lost) = (outcomes.exported(), outcomes.lost());
+        let took = started.elapsed();
+        if complete && outcomes.nothing_lost() {
+            info!(name: "telemetry.stopped", exported, lost, ?took, "telemetry exported");
+        } else {
+            warn!(name: "telemetry.stopped", exported, lost, ?took, "telemetry was lost");
+        }
+    }
+}
+
+/// Wraps exporters of metrics.
+struct Counting<'a> {
+    telemetry: &'a Telemetry,
+    warnings: &'a Arc<Warnings>,
+}
+
+impl Counting<'_> {
+    fn with<E>(self, exporter: E) -> Counted<E> {
+        let handle = self.telemetry.runtime.handle().clone();
+        let outcome = self.telemetry.outcomes.points.clone();
+        Counted::new(exporter, handle, outcome, self.warnings.clone())
+    }
+}
+
+impl Providers {
+    fn is_none(&self) -> bool {
+        self.traces.is_none() && self.metrics.is_none() && self.logs.is_none()
+    }
+
+    /// Each on a thread of its own, since one whose collector hangs would use up the time of the
+    /// others. Answers whether all came to their end.
+    fn shutdown(self, limit: Duration) -> bool {
+        let (done, results) = std::sync::mpsc::channel();
+        let mut waiting = 0;
+        let mut start = |stop: Box<dyn FnOnce() -> OTelSdkResult + Send>| {
+            let done = done.clone();
+            let stop = move || {
+                // Nobody listens any more when time is up.
+                let _ = done.send(stop().is_ok());
+            };
+            waiting += usize::from(thread::Builder::new().spawn(stop).is_ok());
+        };
+        if let Some(traces) = self.traces {
+            start(Box::new(move || traces.shutdown_with_timeout(limit)));
+        }
+        if let Some(metrics) = self.metrics {
+            start(Box::new(move || metrics.shutdown_with_timeout(limit)));
+        }
+        if let Some(logs) = self.logs {
+            start(Box::new(move || logs.shutdown_with_timeout(limit)));
+        }
+        let deadline = Instant::now() + limit;
+        (0..waiting).all(|_| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            results.recv_timeout(left) == Ok(true)
+        })
+    }
+}
+
+impl Outcomes {
+    fn exported(&self) -> String {
+        self.list(Outcome::exported)
+    }
+
+    fn lost(&self) -> String {
+        self.list(Outcome::lost)
+    }
+
+    fn nothing_lost(&self) -> bool {
+        [&self.spans, &self.records, &self.points].iter().all(|outcome| outcome.lost() == 0)
+    }
+
+    fn list(&self, count: impl Fn(&Outcome) -> u64) -> String {
+        let (spans, records) = (count(&self.spans), count(&self.records));
+        format!("{spans} spans, {records} log records, {} data points", count(&self.points))
+    }
+}
+
+/// What all telemetry of this process says of where it comes from.
+fn resource(settings: &ExportSettings) -> Resource {
+    let program = std::env::current_exe().unwrap_or_default();
+    let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let attributes = [
+        KeyValue::new(attr::SERVICE_NAME, env!("CARGO_PKG_NAME")),
+        KeyValue::new(attr::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
+        KeyValue::new(attr::SERVICE_NAMESPACE, env!("CARGO_PKG_NAME")),
+        KeyValue::new(attr::SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
+        KeyValue::new(attr::DEPLOYMENT_ENVIRONMENT_NAME, "development"),
+        KeyValue::new(attr::HOST_NAME, host.trim().to_owned()),
+        KeyValue::new(attr::OS_TYPE, std::env::consts::OS),
+        KeyValue::new(attr::PROCESS_PID, i64::from(std::process::id())),
+        KeyValue::new(attr::PROCESS_EXECUTABLE_NAME, program),
+    ];
+    Resource::builder_empty()
+        .with_detector(Box::new(opentelemetry_sdk::resource::TelemetryResourceDetector))
+        .with_schema_url(attributes, SCHEMA_URL)
+        // The last word is the environment's.
+        .with_attributes(settings.resource.clone())
+        .build()
+}
+
+/// Who makes the telemetry.
+fn scope() -> InstrumentationScope {
+    InstrumentationScope::builder(env!("CARGO_PKG_NAME"))
+        .with_version(env!("CARGO_PKG_VERSION"))
+        .with_schema_url(SCHEMA_URL)
+        .build()
+}
+
+fn announce(settings: &ExportSettings) {
+    if settings.disabled {
+        info!(name: "telemetry.disabled", "OTEL_SDK_DISABLED is true: no traces, no metrics");
+    } else if settings.collectors().next().is_none() {
+        info!(
+            name: "telemetry.not_exported",
+            "nothing is exported by OTLP, since OTEL_EXPORTER_OTLP_ENDPOINT is not set"
+        );
+    } else {
+        let (traces, metrics, logs) =
+            (Shown(&settings.traces), Shown(&settings.metrics), Shown(&settings.logs));
+        info!(name: "telemetry.exported", %traces, %metrics, %logs, "telemetry is exported");
+    }
+}
+
+/// An exporter in a log line: without paths and passwords.
+struct Shown<'a>(&'a Exporter);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Exporter::None => f.write_str("none"),
+            Exporter::Console => f.write_str("console"),
+            Exporter::Otlp(otlp) => write!(f, "{otlp:?}"),
+        }
+    }
+}

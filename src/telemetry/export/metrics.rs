@@ -1,0 +1,318 @@
+//! Metrics: recorded once, through the facade, and handed to the scrape and to OTLP alike.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use metrics::{
+    Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit,
+};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
+use metrics_util::layers::FanoutBuilder;
+use opentelemetry::{
+    KeyValue,
+    metrics::{Counter as OtelSum, Meter, MeterProvider, UpDownCounter},
+};
+use opentelemetry_sdk::{
+    Resource,
+    error::OTelSdkResult,
+    metrics::{
+        Aggregation, Instrument, PeriodicReader, SdkMeterProvider, Stream, Temporality,
+        data::{AggregatedMetrics, MetricData, ResourceMetrics, ScopeMetrics},
+        exporter::PushMetricExporter,
+    },
+};
+use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
+use tokio::runtime::Handle;
+
+use super::{queue::Outcome, runtime::OnRuntime, scope, warnings::Warnings};
+use crate::telemetry::names::{Kind, Metric, POINTS_EXPORTED, catalogue};
+
+/// Makes the process's recorder, of which each series goes to the scrape and to `provider`.
+///
+/// # Panics
+/// If there is one already.
+#[must_use]
+pub fn install(provider: Option<&SdkMeterProvider>, scrape: bool) -> Option<PrometheusHandle> {
+    let mut fanout = FanoutBuilder::default();
+    let mut handle = None;
+    if scrape {
+        let recorder = prometheus();
+        handle = Some(recorder.handle());
+        fanout = fanout.add_recorder(recorder);
+    }
+    if let Some(provider) = provider {
+        fanout = fanout.add_recorder(Otlp::new(provider.meter_with_scope(scope())));
+    }
+    let recorder = fanout.build();
+    describe(&recorder);
+    metrics::set_global_recorder(recorder).expect("telemetry starts once");
+    handle
+}
+
+fn prometheus() -> metrics_exporter_prometheus::PrometheusRecorder {
+    let mut builder = PrometheusBuilder::new().with_recommended_naming(true);
+    for metric in catalogue() {
+        if let Kind::Histogram(bounds) = metric.kind {
+            builder = builder
+                .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)
+                .expect("the catalogue's histograms have bounds");
+        }
+    }
+    builder.build_recorder()
+}
+
+fn describe(recorder: &impl Recorder) {
+    for metric in catalogue() {
+        let unit = match metric.unit {
+            "s" => Some(Unit::Seconds),
+            "By" => Some(Unit::Bytes),
+            _ => Some(Unit::Count),
+        };
+        let (name, help) = (KeyName::from_const_str(metric.name), metric.help.into());
+        match metric.kind {
+            Kind::Counter => recorder.describe_counter(name, unit, help),
+            Kind::Sum | Kind::UpDown | Kind::Gauge => recorder.describe_gauge(name, unit, help),
+            Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
+        }
+    }
+}
+
+/// The OTLP side: units and buckets as the catalogue has them, which the facade cannot tell.
+pub fn provider<E: PushMetricExporter>(
+    exporter: E,
+    interval: Duration,
+    resource: Resource,
+) -> SdkMeterProvider {
+    let reader = PeriodicReader::builder(exporter).with_interval(interval).build();
+    SdkMeterProvider::builder()
+        .with_resource(resource)
+        .with_reader(reader)
+        .with_view(as_catalogued)
+        .build()
+}
+
+fn as_catalogued(instrument: &Instrument) -> Option<Stream> {
+    let metric = find(instrument.name())?;
+    let mut stream = Stream::builder().with_unit(metric.unit).with_description(metric.help);
+    if let Kind::Histogram(bounds) = metric.kind {
+        stream = stream.with_aggregation(Aggregation::ExplicitBucketHistogram {
+            boundaries: bounds.to_vec(),
+            record_min_max: true,
+        });
+    }
+    stream.build().ok()
+}
+
+fn find(name: &str) -> Option<&'static Metric> {
+    catalogue().find(|metric| metric.name == name)
+}
+
+/// In front of the bridge to OTLP: the facade knows only gauges where OTLP has up-down counters
+/// and sums.
+struct Otlp {
+    meter: Meter,
+    bridge: OpenTelemetryRecorder,
+}
+
+impl Otlp {
+    fn new(meter: Meter) -> Self {
+        let bridge = OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(meter.clone()));
+        Self { meter, bridge }
+    }
+}
+
+impl Recorder for Otlp {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.bridge.describe_counter(name, unit, help);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.bridge.describe_gauge(name, unit, help);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, help: SharedString) {
+        self.bridge.describe_histogram(name, unit, help);
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.bridge.register_counter(key, metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        let attributes: Vec<KeyValue> = key.labels().map(attribute).collect();
+        let name = key.name().to_owned();
+        match find(key.name()).map(|metric| metric.kind) {
+            Some(Kind::UpDown) => {
+                let instrument = self.meter.f64_up_down_counter(name).build();
+                Gauge::from_arc(Arc::new(Total::new(UpDown { instrument, attributes })))
+            }
+            Some(Kind::Sum) => {
+                let instrument = self.meter.f64_counter(name).build();
+                Gauge::from_arc(Arc::new(Total::new(Sum { instrument, attributes })))
+            }
+            _ => self.bridge.register_gauge(key, metadata),
+        }
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        self.bridge.register_histogram(key, metadata)
+    }
+}
+
+fn attribute(label: &Label) -> KeyValue {
+    let (key, value) = label.clone().into_parts();
+    KeyValue::new(std::borrow::Cow::from(key), std::borrow::Cow::from(value))
+}
+
+/// An instrument that takes differences.
+trait Add: Send + Sync {
+    fn add(&self, difference: f64);
+}
+
+struct UpDown {
+    instrument: UpDownCounter<f64>,
+    attributes: Vec<KeyValue>,
+}
+
+impl Add for UpDown {
+    fn add(&self, difference: f64) {
+        self.instrument.add(difference, &self.attributes);
+    }
+}
+
+struct Sum {
+    instrument: OtelSum<f64>,
+    attributes: Vec<KeyValue>,
+}
+
+impl Add for Sum {
+    fn add(&self, difference: f64) {
+        // The SDK drops what is negative, and so would a total that went back.
+        self.instrument.add(difference, &self.attributes);
+    }
+}
+
+/// A gauge in terms of differences.
+struct Total<T> {
+    /// The last total that was set, as bits.
+    last: AtomicU64,
+    instrument: T,
+}
+
+impl<T: Add> Total<T> {
+    fn new(instrument: T) -> Self {
+        // The series is there from the beginning.
+        instrument.add(0.0);
+        Self { last: AtomicU64::new(0f64.to_bits()), instrument }
+    }
+
+    fn change(&self, to: impl Fn(f64) -> f64) {
+        let mut last = self.last.load(Ordering::Relaxed);
+        loop {
+            let (old, new) = (f64::from_bits(last), to(f64::from_bits(last)));
+            match self.last.compare_exchange_weak(
+                last,
+                new.to_bits(),
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return self.instrument.add(new - old),
+                Err(other) => last = other,
+            }
+        }
+    }
+}
+
+impl<T: Add> GaugeFn for Total<T> {
+    fn increment(&self, value: f64) {
+        self.change(|total| total + value);
+    }
+
+    fn decrement(&self, value: f64) {
+        self.change(|total| total - value);
+    }
+
+    fn set(&self, value: f64) {
+        self.change(|_| value);
+    }
+}
+
+/// An exporter that is polled by the reader's thread, does its I/O in the exporters' runtime, and
+/// counts what it sends.
+pub struct Counted<E> {
+    exporter: E,
+    runtime: Handle,
+    outcome: Arc<Outcome>,
+    warnings: Arc<Warnings>,
+}
+
+impl<E> Counted<E> {
+    /// Counts what `exporter` sends.
+    pub fn new(
+        exporter: E,
+        runtime: Handle,
+        outcome: Arc<Outcome>,
+        warnings: Arc<Warnings>,
+    ) -> Self {
+        Self { exporter, runtime, outcome, warnings }
+    }
+}
+
+impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let count = points(metrics);
+        let export = OnRuntime::new(self.runtime.clone(), self.exporter.export(metrics));
+        let result = export.await;
+        self.outcome.count(count, result.is_ok());
+        // The recorder is there by now: this is its reader. A series is looked up once a minute.
+        match &result {
+            Ok(()) => {
+                POINTS_EXPORTED.counter(Vec::new()).increment(count);
+                self.warnings.worked();
+            }
+            Err(error) => {
+                let failed = Label::new(ERROR_TYPE, "export_failed");
+                POINTS_EXPORTED.counter(vec![failed]).increment(count);
+                self.warnings.failed(error);
+            }
+        }
+        result
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        self.exporter.force_flush()
+    }
+
+    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
+        self.exporter.shutdown_with_timeout(timeout)
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.exporter.temporality()
+    }
+}
+
+fn points(metrics: &ResourceMetrics) -> u64 {
+    let all = metrics.scope_metrics().flat_map(ScopeMetrics::metrics);
+    let count = all.map(|metric| match metric.data() {
+        AggregatedMetrics::F64(data) => points_of(data),
+        AggregatedMetrics::U64(data) => points_of(data),
+        AggregatedMetrics::I64(data) => points_of(data),
+    });
+    count.sum::<usize>() as u64
+}
+
+fn points_of<T>(data: &MetricData<T>) -> usize {
+    match data {
+        MetricData::Gauge(gauge) => gauge.data_points().count(),
+        MetricData::Sum(sum) => sum.data_points().count(),
+        MetricData::Histogram(histogram) => histogram.data_points().count(),
+        MetricData::ExponentialHistogram(histogram) => histogram.data_points().count(),
+    }
+}

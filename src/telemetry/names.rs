@@ -1,0 +1,298 @@
+//! Every name the service emits, once: metrics with kind, unit, help and attributes, and the
+//! attributes of spans that no convention names. Where a convention does, its constant is used.
+//!
+//! Recording an attribute that a metric does not declare panics in debug builds, and the tests
+//! compare this catalogue with what arrives at a collector.
+
+use std::sync::OnceLock;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
+use opentelemetry_semantic_conventions::{attribute as attr, metric};
+
+/// Attributes that no released convention has. Those of GraphQL are from the draft of the
+/// GraphQL working group (open-telemetry/semantic-conventions#3515) where it has them.
+pub mod own {
+    /// Hash of the document's text.
+    pub const DOCUMENT_HASH: &str = "graphql.document.hash";
+    /// Whether parsing and validation were spared, since the document was known.
+    pub const DOCUMENT_CACHED: &str = "graphql.document.cached";
+    /// The coordinate of the operation's root field, such as `Query.books`.
+    pub const ROOT_FIELD: &str = "graphql.root_field";
+    /// The number of errors in the answer.
+    pub const ERROR_COUNT: &str = "graphql.error.count";
+    /// Which phase of an operation a span or duration is of.
+    pub const PROCESSING_TYPE: &str = "graphql.processing.type";
+    /// A field's name.
+    pub const FIELD_NAME: &str = "graphql.selection.field.name";
+    /// The type that has the field.
+    pub const FIELD_PARENT: &str = "graphql.selection.field.parent_type";
+    /// `Type.field`.
+    pub const FIELD_COORDINATE: &str = "graphql.selection.field.coordinate";
+    /// The response path without list indices.
+    pub const SELECTION_PATH: &str = "graphql.selection.path";
+    /// How often the field was resolved.
+    pub const FIELD_CALLS: &str = "graphql.field.calls";
+    /// The longest of the calls, in seconds.
+    pub const FIELD_DURATION_MAX: &str = "graphql.field.duration.max";
+    /// How many of the calls failed.
+    pub const FIELD_ERRORS: &str = "graphql.field.errors";
+    /// The name of a DataLoader.
+    pub const DATALOADER: &str = "graphql.dataloader.name";
+    /// The number of keys in a batch.
+    pub const BATCH_SIZE: &str = "graphql.dataloader.batch.size";
+    /// A worker thread of the runtime.
+    pub const WORKER: &str = "tokio.worker";
+    /// A queue of the runtime.
+    pub const QUEUE: &str = "tokio.queue";
+    /// What a task's time was spent on.
+    pub const TASK_STATE: &str = "tokio.task.state";
+}
+
+/// What a metric is to OTLP. Prometheus sees up-down counters and sums as gauges, since the
+/// facade has no other instrument for them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Kind {
+    /// Whole numbers that only grow.
+    Counter,
+    /// Fractions that only grow; recorded by setting the total.
+    Sum,
+    /// A number of things that are there now; adding up over instances makes sense.
+    UpDown,
+    /// A measurement that replaces the last; adding up does not make sense.
+    Gauge,
+    /// A distribution, with the upper bounds of its buckets.
+    Histogram(&'static [f64]),
+}
+
+/// One entry of the catalogue.
+#[derive(Debug)]
+pub struct Metric {
+    /// As OTLP has it; Prometheus' name follows from it and the unit.
+    pub name: &'static str,
+    /// What it is.
+    pub kind: Kind,
+    /// In UCUM.
+    pub unit: &'static str,
+    /// What it tells.
+    pub help: &'static str,
+    /// Which attributes its series may have. Their values come from fixed sets.
+    pub attributes: &'static [&'static str],
+}
+
+static METADATA: Metadata<'static> = Metadata::new("colophon", Level::INFO, None);
+
+impl Metric {
+    /// The series with these attributes, for keeping: looking it up costs a lock.
+    pub fn counter(&self, labels: Vec<Label>) -> Counter {
+        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
+        self.register(labels, |recorder, key| recorder.register_counter(key, &METADATA))
+    }
+
+    /// See [`Metric::counter`].
+    pub fn gauge(&self, labels: Vec<Label>) -> Gauge {
+        debug_assert!(matches!(self.kind, Kind::UpDown | Kind::Gauge | Kind::Sum), "{}", self.name);
+        self.register(labels, |recorder, key| recorder.register_gauge(key, &METADATA))
+    }
+
+    /// See [`Metric::counter`].
+    pub fn histogram(&self, labels: Vec<Label>) -> Histogram {
+        debug_assert!(matches!(self.kind, Kind::Histogram(_)), "{}", self.name);
+        self.register(labels, |recorder, key| recorder.register_histogram(key, &METADATA))
+    }
+
+    fn register<T>(&self, labels: Vec<Label>, register: impl Fn(&dyn Recorder, &Key) -> T) -> T {
+        for label in &labels {
+            debug_assert!(
+                self.attributes.contains(&label.key()),
+                "{} does not declare the attribute {}",
+                self.name,
+                label.key()
+            );
+        }
+        let key = Key::from_parts(self.name, labels);
+        metrics::with_recorder(|recorder| register(recorder, &key))
+    }
+}
+
+/// Buckets of the durations of requests, in seconds: those that the HTTP convention advises.
+const REQUEST: Kind = Kind::Histogram(&[
+    0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0,
+]);
+/// Buckets of the durations of database calls, in seconds: those that the convention advises.
+const STATEMENT: Kind = Kind::Histogram(&[0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0]);
+/// Buckets of numbers of things.
+const COUNT: Kind = Kind::Histogram(&[
+    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0,
+]);
+/// Buckets of sizes of bodies, in bytes.
+const SIZE: Kind = Kind::Histogram(&[
+    64.0,
+    256.0,
+    1024.0,
+    4096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+]);
+
+const HTTP: &[&str] = &[
+    attr::HTTP_REQUEST_METHOD,
+    attr::URL_SCHEME,
+    attr::HTTP_ROUTE,
+    attr::HTTP_RESPONSE_STATUS_CODE,
+    attr::ERROR_TYPE,
+    attr::NETWORK_PROTOCOL_VERSION,
+];
+const DATABASE: &[&str] = &[
+    attr::DB_SYSTEM_NAME,
+    attr::DB_NAMESPACE,
+    attr::DB_OPERATION_NAME,
+    attr::DB_COLLECTION_NAME,
+    attr::DB_QUERY_SUMMARY,
+    attr::ERROR_TYPE,
+];
+const POOL: &[&str] = &[attr::DB_CLIENT_CONNECTION_POOL_NAME];
+const SDK: &[&str] = &[attr::ERROR_TYPE];
+
+macro_rules! catalogue {
+    ($($(#[$doc:meta])* $id:ident = $name:expr, $kind:expr, $unit:expr, $attributes:expr, $help:expr;)*) => {
+        $(
+            #[doc = $help]
+            pub static $id: Metric = Metric {
+                name: $name,
+                kind: $kind,
+                unit: $unit,
+                help: $help,
+                attributes: $attributes,
+            };
+        )*
+        static OWN: &[&Metric] = &[$(&$id),*];
+    };
+}
+
+catalogue! {
+    HTTP_DURATION = metric::HTTP_SERVER_REQUEST_DURATION, REQUEST, "s", HTTP,
+        "Duration of HTTP requests.";
+    HTTP_ACTIVE = metric::HTTP_SERVER_ACTIVE_REQUESTS, Kind::UpDown, "{request}",
+        &[attr::HTTP_REQUEST_METHOD, attr::URL_SCHEME],
+        "HTTP requests that are being answered.";
+    HTTP_REQUEST_SIZE = metric::HTTP_SERVER_REQUEST_BODY_SIZE, SIZE, "By", HTTP,
+        "Size of the bodies of HTTP requests that announce it.";
+    HTTP_RESPONSE_SIZE = metric::HTTP_SERVER_RESPONSE_BODY_SIZE, SIZE, "By", HTTP,
+        "Size of the bodies of HTTP responses.";
+
+    GRAPHQL_DURATION = "graphql.server.request.duration", REQUEST, "s",
+        &[attr::GRAPHQL_OPERATION_TYPE, own::ROOT_FIELD, attr::ERROR_TYPE],
+        "Duration of GraphQL operations.";
+    GRAPHQL_PROCESSING = "graphql.server.processing.duration", REQUEST, "s",
+        &[own::PROCESSING_TYPE],
+        "Duration of the phases of GraphQL operations: parsing, validation, execution.";
+    GRAPHQL_ACTIVE = "graphql.server.active_requests", Kind::UpDown, "{request}",
+        &[attr::GRAPHQL_OPERATION_TYPE],
+        "GraphQL operations that are being executed.";
+    GRAPHQL_ERRORS = "graphql.server.errors", Kind::Counter, "{error}", &[attr::ERROR_TYPE],
+        "Errors in GraphQL answers, by code.";
+    GRAPHQL_FIELD = "graphql.server.field.duration", REQUEST, "s", &[own::FIELD_COORDINATE],
+        "Duration of the calls of resolvers that do I/O.";
+    DATALOADER_BATCH = "graphql.dataloader.batch.size", COUNT, "{key}", &[own::DATALOADER],
+        "Keys in DataLoader batches.";
+    REQUEST_STATEMENTS = "graphql.server.request.db.statements", COUNT, "{statement}",
+        &[own::ROOT_FIELD],
+        "SQL statements of a GraphQL operation.";
+
+    DB_DURATION = metric::DB_CLIENT_OPERATION_DURATION, STATEMENT, "s", DATABASE,
+        "Duration of SQL statements, without waiting for a connection.";
+    DB_ROWS = metric::DB_CLIENT_RESPONSE_RETURNED_ROWS, COUNT, "{row}", DATABASE,
+        "Rows that SQL statements returned.";
+    DB_CONNECTIONS = metric::DB_CLIENT_CONNECTION_COUNT, Kind::UpDown, "{connection}",
+        &[attr::DB_CLIENT_CONNECTION_STATE, attr::DB_CLIENT_CONNECTION_POOL_NAME],
+        "Connections of the pool, by state.";
+    DB_CONNECTIONS_MAX = metric::DB_CLIENT_CONNECTION_MAX, Kind::UpDown, "{connection}", POOL,
+        "Connections that the pool may open.";
+    DB_PENDING = metric::DB_CLIENT_CONNECTION_PENDING_REQUESTS, Kind::UpDown, "{request}", POOL,
+        "Requests that wait for a connection.";
+    DB_TIMEOUTS = metric::DB_CLIENT_CONNECTION_TIMEOUTS, Kind::Counter, "{timeout}", POOL,
+        "Requests that waited for a connection for too long.";
+    DB_WAIT = metric::DB_CLIENT_CONNECTION_WAIT_TIME, STATEMENT, "s", POOL,
+        "Time that requests waited for a connection.";
+    DB_USE = metric::DB_CLIENT_CONNECTION_USE_TIME, STATEMENT, "s", POOL,
+        "Time that connections were held.";
+
+    PROCESS_CPU = metric::PROCESS_CPU_TIME, Kind::Sum, "s", &[attr::CPU_MODE],
+        "CPU time of the process.";
+    PROCESS_MEMORY = metric::PROCESS_MEMORY_USAGE, Kind::UpDown, "By", &[],
+        "Resident memory of the process.";
+    PROCESS_THREADS = metric::PROCESS_THREAD_COUNT, Kind::UpDown, "{thread}", &[],
+        "Threads of the process.";
+    PROCESS_FILES = metric::PROCESS_UNIX_FILE_DESCRIPTOR_COUNT, Kind::UpDown, "{file_descriptor}", &[],
+        "Open file descriptors of the process.";
+    PROCESS_UPTIME = metric::PROCESS_UPTIME, Kind::Gauge, "s", &[],
+        "Time since the process started.";
+
+    TOKIO_WORKERS = "tokio.workers", Kind::UpDown, "{worker}", &[],
+        "Worker threads of the runtime.";
+    TOKIO_TASKS = "tokio.tasks.alive", Kind::UpDown, "{task}", &[],
+        "Tasks that have been spawned and not ended.";
+    TOKIO_QUEUE = "tokio.queue.depth", Kind::UpDown, "{task}", &[own::QUEUE],
+        "Tasks that wait in the runtime's queues: global, local (of all workers), blocking.";
+    TOKIO_BUSY = "tokio.worker.busy.time", Kind::Sum, "s", &[own::WORKER],
+        "Time that a worker thread was not parked.";
+    TOKIO_STEALS = "tokio.steals", Kind::Counter, "{task}", &[],
+        "Tasks that workers took from one another.";
+    TOKIO_PARKS = "tokio.parks", Kind::Counter, "{park}", &[],
+        "How often workers ran out of work.";
+    TOKIO_YIELDS = "tokio.budget_forced_yields", Kind::Counter, "{yield}", &[],
+        "How often a task was made to yield, having used up its budget.";
+    TASK_TIME = "tokio.task.time", REQUEST, "s", &[own::TASK_STATE, own::ROOT_FIELD],
+        "Time of the tasks of GraphQL operations, by what it was spent on: busy, inside a poll; \
+         scheduled, woken and waiting for a worker; idle, waiting for I/O.";
+    SLOW_POLLS = "tokio.slow_polls", Kind::Counter, "{poll}", &[own::ROOT_FIELD],
+        "Polls of GraphQL operations that held a worker for longer than 10 ms.";
+
+    SPANS_PROCESSED = metric::OTEL_SDK_PROCESSOR_SPAN_PROCESSED, Kind::Counter, "{span}", SDK,
+        "Spans handed to the exporter, or dropped.";
+    SPANS_EXPORTED = metric::OTEL_SDK_EXPORTER_SPAN_EXPORTED, Kind::Counter, "{span}", SDK,
+        "Spans that were exported, or failed to be.";
+    LOGS_PROCESSED = metric::OTEL_SDK_PROCESSOR_LOG_PROCESSED, Kind::Counter, "{log_record}", SDK,
+        "Log records handed to the exporter, or dropped.";
+    LOGS_EXPORTED = metric::OTEL_SDK_EXPORTER_LOG_EXPORTED, Kind::Counter, "{log_record}", SDK,
+        "Log records that were exported, or failed to be.";
+    POINTS_EXPORTED = metric::OTEL_SDK_EXPORTER_METRIC_DATA_POINT_EXPORTED, Kind::Counter,
+        "{data_point}", SDK,
+        "Metric data points that were exported, or failed to be.";
+}
+
+static OTHERS: OnceLock<&'static [&'static Metric]> = OnceLock::new();
+
+/// Adds the metrics of what the service is about, before anything is recorded.
+pub fn add(metrics: &'static [&'static Metric]) {
+    let _ = OTHERS.set(metrics);
+}
+
+/// Every metric there is.
+pub fn catalogue() -> impl Iterator<Item = &'static Metric> {
+    OWN.iter().chain(OTHERS.get().copied().unwrap_or_default()).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names = HashSet::new();
+        for metric in catalogue() {
+            assert!(names.insert(metric.name), "{} is there twice", metric.name);
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "does not declare the attribute secret")]
+    fn an_undeclared_attribute_panics() {
+        let _ = GRAPHQL_ERRORS.counter(vec![Label::new("secret", "x")]);
+    }
+}

@@ -1,0 +1,62 @@
+//! The process, as the operating system sees it.
+
+use std::time::Instant;
+
+use metrics::{Gauge, Label};
+use opentelemetry_semantic_conventions::attribute as attr;
+use procfs::{
+    WithCurrentSystemInfo,
+    process::{Process, Stat},
+};
+
+use super::names::{PROCESS_CPU, PROCESS_FILES, PROCESS_MEMORY, PROCESS_THREADS, PROCESS_UPTIME};
+
+/// The process's figures.
+pub struct Sampler {
+    started: Instant,
+    user: Gauge,
+    system: Gauge,
+    memory: Gauge,
+    threads: Gauge,
+    files: Gauge,
+    uptime: Gauge,
+}
+
+impl Default for Sampler {
+    fn default() -> Self {
+        let cpu = |mode: &'static str| PROCESS_CPU.gauge(vec![Label::new(attr::CPU_MODE, mode)]);
+        Self {
+            started: Instant::now(),
+            user: cpu("user"),
+            system: cpu("system"),
+            memory: PROCESS_MEMORY.gauge(Vec::new()),
+            threads: PROCESS_THREADS.gauge(Vec::new()),
+            files: PROCESS_FILES.gauge(Vec::new()),
+            uptime: PROCESS_UPTIME.gauge(Vec::new()),
+        }
+    }
+}
+
+impl Sampler {
+    /// Records them as they are now; where there is no `/proc`, only the uptime.
+    pub fn sample(&self) {
+        self.uptime.set(self.started.elapsed().as_secs_f64());
+        let Ok(process) = Process::myself() else { return };
+        if let Ok(stat) = process.stat() {
+            self.record(&stat);
+        }
+        if let Ok(files) = process.fd_count() {
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+            self.files.set(files as f64);
+        }
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+    fn record(&self, stat: &Stat) {
+        let ticks = procfs::ticks_per_second() as f64;
+        self.user.set(stat.utime as f64 / ticks);
+        self.system.set(stat.stime as f64 / ticks);
+        self.memory.set(stat.rss_bytes().get() as f64);
+        self.threads.set(stat.num_threads as f64);
+    }
+}

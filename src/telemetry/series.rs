@@ -1,0 +1,31 @@
+//! Series of a metric, kept by what distinguishes them: asking the recorder costs more than
+//! recording.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    sync::{PoisonError, RwLock},
+};
+
+/// The series of a metric, made when first recorded.
+pub struct Series<K, T> {
+    known: RwLock<HashMap<K, T>>,
+    make: fn(&K) -> T,
+}
+
+impl<K: Eq + Hash, T: Clone> Series<K, T> {
+    /// Series that `make` makes. It is asked once for each key.
+    pub fn new(make: fn(&K) -> T) -> Self {
+        Self { known: RwLock::default(), make }
+    }
+
+    /// The series of `key`.
+    pub fn of(&self, key: K) -> T {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+        known.unwrap_or_else(|| {
+            let new = (self.make)(&key);
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            known.entry(key).or_insert(new).clone()
+        })
+    }
+}

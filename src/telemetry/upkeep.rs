@@ -1,0 +1,65 @@
+//! What is measured by looking, every few seconds and at each scrape.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::runtime::Handle;
+
+use super::{process, runtime};
+
+/// How often to look.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Looks at the process, the runtime, and what else there is.
+#[derive(Clone)]
+pub struct Upkeep(Arc<Parts>);
+
+struct Parts {
+    process: process::Sampler,
+    runtime: runtime::Sampler,
+    other: Box<dyn Fn() + Send + Sync>,
+    scrape: Option<PrometheusHandle>,
+}
+
+impl Upkeep {
+    /// Looks at the runtime that it is called in, and does `other` as often.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn new(scrape: Option<PrometheusHandle>, other: impl Fn() + Send + Sync + 'static) -> Self {
+        let upkeep = Self(Arc::new(Parts {
+            process: process::Sampler::default(),
+            runtime: runtime::Sampler::new(&Handle::current()),
+            other: Box::new(other),
+            scrape,
+        }));
+        upkeep.sample();
+        upkeep
+    }
+
+    /// Looks now.
+    pub fn sample(&self) {
+        self.0.process.sample();
+        self.0.runtime.sample();
+        (self.0.other)();
+    }
+
+    /// Looks for ever, and empties the buffers of the scrape even if nobody scrapes.
+    pub async fn run(self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            self.sample();
+            if let Some(scrape) = &self.0.scrape {
+                scrape.run_upkeep();
+            }
+        }
+    }
+
+    /// The metrics in Prometheus' text format, unless the scrape is switched off.
+    #[must_use]
+    pub fn render(&self) -> Option<String> {
+        let scrape = self.0.scrape.as_ref()?;
+        self.sample();
+        Some(scrape.render())
+    }
+}
