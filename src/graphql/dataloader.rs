@@ -2,7 +2,8 @@
 //!
 //! The keys that the fields of one level ask for are collected while the operation's
 //! future is polled. When it can go no further, every sibling has asked, and the batches
-//! are sent off at once. (async-graphql's own loader waits a millisecond instead, a floor
+//! are sent off at once. It can go further if it was woken while it was polled, or if tokio made it
+//! give way: then siblings may not have been polled yet. (async-graphql's own loader waits a millisecond instead, a floor
 //! under the time of every nested query.)
 
 use std::{
@@ -10,13 +11,19 @@ use std::{
     future::poll_fn,
     hash::Hash,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
-    task::Poll,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{self, Poll, Wake, Waker},
 };
 
 use futures_util::future::BoxFuture;
 use opentelemetry::Context;
-use tokio::{sync::oneshot, task::JoinSet};
+use tokio::{
+    sync::oneshot,
+    task::{JoinSet, coop::has_budget_remaining},
+};
 use tracing::Instrument;
 
 use crate::{
@@ -60,6 +67,8 @@ impl Batches {
     pub async fn drive<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
         let mut running: JoinSet<Deliver> = JoinSet::new();
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(woken.clone());
         poll_fn(|context| {
             loop {
                 // Delivered here and not by the batch's own task: the operation would wake at the
@@ -70,8 +79,19 @@ impl Batches {
                         deliver();
                     }
                 }
-                if let Poll::Ready(result) = operation.as_mut().poll(context) {
+                let mut inner = task::Context::from_waker(&waker);
+                woken.forward_to(context.waker());
+                if let Poll::Ready(result) = operation.as_mut().poll(&mut inner) {
                     return Poll::Ready(result);
+                }
+                if woken.take() {
+                    // It gives way to others and will go on: long lists are polled in parts.
+                    return Poll::Pending;
+                }
+                if !has_budget_remaining() {
+                    // It may have been stopped by tokio in the middle of its siblings.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 let due = self.take();
                 if due.is_empty() {
@@ -91,6 +111,34 @@ impl Batches {
 
     fn take(&self) -> Vec<Due> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Notes that the operation was woken, and hands the wake on.
+#[derive(Default)]
+struct Woken {
+    was: AtomicBool,
+    waker: Mutex<Option<Waker>>,
+}
+
+impl Woken {
+    fn forward_to(&self, waker: &Waker) {
+        self.was.store(false, Ordering::Release);
+        *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
+    }
+
+    fn take(&self) -> bool {
+        self.was.swap(false, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.was.store(true, Ordering::Release);
+        let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
     }
 }
 
@@ -209,7 +257,8 @@ mod tests {
             let once = loader.load(&field, key % 50).await.unwrap().unwrap_or_default();
             loader.load(&field, 1000 + once).await.unwrap()
         };
-        let values = batches.drive(join_all((0..100).map(level))).await;
+        // More than the library polls at a stretch, and than tokio lets one task do.
+        let values = batches.drive(join_all((0..1000).map(level))).await;
         assert_eq!(values[3], Some(2012));
         assert_eq!(values[53], Some(2012));
         assert_eq!(values[7], Some(2000), "a key without a value has none");

@@ -69,7 +69,8 @@ pub async fn resolve<T>(
 ) -> Result<T> {
     let catalogue: &Catalogue = context.data_unchecked();
     let path = context.path_node.as_ref().expect("a field has a path");
-    let call = catalogue.0.execution.call(path, parent_type);
+    let name = &context.item.node.name.node;
+    let call = catalogue.0.execution.call(parent_type, name, path);
     let resolving = Resolving { catalogue: catalogue.clone(), field: call.field().clone() };
     let result = work(resolving).await;
     call.end(result)

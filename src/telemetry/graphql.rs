@@ -382,13 +382,14 @@ pub struct Execution {
 }
 
 impl Execution {
-    /// A call of the field at `path`, which is one of the type `parent_type`.
-    pub fn call(&self, path: &QueryPathNode<'_>, parent_type: &'static str) -> Call {
+    /// A call of `field` of `parent_type`, whose value goes to `path`: there, an alias that the
+    /// client chose may stand for the field's name.
+    pub fn call(&self, parent_type: &'static str, field: &str, path: &QueryPathNode<'_>) -> Call {
         let key = self.key(path);
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let field = fields
-            .entry(key)
-            .or_insert_with(|| Arc::new(Field::new(path, parent_type, &self.running.context)));
+        let field = fields.entry(key).or_insert_with(|| {
+            Arc::new(Field::new(parent_type, field, path, &self.running.context))
+        });
         Call { field: field.clone(), started: Instant::now(), failed: false }
     }
 
@@ -444,8 +445,12 @@ struct Calls {
 }
 
 impl Field {
-    fn new(path: &QueryPathNode<'_>, parent_type: &'static str, parent: &Context) -> Self {
-        let name = path.field_name();
+    fn new(
+        parent_type: &'static str,
+        name: &str,
+        path: &QueryPathNode<'_>,
+        parent: &Context,
+    ) -> Self {
         let coordinate = coordinate(parent_type, name);
         let context = child(parent, coordinate.into(), Vec::new(), || {
             vec![

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
+pub mod collector;
+
 use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
@@ -108,10 +110,23 @@ impl Db {
         service
     }
 
+    /// Starts the service with these variables.
+    pub async fn serve_in(&self, variables: &[(&str, &str)]) -> Service {
+        let service = self.spawn_in(variables, &[]);
+        service.ready().await;
+        service
+    }
+
     /// Starts the service without waiting until it is ready.
     pub fn spawn(&self, arguments: &[&str]) -> Service {
+        self.spawn_in(&[], arguments)
+    }
+
+    fn spawn_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Service {
         let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        Service::start(self.command(&[&fixed, arguments].concat()), self.dir.clone())
+        let mut command = self.command(&[&fixed, arguments].concat());
+        command.envs(variables.iter().copied());
+        Service::start(command, self.dir.clone())
     }
 }
 
@@ -119,7 +134,8 @@ impl Db {
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_colophon"));
     for (name, _) in std::env::vars() {
-        if name.starts_with("COLOPHON_") || name == "DATABASE_URL" || name == "RUST_LOG" {
+        let is_ours = ["COLOPHON_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix));
+        if is_ours || name == "DATABASE_URL" || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
@@ -209,9 +225,22 @@ impl Service {
 
     /// Sends a document and answers the whole JSON answer.
     pub async fn execute(&self, query: &str, variables: Value) -> Value {
+        self.traced(query, variables).await.1
+    }
+
+    /// Sends a document and answers the trace it made, with the whole JSON answer.
+    pub async fn traced(&self, query: &str, variables: Value) -> (String, Value) {
         let body = json!({ "query": query, "variables": variables });
         let request = self.client.post(format!("{}/graphql", self.url)).json(&body);
-        request.send().await.unwrap().json().await.unwrap()
+        let response = request.send().await.unwrap();
+        (trace_of(&response), response.json().await.unwrap())
+    }
+
+    /// What a scrape gives.
+    pub async fn scrape(&self) -> String {
+        let response = self.client.get(format!("{}/metrics", self.admin)).send().await.unwrap();
+        assert_eq!(response.status(), 200);
+        response.text().await.unwrap()
     }
 
     /// Sends a document that must succeed and answers its data.
@@ -265,6 +294,13 @@ impl Drop for Service {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The trace that an answer's header names; empty if it names none.
+pub fn trace_of(response: &reqwest::Response) -> String {
+    let header = response.headers().get("traceresponse");
+    let text = header.map_or("", |value| value.to_str().unwrap());
+    text.split('-').nth(1).unwrap_or_default().to_owned()
 }
 
 /// What a command wrote to standard output.

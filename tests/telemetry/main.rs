@@ -1,0 +1,26 @@
+//! What the service tells of itself, as it arrives at a real OpenTelemetry Collector.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod errors;
+mod traces;
+
+use support::{Db, Service, collector::Collector};
+
+/// What a service needs to tell a collector everything without delay.
+fn prompt(collector: &Collector) -> Vec<(&str, &str)> {
+    vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http.as_str()),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "300"),
+    ]
+}
+
+/// A service that tells a collector everything without delay.
+async fn observed(db: &Db, collector: &Collector) -> Service {
+    db.serve_in(&prompt(collector)).await
+}

@@ -1,0 +1,307 @@
+//! The shape of traces.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::{
+    observed, prompt,
+    support::{
+        Db, Service,
+        collector::{Collector, Span, tree},
+        trace_of,
+    },
+};
+
+const NESTED: &str = "query Nested($first: Int) { books(first: $first) { nodes {
+    title authors { name books(first: 3) { nodes { title } } } } } }";
+
+const NESTED_TREE: &str = "\
+POST /graphql SERVER
+  query INTERNAL
+    GraphQL Document Parsing INTERNAL
+    GraphQL Document Validation INTERNAL
+    GraphQL Operation Execution INTERNAL
+      Query.books INTERNAL
+        SELECT book CLIENT
+      Book.authors INTERNAL
+        GraphQL DataLoader Batch authors INTERNAL
+          SELECT book_author author CLIENT
+      Author.books INTERNAL
+        GraphQL DataLoader Batch books INTERNAL
+          SELECT book book_author CLIENT
+";
+
+async fn fill(service: &Service, books: usize) {
+    for number in 0..books {
+        let authors = [json!({ "name": format!("Author {}", number % 7) })];
+        service.create(json!({ "title": format!("Book {number}"), "authors": authors })).await;
+    }
+}
+
+fn find<'a>(spans: &'a [Span], name: &str) -> &'a Span {
+    spans.iter().find(|span| span.name == name).unwrap_or_else(|| panic!("no {name}: {spans:#?}"))
+}
+
+async fn a_nested_query_is_one_trace(db: Db) {
+    let collector = Collector::start();
+    let service = observed(&db, &collector).await;
+    fill(&service, 5).await;
+    let (trace, answer) = service.traced(NESTED, json!({ "first": 5 })).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    let spans = collector.trace(&trace);
+    assert_eq!(tree(&spans), NESTED_TREE);
+    assert!(spans.iter().all(|span| span.status == 0 && span.events.is_empty()), "{spans:#?}");
+
+    let server = find(&spans, "POST /graphql");
+    assert_eq!(server.parent, "");
+    for (name, value) in [
+        ("http.request.method", "POST"),
+        ("http.route", "/graphql"),
+        ("http.response.status_code", "200"),
+        ("url.path", "/graphql"),
+        ("url.scheme", "http"),
+        ("network.protocol.version", "1.1"),
+        ("client.address", "127.0.0.1"),
+        ("network.peer.address", "127.0.0.1"),
+        ("server.address", "127.0.0.1"),
+    ] {
+        assert_eq!(server.attribute(name), value, "{name}");
+    }
+    assert!(server.attribute("server.port").parse::<u16>().is_ok());
+
+    let operation = find(&spans, "query");
+    for (name, value) in [
+        ("graphql.operation.type", "query"),
+        ("graphql.operation.name", "Nested"),
+        ("graphql.root_field", "Query.books"),
+        ("graphql.error.count", "0"),
+    ] {
+        assert_eq!(operation.attribute(name), value, "{name}");
+    }
+    assert_eq!(operation.attribute("graphql.document.hash").len(), 64);
+    profile_adds_up(operation);
+
+    let field = find(&spans, "Author.books");
+    for (name, value) in [
+        ("graphql.selection.field.name", "books"),
+        ("graphql.selection.field.parent_type", "Author"),
+        ("graphql.selection.field.coordinate", "Author.books"),
+        ("graphql.selection.path", "books.nodes.authors.books"),
+        ("graphql.field.calls", "5"),
+        ("graphql.field.errors", "0"),
+    ] {
+        assert_eq!(field.attribute(name), value, "{name}");
+    }
+    assert!(field.attribute("graphql.field.duration.max").parse::<f64>().unwrap() > 0.0);
+
+    for (batch, field, size) in [("authors", "Book.authors", "5"), ("books", "Author.books", "5")] {
+        let batch = find(&spans, &format!("GraphQL DataLoader Batch {batch}"));
+        assert_eq!(batch.attribute("graphql.dataloader.batch.size"), size);
+        assert_eq!(batch.links, [find(&spans, field).id.clone()]);
+    }
+
+    let statement = find(&spans, "SELECT book");
+    let system = if db.is_sqlite() { "sqlite" } else { "postgresql" };
+    for (name, value) in [
+        ("db.system.name", system),
+        ("db.operation.name", "SELECT"),
+        ("db.collection.name", "book"),
+        ("db.query.summary", "SELECT book"),
+        ("db.response.returned_rows", "5"),
+    ] {
+        assert_eq!(statement.attribute(name), value, "{name}");
+    }
+    assert!(statement.attribute("db.query.text").starts_with("SELECT \"book\".\"id\""));
+    assert!(!statement.attribute("db.namespace").is_empty());
+    assert_eq!(statement.attributes.contains_key("server.address"), !db.is_sqlite());
+}
+
+/// Busy, scheduled and idle are the operation's whole duration, within five in a hundred.
+fn profile_adds_up(operation: &Span) {
+    let seconds = |state: &str| operation.attribute(state).parse::<f64>().unwrap();
+    let sum =
+        seconds("tokio.task.busy") + seconds("tokio.task.scheduled") + seconds("tokio.task.idle");
+    #[expect(clippy::cast_precision_loss, reason = "some milliseconds")]
+    let whole = (operation.ended - operation.started) as f64 / 1e9;
+    assert!((sum - whole).abs() <= 0.05 * whole, "{sum} of {whole}: {operation:#?}");
+    assert!(operation.attribute("tokio.task.polls").parse::<u32>().unwrap() > 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_query_is_one_trace_on_sqlite() {
+    a_nested_query_is_one_trace(Db::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_nested_query_is_one_trace_on_postgres() {
+    a_nested_query_is_one_trace(Db::postgres().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_do_not_grow_with_the_list() {
+    let collector = Collector::start();
+    let service = observed(&Db::sqlite(), &collector).await;
+    fill(&service, 100).await;
+    let mut counts = BTreeMap::new();
+    for first in [5, 100] {
+        let (trace, _) = service.traced(NESTED, json!({ "first": first })).await;
+        let spans = collector.trace(&trace);
+        let calls = find(&spans, "Book.authors").attribute("graphql.field.calls").to_owned();
+        assert_eq!(calls, first.to_string());
+        counts.insert(first, tree(&spans));
+    }
+    assert_eq!(counts[&5], counts[&100]);
+}
+
+/// One loader that two fields ask at the same time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_is_linked_to_every_field_that_asked() {
+    let collector = Collector::start();
+    let service = observed(&Db::sqlite(), &collector).await;
+    fill(&service, 3).await;
+    let document = "{ books { nodes { authors { id } writers: authors { name } } } }";
+    let (trace, _) = service.traced(document, json!({})).await;
+    let spans = collector.trace(&trace);
+    let paths: Vec<_> =
+        spans.iter().filter_map(|s| s.attributes.get("graphql.selection.path")).collect();
+    assert!(paths.contains(&&"books.nodes.writers".to_owned()), "{paths:?}");
+    let fields: Vec<_> = spans.iter().filter(|span| span.name == "Book.authors").collect();
+    assert_eq!(fields.len(), 2, "{}", tree(&spans));
+    let batch = find(&spans, "GraphQL DataLoader Batch authors");
+    let mut links = batch.links.clone();
+    let mut ids: Vec<_> = fields.iter().map(|field| field.id.clone()).collect();
+    links.sort();
+    ids.sort();
+    assert_eq!(links, ids);
+    assert!(ids.contains(&batch.parent));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mutation_traces_its_transaction() {
+    let collector = Collector::start();
+    let service = observed(&Db::sqlite(), &collector).await;
+    let document = r#"mutation { createBook(input: { title: "Dune" }) { title } }"#;
+    let (trace, _) = service.traced(document, json!({})).await;
+    let spans = collector.trace(&trace);
+    let tree = tree(&spans);
+    assert!(tree.contains("\n  mutation INTERNAL\n"), "{tree}");
+    assert!(tree.contains("\n        BEGIN CLIENT\n        INSERT book CLIENT\n"), "{tree}");
+    assert!(tree.contains("\n        COMMIT CLIENT\n"), "{tree}");
+    assert_eq!(find(&spans, "mutation").attribute("graphql.root_field"), "Mutation.createBook");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_callers_trace_goes_on() {
+    let collector = Collector::start();
+    let db = Db::sqlite();
+    let service = observed(&db, &collector).await;
+    let url = format!("{}/graphql?query=%7B__typename%7D", service.url);
+    let (trace, parent) = ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let ask = |traceparent: String| {
+        service.client.get(&url).header("traceparent", traceparent).header("tracestate", "a=b")
+    };
+    let response = ask(format!("00-{trace}-{parent}-01")).send().await.unwrap();
+    assert_eq!(trace_of(&response), trace);
+    let spans = collector.trace(trace);
+    assert_eq!(find(&spans, "GET /graphql").parent, parent);
+    assert_eq!(find(&spans, "GET /graphql").attribute("url.query"), "query=REDACTED");
+
+    // A caller who does not keep the trace makes us not keep it either.
+    let other = "1af7651916cd43dd8448eb211c80319c";
+    let response = ask(format!("00-{other}-{parent}-00")).send().await.unwrap();
+    let header = response.headers()["traceresponse"].to_str().unwrap().to_owned();
+    assert!(header.contains(other) && header.ends_with("-00"), "{header}");
+
+    for invalid in ["00-xyz-1-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
+        let response = ask(invalid.to_owned()).send().await.unwrap();
+        let own = trace_of(&response);
+        assert_eq!(own.len(), 32);
+        assert!(!invalid.contains(&own));
+        assert_eq!(find(&collector.trace(&own), "GET /graphql").parent, "");
+    }
+    let is_other = |span: &Span| span.trace == other;
+    assert!(!collector.spans().iter().any(is_other), "a trace that nobody keeps was exported");
+
+    let mut variables = prompt(&collector);
+    variables.push(("OTEL_PROPAGATORS", "none"));
+    let deaf = db.serve_in(&variables).await;
+    let url = format!("{}/graphql?query=%7B__typename%7D", deaf.url);
+    let response = deaf.client.get(url).header("traceparent", format!("00-{trace}-{parent}-01"));
+    assert_ne!(trace_of(&response.send().await.unwrap()), trace);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_sampler_is_a_variable() {
+    let collector = Collector::start();
+    let mut variables = prompt(&collector);
+    variables.extend([("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")]);
+    let service = Db::sqlite().serve_in(&variables).await;
+    let mut sampled = Vec::new();
+    let mut others = Vec::new();
+    for _ in 0..60 {
+        let url = format!("{}/graphql?query=%7B__typename%7D", service.url);
+        let response = service.client.get(url).send().await.unwrap();
+        let header = response.headers()["traceresponse"].to_str().unwrap();
+        let list = if header.ends_with("-01") { &mut sampled } else { &mut others };
+        list.push(trace_of(&response));
+    }
+    // Wrong once in 10^17.
+    assert!(!sampled.is_empty() && !others.is_empty());
+    for trace in &sampled {
+        collector.trace(trace);
+    }
+    assert!(!collector.spans().iter().any(|span| others.contains(&span.trace)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_resource_says_where_telemetry_comes_from() {
+    let collector = Collector::start();
+    let mut variables = prompt(&collector);
+    variables.push(("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,team=books"));
+    variables.push(("OTEL_SERVICE_NAME", "shelf"));
+    let service = Db::sqlite().serve_in(&variables).await;
+    let (trace, _) = service.traced("{ __typename }", json!({})).await;
+    collector.trace(&trace);
+    collector.wait("metrics and logs", |c| !c.metrics().is_empty() && !c.records().is_empty());
+    let resources = collector.resources();
+    assert_eq!(resources.len(), 1, "all signals have the same: {resources:#?}");
+    for (name, value) in [
+        ("service.name", "shelf"),
+        ("service.version", env!("CARGO_PKG_VERSION")),
+        ("service.namespace", "colophon"),
+        ("deployment.environment.name", "test"),
+        ("team", "books"),
+        ("os.type", "linux"),
+        ("process.executable.name", "colophon"),
+        ("telemetry.sdk.language", "rust"),
+    ] {
+        assert_eq!(resources[0][name], value, "{name}");
+    }
+    assert_eq!(resources[0]["process.pid"], service.pid().to_string());
+    assert_eq!(resources[0]["service.instance.id"].len(), 36);
+    assert!(!resources[0]["host.name"].is_empty());
+}
+
+/// Only one connection, which a transaction keeps: the next one waits, and that is seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn waiting_for_a_connection_is_a_span() {
+    let collector = Collector::start();
+    let db = Db::sqlite();
+    let service = std::sync::Arc::new(observed(&db, &collector).await);
+    let create = |number: usize| {
+        let service = service.clone();
+        async move {
+            let document =
+                "mutation($title: String!) { createBook(input: { title: $title }) { id } }";
+            service.traced(document, json!({ "title": format!("Book {number}") })).await.0
+        }
+    };
+    // SQLite has one connection that writes.
+    let traces = futures_util::future::join_all((0..40).map(create)).await;
+    let waits = traces.iter().flat_map(|trace| collector.trace(trace));
+    let wait = waits.into_iter().find(|span| span.name == "db.pool.acquire");
+    let wait = wait.expect("of forty writers at once one has waited for a millisecond");
+    assert_eq!(wait.attribute("db.client.connection.pool.name"), "writer");
+    assert_eq!(wait.status, 0);
+}
