@@ -226,11 +226,11 @@ impl Telemetry {
             return runtime.stop();
         }
         let complete = providers.shutdown(limit);
-        // What is still under way is broken off, and counted as lost.
+        // What is still under way is broken off.
         runtime.stop();
-        let (exported, lost) = (outcomes.exported(), outcomes.lost());
+        let (exported, lost) = (outcomes.exported(), outcomes.outstanding());
         let took = started.elapsed();
-        if complete && outcomes.nothing_lost() {
+        if complete && outcomes.is_complete() {
             info!(name: "telemetry.stopped", exported, lost, ?took, "telemetry exported");
         } else {
             warn!(name: "telemetry.stopped", exported, lost, ?took, "telemetry was lost");
@@ -292,12 +292,12 @@ impl Outcomes {
         self.list(Outcome::exported)
     }
 
-    fn lost(&self) -> String {
-        self.list(Outcome::lost)
+    fn outstanding(&self) -> String {
+        self.list(Outcome::outstanding)
     }
 
-    fn nothing_lost(&self) -> bool {
-        [&self.spans, &self.records, &self.points].iter().all(|outcome| outcome.lost() == 0)
+    fn is_complete(&self) -> bool {
+        [&self.spans, &self.records, &self.points].iter().all(|signal| signal.outstanding() == 0)
     }
 
     fn list(&self, count: impl Fn(&Outcome) -> u64) -> String {

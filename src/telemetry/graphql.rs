@@ -162,6 +162,7 @@ pub struct Identity {
 pub struct Operation {
     span: Span,
     context: Context,
+    came: SystemTime,
     started: Instant,
     identity: Option<Identity>,
     scope: Option<Scope>,
@@ -173,12 +174,14 @@ impl Operation {
     /// An operation of which nothing is known yet.
     #[must_use]
     pub fn start() -> Self {
+        let (came, started) = (SystemTime::now(), Instant::now());
         let span = info_span!("GraphQL Operation", otel.kind = "internal");
         let context = span.context();
         Self {
             span,
             context,
-            started: Instant::now(),
+            came,
+            started,
             identity: None,
             scope: None,
             active: None,
@@ -263,6 +266,8 @@ impl Operation {
         }
         if let (Some(profile), Some(identity)) = (profile, &self.identity) {
             profile.record(&span, identity.root_field);
+            // Its work ended with its last poll, before anything was told of it.
+            span.end_with_timestamp(self.came + profile.total());
         }
     }
 }

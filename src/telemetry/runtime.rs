@@ -46,6 +46,12 @@ pub struct Profile {
 type StateKey = (&'static str, &'static str);
 
 impl Profile {
+    /// The task's whole time.
+    #[must_use]
+    pub fn total(&self) -> Duration {
+        self.busy + self.scheduled + self.idle
+    }
+
     /// Tells it to an operation's span and to the metrics of its root field.
     pub fn record(&self, span: &SpanRef<'_>, root_field: &'static str) {
         static TIMES: LazyLock<Series<StateKey, Histogram>> = LazyLock::new(|| {

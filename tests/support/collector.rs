@@ -140,6 +140,14 @@ impl Collector {
         self.log.lock().unwrap().clone()
     }
 
+    /// What the collector complains about.
+    fn troubles(&self) -> String {
+        let log = self.log();
+        // Most collectors of the tests have nothing to scrape.
+        let is_usual = |line: &str| line.contains("\tinfo\t") || line.contains("Failed to scrape");
+        log.lines().filter(|line| !is_usual(line)).collect::<Vec<_>>().join("\n")
+    }
+
     fn address(&self, line: &str) -> String {
         let log = self.log();
         let line = log.lines().find(|l| l.contains(line)).unwrap_or_else(|| panic!("{log}"));
@@ -169,7 +177,7 @@ impl Collector {
             if let Some(found) = find(self) {
                 return found;
             }
-            assert!(started.elapsed() < limit, "{what}: not within {limit:?}\n{}", self.log());
+            assert!(started.elapsed() < limit, "{what}: not within {limit:?}\n{}", self.troubles());
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -194,9 +202,13 @@ impl Collector {
     /// The spans of a trace, once its root has arrived and has been all for a while: spans come in
     /// batches, children before parents.
     pub fn trace(&self, trace: &str) -> Vec<Span> {
-        self.wait_for(&format!("trace {trace}"), PATIENCE, |collector| {
-            let spans: Vec<_> =
-                collector.spans().into_iter().filter(|span| span.trace == trace).collect();
+        let arrived = |collector: &Self| -> Vec<Span> {
+            collector.spans().into_iter().filter(|span| span.trace == trace).collect()
+        };
+        let started = Instant::now();
+        self.wait_for(&format!("trace {trace}"), PATIENCE * 2, |collector| {
+            let spans = arrived(collector);
+            assert!(started.elapsed() < PATIENCE, "trace {trace} is broken:\n{}", tree(&spans));
             let is_there = |id: &str| spans.iter().any(|span| span.id == id);
             let roots = spans.iter().filter(|span| span.kind == 2).count();
             let is_whole = spans.iter().all(|span| span.kind == 2 || is_there(&span.parent));

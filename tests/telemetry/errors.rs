@@ -113,7 +113,7 @@ fn mistakes(book: &str) -> Vec<(&'static str, Value)> {
         ),
         ("GRAPHQL_PARSE_FAILED", query("{ books")),
         ("GRAPHQL_VALIDATION_FAILED", query("{ films { title } }")),
-        ("GRAPHQL_VALIDATION_FAILED", query("{ book(isbn: 1) { id } }")),
+        ("GRAPHQL_VALIDATION_FAILED", query("{ book(id: \"book_1\", isbn: 1) { id } }")),
         (
             "OPERATION_RESOLUTION_FAILURE",
             json!({ "query": "{ __typename }", "operationName": "Other" }),
@@ -220,7 +220,7 @@ async fn a_failed_statement_is_red_on_postgres() {
 async fn a_timeout_is_red_where_time_ran_out() {
     let collector = Collector::start();
     let db = Db::postgres().await;
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.push(("COLOPHON_OPERATION_TIMEOUT", "300ms"));
     let service = db.serve_in(&variables).await;
     let _lock = lock(&db).await;
@@ -239,7 +239,7 @@ async fn a_timeout_is_red_where_time_ran_out() {
 async fn a_statements_timeout_is_red_at_the_statement() {
     let collector = Collector::start();
     let db = Db::postgres().await;
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.push(("COLOPHON_STATEMENT_TIMEOUT", "200ms"));
     let service = db.serve_in(&variables).await;
     let _lock = lock(&db).await;
@@ -257,7 +257,7 @@ async fn a_statements_timeout_is_red_at_the_statement() {
 async fn an_exhausted_pool_is_red_where_it_was_waited_for() {
     let collector = Collector::start();
     let db = Db::postgres().await;
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.extend([("COLOPHON_POOL_SIZE", "1"), ("COLOPHON_POOL_WAIT", "200ms")]);
     let service = db.serve_in(&variables).await;
     let _lock = lock(&db).await;
@@ -298,7 +298,7 @@ async fn exceptions_go_where_they_are_asked_to() {
     for (signal, on_span) in [("logs", false), ("logs/dup", true)] {
         let collector = Collector::start();
         let db = Db::sqlite();
-        let mut variables = prompt(&collector);
+        let mut variables = prompt(&collector.http);
         variables.push(("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", signal));
         let service = db.serve_in(&variables).await;
         let connection = Database::connect(&db.url).await.unwrap();

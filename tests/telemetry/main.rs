@@ -5,15 +5,19 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod delivery;
 mod errors;
+mod metrics;
+mod secrecy;
+mod sql;
 mod traces;
 
 use support::{Db, Service, collector::Collector};
 
-/// What a service needs to tell a collector everything without delay.
-fn prompt(collector: &Collector) -> Vec<(&str, &str)> {
+/// What a service needs to tell everything to a collector at `endpoint` without delay.
+fn prompt(endpoint: &str) -> Vec<(&str, &str)> {
     vec![
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http.as_str()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
         ("OTEL_BSP_SCHEDULE_DELAY", "50"),
         ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "300"),
@@ -22,5 +26,5 @@ fn prompt(collector: &Collector) -> Vec<(&str, &str)> {
 
 /// A service that tells a collector everything without delay.
 async fn observed(db: &Db, collector: &Collector) -> Service {
-    db.serve_in(&prompt(collector)).await
+    db.serve_in(&prompt(&collector.http)).await
 }

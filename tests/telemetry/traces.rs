@@ -223,7 +223,7 @@ async fn the_callers_trace_goes_on() {
     let is_other = |span: &Span| span.trace == other;
     assert!(!collector.spans().iter().any(is_other), "a trace that nobody keeps was exported");
 
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.push(("OTEL_PROPAGATORS", "none"));
     let deaf = db.serve_in(&variables).await;
     let url = format!("{}/graphql?query=%7B__typename%7D", deaf.url);
@@ -234,7 +234,7 @@ async fn the_callers_trace_goes_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_sampler_is_a_variable() {
     let collector = Collector::start();
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.extend([("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")]);
     let service = Db::sqlite().serve_in(&variables).await;
     let mut sampled = Vec::new();
@@ -257,7 +257,7 @@ async fn the_sampler_is_a_variable() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_resource_says_where_telemetry_comes_from() {
     let collector = Collector::start();
-    let mut variables = prompt(&collector);
+    let mut variables = prompt(&collector.http);
     variables.push(("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test,team=books"));
     variables.push(("OTEL_SERVICE_NAME", "shelf"));
     let service = Db::sqlite().serve_in(&variables).await;

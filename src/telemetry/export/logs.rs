@@ -48,10 +48,21 @@ pub enum LogFormat {
     Json,
 }
 
-/// Which crates the exporters are made of, and what else must not report on its own reporting.
-/// (The exporters' own thread is silenced besides: `runtime.rs`.)
-const EXPORTERS: [&str; 8] =
-    ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls", "tonic", "tower"];
+/// The crates that the exporters are made of, which must not report on the reporting. (The
+/// exporters' own thread is silenced besides: `runtime.rs`.) And tokio's instrumentation of itself,
+/// which is made for tokio-console.
+const NOT_EXPORTED: [&str; 10] = [
+    "h2",
+    "hyper",
+    "hyper_util",
+    "opentelemetry",
+    "reqwest",
+    "runtime",
+    "rustls",
+    "tokio",
+    "tonic",
+    "tower",
+];
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -73,15 +84,15 @@ pub fn init(
     layers.push(lines(format).with_filter(parsed()?).boxed());
     if let Some(records) = records {
         let bridge = OpenTelemetryTracingBridge::new(records);
-        let foreign = filter_fn(|metadata| !is_of_exporters(metadata.target()));
-        layers.push(bridge.with_filter(parsed()?).with_filter(foreign).boxed());
+        let exported = filter_fn(|metadata| !is_not_exported(metadata.target()));
+        layers.push(bridge.with_filter(parsed()?).with_filter(exported).boxed());
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| error.to_string())
 }
 
-fn is_of_exporters(target: &str) -> bool {
+fn is_not_exported(target: &str) -> bool {
     let krate = target.split("::").next().unwrap_or_default();
-    EXPORTERS.contains(&krate) || krate.starts_with("opentelemetry")
+    NOT_EXPORTED.contains(&krate) || krate.starts_with("opentelemetry")
 }
 
 /// Our spans as OpenTelemetry spans. Events are left out, and with them three traps: an ERROR

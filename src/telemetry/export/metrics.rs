@@ -268,11 +268,12 @@ impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let count = points(metrics);
         let export = OnRuntime::new(self.runtime.clone(), self.exporter.export(metrics));
+        self.outcome.count_made(count);
         let result = export.await;
-        self.outcome.count(count, result.is_ok());
         // The recorder is there by now: this is its reader. A series is looked up once a minute.
         match &result {
             Ok(()) => {
+                self.outcome.count_exported(count);
                 POINTS_EXPORTED.counter(Vec::new()).increment(count);
                 self.warnings.worked();
             }

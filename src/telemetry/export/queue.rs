@@ -39,8 +39,8 @@ pub trait Sink: Send + Sync + 'static {
 /// What became of the items of a signal, since the start.
 #[derive(Debug, Default)]
 pub struct Outcome {
+    made: AtomicU64,
     exported: AtomicU64,
-    lost: AtomicU64,
 }
 
 impl Outcome {
@@ -49,15 +49,19 @@ impl Outcome {
         self.exported.load(Ordering::Relaxed)
     }
 
-    /// Items that no receiver will ever see.
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
+    /// Items that no receiver has taken. At the end, those are lost.
+    pub fn outstanding(&self) -> u64 {
+        self.made.load(Ordering::Relaxed).saturating_sub(self.exported())
     }
 
-    /// Counts an export.
-    pub fn count(&self, items: u64, exported: bool) {
-        let counter = if exported { &self.exported } else { &self.lost };
-        counter.fetch_add(items, Ordering::Relaxed);
+    /// Counts items that were made.
+    pub fn count_made(&self, items: u64) {
+        self.made.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts items that the receiver took.
+    pub fn count_exported(&self, items: u64) {
+        self.exported.fetch_add(items, Ordering::Relaxed);
     }
 }
 
@@ -144,9 +148,9 @@ impl<T: Send + 'static> Queue<T> {
     /// Queues an item, or drops it if the queue is full. Never waits.
     pub fn push(&self, item: T) {
         let shared = &self.shared;
+        shared.outcome.count_made(1);
         if shared.closed.load(Ordering::Acquire) {
             shared.counters.after_shutdown.increment(1);
-            shared.outcome.count(1, false);
             return;
         }
         let queued = {
@@ -162,7 +166,6 @@ impl<T: Send + 'static> Queue<T> {
             Some(_) => {}
             None => {
                 shared.counters.queue_full.increment(1);
-                shared.outcome.count(1, false);
                 shared.warnings.dropped();
             }
         }
@@ -179,17 +182,13 @@ impl<T: Send + 'static> Queue<T> {
         is_done.recv_timeout(limit).map_err(|_| OTelSdkError::Timeout(limit))
     }
 
-    /// Takes no more items and exports those that are queued. What is left when time is up is
-    /// counted as lost.
+    /// Takes no more items, and exports those that are queued.
     ///
     /// # Errors
     /// If not all could be exported in time.
     pub fn close(&self, limit: Duration) -> OTelSdkResult {
         self.shared.closed.store(true, Ordering::Release);
-        let result = self.flush(limit);
-        let left = std::mem::take(&mut *self.shared.items()).len() as u64;
-        self.shared.outcome.count(left, false);
-        result
+        self.flush(limit)
     }
 }
 
@@ -207,10 +206,6 @@ impl<T: Send + 'static> Shared<T> {
             let mut left = self.items().len();
             while left > 0 {
                 let batch = self.take(left);
-                if batch.is_empty() {
-                    // Closed meanwhile.
-                    break;
-                }
                 left -= batch.len();
                 self.send(&sink, batch).await;
             }
@@ -239,8 +234,6 @@ impl<T: Send + 'static> Shared<T> {
     async fn send(&self, sink: &impl Sink<Item = T>, batch: Vec<T>) {
         let count = batch.len() as u64;
         self.counters.processed.increment(count);
-        // Counted as lost until it has arrived: the process may end in the middle.
-        let sent = InFlight { outcome: &self.outcome, count };
         let result = match timeout(self.settings.timeout, sink.send(batch)).await {
             Ok(result) => result,
             Err(_) => Err(OTelSdkError::Timeout(self.settings.timeout)),
@@ -248,33 +241,13 @@ impl<T: Send + 'static> Shared<T> {
         match result {
             Ok(()) => {
                 self.counters.exported.increment(count);
-                sent.arrived();
+                self.outcome.count_exported(count);
                 self.warnings.worked();
             }
             Err(error) => {
                 self.counters.failed.increment(count);
-                drop(sent);
                 self.warnings.failed(&error);
             }
         }
-    }
-}
-
-/// A batch on its way: lost, unless said otherwise.
-struct InFlight<'a> {
-    outcome: &'a Outcome,
-    count: u64,
-}
-
-impl InFlight<'_> {
-    fn arrived(self) {
-        self.outcome.count(self.count, true);
-        std::mem::forget(self);
-    }
-}
-
-impl Drop for InFlight<'_> {
-    fn drop(&mut self) {
-        self.outcome.count(self.count, false);
     }
 }

@@ -1,0 +1,430 @@
+//! How telemetry gets out: by every protocol, past every trouble of the collector, to the last
+//! span.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+
+use crate::{
+    prompt,
+    support::{
+        Db, Service,
+        collector::{Collector, Options},
+        trace_of,
+    },
+};
+
+const DOCUMENT: &str = "{ books { totalCount } }";
+
+/// Sends a request and waits until its trace, its log record and the metrics have arrived.
+async fn everything_arrives(service: &Service, collector: &Collector) {
+    let (trace, answer) = service.traced(DOCUMENT, json!({})).await;
+    assert!(answer.get("errors").is_none(), "{answer:#}");
+    collector.trace(&trace);
+    collector.wait("its log record", |c| c.records().iter().any(|record| record.trace == trace));
+    collector.wait("metrics", |c| !c.metrics().is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn by_grpc_and_by_http_compressed_or_not() {
+    for protocol in ["grpc", "http/protobuf"] {
+        for compression in ["none", "gzip"] {
+            let collector = Collector::start();
+            let endpoint = if protocol == "grpc" { &collector.grpc } else { &collector.http };
+            let mut variables = prompt(endpoint);
+            variables.push(("OTEL_EXPORTER_OTLP_PROTOCOL", protocol));
+            variables.push(("OTEL_EXPORTER_OTLP_COMPRESSION", compression));
+            let service = Db::sqlite().serve_in(&variables).await;
+            everything_arrives(&service, &collector).await;
+        }
+    }
+}
+
+/// The collector shows a certificate of an authority of its own and wants a header; both are told
+/// by variables.
+#[tokio::test(flavor = "multi_thread")]
+async fn by_tls_with_a_token() {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let db = Db::sqlite();
+    let certificate = db.file("collector.pem", certified.cert.pem());
+    let key = db.file("collector.key", certified.signing_key.serialize_pem());
+    let tls =
+        format!("tls: {{ cert_file: {}, key_file: {} }}", certificate.display(), key.display());
+    let overlay = format!(
+        "receivers: {{ otlp: {{ protocols: {{
+            grpc: {{ {tls}, auth: {{ authenticator: bearertokenauth }} }},
+            http: {{ {tls}, auth: {{ authenticator: bearertokenauth }} }} }} }} }}
+extensions: {{ bearertokenauth: {{ token: opensesame }} }}
+service: {{ extensions: [health_check, bearertokenauth] }}"
+    );
+    let collector =
+        Collector::start_with(&Options { overlay: Some(&overlay), ..Options::default() });
+    let secure = |url: &str| url.replace("http://127.0.0.1", "https://localhost");
+    for (protocol, endpoint) in
+        [("grpc", secure(&collector.grpc)), ("http/protobuf", secure(&collector.http))]
+    {
+        let trusted = certificate.display().to_string();
+        let mut variables = prompt(&endpoint);
+        variables.push(("OTEL_EXPORTER_OTLP_PROTOCOL", protocol));
+        variables.push(("OTEL_EXPORTER_OTLP_CERTIFICATE", &trusted));
+        variables.push(("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20opensesame"));
+        let service = Db::sqlite().serve_in(&variables).await;
+        everything_arrives(&service, &collector).await;
+
+        // Whoever does not trust the certificate, or has no token, sends nothing.
+        let before = collector.spans().len();
+        for missing in ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_HEADERS"] {
+            let mut without = variables.clone();
+            without.retain(|(name, _)| *name != missing);
+            let mut stranger = Db::sqlite().serve_in(&without).await;
+            stranger.data(DOCUMENT, json!({})).await;
+            stranger.wait_for_log("the failure", |e| e["event"] == "telemetry.export_failed");
+        }
+        drop(service);
+        assert!(collector.spans().len() - before < 30, "what strangers sent was refused");
+    }
+}
+
+/// A collector's trouble, and its end.
+#[derive(Clone, Copy)]
+enum Trouble {
+    /// Nothing listens at its port.
+    Absent,
+    /// It was there, and is gone.
+    Gone,
+    /// It takes connections and says nothing.
+    Frozen,
+    /// It answers 503.
+    Overloaded,
+}
+
+/// Requests are answered as if nothing were the matter; memory stays where it is; what is lost is
+/// counted, and told at most once a minute; and when the collector is back, telemetry flows.
+async fn trouble_is_survived(trouble: Trouble) {
+    let port = free_port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let mut variables = prompt(&endpoint);
+    variables.extend([
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "512"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "512"),
+        ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "256"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
+    ]);
+    let start = || Collector::start_with(&Options { http_port: Some(port), ..Options::default() });
+    let overloaded = matches!(trouble, Trouble::Overloaded).then(|| Overloaded::at(port));
+    let mut collector = matches!(trouble, Trouble::Gone | Trouble::Frozen).then(start);
+    let service = Db::sqlite().serve_in(&variables).await;
+    if let Some(collector) = &collector {
+        everything_arrives(&service, collector).await;
+    }
+    match trouble {
+        Trouble::Gone => collector = None,
+        Trouble::Frozen => collector.as_ref().unwrap().signal("-STOP"),
+        Trouble::Absent | Trouble::Overloaded => {}
+    }
+    let before = resident(&service);
+    let slowest = load(&service, 3000).await;
+    assert!(slowest < Duration::from_secs(3), "a request waited for the collector: {slowest:?}");
+    let grown = resident(&service).saturating_sub(before);
+    assert!(grown < 30_000_000, "{grown} bytes more");
+    lost_is_counted(&service).await;
+    let warnings = service.log().iter().filter(|line| line["level"] == "WARN").count();
+    assert_eq!(warnings, 1, "one warning a minute: {:#?}", service.log());
+
+    drop(overloaded);
+    let collector = match collector {
+        Some(frozen) => {
+            frozen.signal("-CONT");
+            frozen
+        }
+        None => start(),
+    };
+    let back = Instant::now();
+    loop {
+        let (trace, _) = service.traced(DOCUMENT, json!({})).await;
+        let arrived = || collector.spans().iter().any(|span| span.trace == trace);
+        let tried = Instant::now();
+        while !arrived() && tried.elapsed() < Duration::from_millis(500) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        if arrived() {
+            break;
+        }
+        assert!(back.elapsed() < Duration::from_secs(10), "telemetry does not flow again");
+    }
+    println!("flows again after {:?}, grown by {grown} bytes", back.elapsed());
+}
+
+/// A port that nothing listens at.
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Sends requests, some at a time, that must all succeed; tells how long the slowest took.
+async fn load(service: &Service, requests: usize) -> Duration {
+    let mut slowest = Duration::ZERO;
+    for _ in 0..requests / 20 {
+        let one = || async {
+            let started = Instant::now();
+            service.data(DOCUMENT, json!({})).await;
+            started.elapsed()
+        };
+        let times = join_all((0..20).map(|_| one())).await;
+        slowest = slowest.max(times.into_iter().max().unwrap());
+    }
+    slowest
+}
+
+/// Spans were dropped from a full queue or failed to be exported, and metrics tell how many.
+async fn lost_is_counted(service: &Service) {
+    let started = Instant::now();
+    loop {
+        let scrape = service.scrape().await;
+        let value = |series: &str| -> f64 {
+            let line = scrape.lines().find(|line| line.starts_with(series));
+            line.map_or(0.0, |line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+        };
+        let dropped = value("otel_sdk_processor_span_processed_total{error_type=\"queue_full\"}");
+        let failed = value("otel_sdk_exporter_span_exported_total{error_type=\"export_failed\"}");
+        if dropped + failed > 0.0 {
+            return;
+        }
+        assert!(started.elapsed() < Duration::from_secs(15), "no loss is told: {scrape}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Bytes of memory that the service holds.
+fn resident(service: &Service) -> usize {
+    let statm = fs::read_to_string(format!("/proc/{}/statm", service.pid())).unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
+}
+
+/// Something at the collector's port that answers every request with 503.
+struct Overloaded {
+    stop: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Overloaded {
+    fn at(port: u16) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let stop = Arc::<AtomicBool>::default();
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                let Ok((mut stream, _)) = listener.accept() else {
+                    thread::sleep(Duration::from_millis(5));
+                    continue;
+                };
+                stream.set_nonblocking(false).unwrap();
+                stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+                // The head is enough to be refused for.
+                let _ = stream.read(&mut [0; 4096]);
+                let _ = stream.write_all(
+                    b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",
+                );
+            }
+        });
+        Self { stop, thread: Some(thread) }
+    }
+}
+
+impl Drop for Overloaded {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.take().unwrap().join().unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_absent_is_survived() {
+    trouble_is_survived(Trouble::Absent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_goes_away_is_survived() {
+    trouble_is_survived(Trouble::Gone).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_frozen_is_survived() {
+    trouble_is_survived(Trouble::Frozen).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_collector_that_is_overloaded_is_survived() {
+    trouble_is_survived(Trouble::Overloaded).await;
+}
+
+/// Sends requests one after the other until the service takes no more; the traces of those that
+/// were answered.
+async fn until_refused(service: &Service, answered: &AtomicUsize) -> Vec<String> {
+    let mut traces = Vec::new();
+    loop {
+        let request = service
+            .client
+            .post(format!("{}/graphql", service.url))
+            .json(&json!({ "query": DOCUMENT }))
+            .send();
+        match request.await {
+            Ok(response) if response.status() == 200 => {
+                traces.push(trace_of(&response));
+                answered.fetch_add(1, Ordering::Relaxed);
+            }
+            _ => return traces,
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_trace_arrives() {
+    let collector = Collector::start();
+    let mut variables = prompt(&collector.http);
+    // Long enough that only the end of the process sends what waits.
+    variables.retain(|(name, _)| *name != "OTEL_BSP_SCHEDULE_DELAY");
+    variables.push(("OTEL_BSP_SCHEDULE_DELAY", "60000"));
+    let mut service = Db::sqlite().serve_in(&variables).await;
+    let answered = AtomicUsize::new(0);
+    let clients = join_all((0..8).map(|_| until_refused(&service, &answered)));
+    let signal = async {
+        while answered.load(Ordering::Relaxed) < 200 {
+            tokio::task::yield_now().await;
+        }
+        service.signal("-TERM");
+    };
+    let (traces, ()) = tokio::join!(clients, signal);
+    assert!(service.wait().success());
+    let spans = collector.spans();
+    let traces: Vec<_> = traces.into_iter().flatten().collect();
+    for trace in &traces {
+        let of_trace = spans.iter().filter(|span| span.trace == *trace);
+        // HTTP, operation, three phases, two fields that do I/O with a statement each.
+        assert_eq!(of_trace.count(), 9, "trace {trace}");
+    }
+    let stopped = service
+        .log()
+        .into_iter()
+        .find(|line| line["event"] == "telemetry.stopped")
+        .expect("one line tells what became of the telemetry");
+    assert_eq!(stopped["lost"], "0 spans, 0 log records, 0 data points");
+    let told = format!("{} spans, ", spans.len());
+    assert!(stopped["exported"].as_str().unwrap().starts_with(&told), "{stopped} of {told}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_collector_does_not_hold_up_the_end() {
+    let collector = Collector::start();
+    let mut variables = prompt(&collector.http);
+    variables.push(("COLOPHON_FLUSH_TIMEOUT", "2s"));
+    let mut service = Db::sqlite().serve_in(&variables).await;
+    everything_arrives(&service, &collector).await;
+    collector.signal("-STOP");
+    load(&service, 200).await;
+    let told = Instant::now();
+    service.signal("-TERM");
+    assert!(service.wait().success(), "requests were answered: telemetry is not their affair");
+    assert!(told.elapsed() < Duration::from_secs(4), "it took {:?}", told.elapsed());
+    let log = service.log();
+    let stopped = log.iter().find(|line| line["event"] == "telemetry.stopped").unwrap();
+    assert_eq!(stopped["level"], "WARN");
+    let lost = stopped["lost"].as_str().unwrap().split(' ').next().unwrap();
+    assert!(lost.parse::<u64>().unwrap() > 1000, "{stopped}");
+}
+
+/// Exports for a minute at the level at which the crates that the exporters are made of tell of
+/// every frame.
+async fn exporting_tells_nothing(protocol: &str) {
+    let collector = Collector::start();
+    let endpoint = if protocol == "grpc" { &collector.grpc } else { &collector.http };
+    let mut variables = prompt(endpoint);
+    variables.extend([("OTEL_EXPORTER_OTLP_PROTOCOL", protocol), ("RUST_LOG", "trace")]);
+    let service = Db::sqlite().serve_in(&variables).await;
+    everything_arrives(&service, &collector).await;
+    let (spans, records) = (collector.spans().len(), collector.records().len());
+    let exports = collector.raw().lines().count();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(collector.raw().lines().count() > exports + 100, "metrics went on being exported");
+    assert_eq!(collector.spans().len(), spans);
+    let mut new = collector.records().split_off(records);
+    // The service closes connections of ours that idle.
+    new.retain(|record| record.scope != "colophon::http::server");
+    assert!(new.is_empty(), "{new:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exporting_by_grpc_tells_nothing_of_itself() {
+    exporting_tells_nothing("grpc").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exporting_by_http_tells_nothing_of_itself() {
+    exporting_tells_nothing("http/protobuf").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_console_needs_no_collector() {
+    let variables = [
+        ("OTEL_TRACES_EXPORTER", "console"),
+        ("OTEL_METRICS_EXPORTER", "console,prometheus"),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+    ];
+    let mut service = Db::sqlite().serve_in(&variables).await;
+    service.data(DOCUMENT, json!({})).await;
+    service.scrape().await;
+    service.wait_for_log("a span", |line| {
+        line["raw"].as_str().is_some_and(|line| line.contains("GraphQL Operation Execution"))
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_cannot_be_used_is_told_at_the_start() {
+    let output = Db::sqlite()
+        .command(&["serve"])
+        .env("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success());
+    assert!(told.contains("OTEL_EXPORTER_OTLP_ENDPOINT cannot be 'localhost:4317'"), "{told}");
+}
+
+/// Without an endpoint one line says that nothing is exported, and everything else works.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_endpoint_is_no_trouble() {
+    let mut service = Db::sqlite().serve().await;
+    let (trace, _) = service.traced(DOCUMENT, json!({})).await;
+    assert_eq!(trace.len(), 32, "log lines can be found by it all the same");
+    assert!(service.scrape().await.contains("graphql_server_request_duration_seconds_count"));
+    let said = |line: &Value| line["event"] == "telemetry.not_exported";
+    service.wait_for_log("that nothing is exported", said);
+    assert_eq!(service.log().iter().filter(|line| said(line)).count(), 1);
+}
+
+/// Traces to one collector, metrics to another, log records nowhere.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_can_go_its_own_way() {
+    let (first, second) = (Collector::start(), Collector::start());
+    let traces = format!("{}/v1/traces", second.http);
+    let mut variables = prompt(&first.http);
+    variables.push(("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", &traces));
+    variables.push(("OTEL_LOGS_EXPORTER", "none"));
+    let service = Db::sqlite().serve_in(&variables).await;
+    let (trace, _) = service.traced(DOCUMENT, json!({})).await;
+    second.trace(&trace);
+    first.wait("metrics", |collector| !collector.metrics().is_empty());
+    assert!(first.spans().is_empty() && first.records().is_empty());
+    assert!(second.metrics().is_empty() && second.records().is_empty());
+}

@@ -1,0 +1,323 @@
+//! Metrics: recorded once, and the same by OTLP as by the scrape.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use colophon::{
+    books,
+    telemetry::names::{self, Kind, Metric},
+};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use crate::{
+    observed, prompt,
+    support::{
+        Db, PATIENCE, Service,
+        collector::{Attributes, Collector, Metrics, Options, Point},
+    },
+};
+
+fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
+    let own = names::catalogue().chain(books::metrics::METRICS.iter().copied());
+    own.map(|metric| (metric.name, metric)).collect()
+}
+
+/// The name by which Prometheus knows a metric.
+fn prometheus_name(metric: &Metric) -> String {
+    let mut name = metric.name.replace('.', "_");
+    match metric.unit {
+        "s" => name.push_str("_seconds"),
+        "By" => name.push_str("_bytes"),
+        _ => {}
+    }
+    if metric.kind == Kind::Counter {
+        name.push_str("_total");
+    }
+    name
+}
+
+fn prometheus_labels(attributes: &Attributes) -> Attributes {
+    attributes.iter().map(|(key, value)| (key.replace('.', "_"), value.clone())).collect()
+}
+
+/// What goes on changing while nobody asks for anything.
+fn is_moving(name: &str) -> bool {
+    ["process.", "tokio.", "otel."].iter().any(|prefix| name.starts_with(prefix))
+        && !["tokio.task.time", "tokio.slow_polls"].contains(&name)
+}
+
+/// Every kind of operation, with every outcome that needs no broken database, so that every
+/// metric of the catalogue has something to tell.
+async fn known_load(service: &Service) {
+    for number in 0..20 {
+        let authors = [json!({ "name": format!("Author {}", number % 3) })];
+        let book =
+            service.create(json!({ "title": format!("Book {number}"), "authors": authors })).await;
+        if number % 4 == 0 {
+            let document =
+                "mutation($id: ID!) { updateBook(id: $id, input: { title: \"New\" }) { id } }";
+            service.data(document, json!({ "id": book })).await;
+        }
+        if number % 5 == 0 {
+            service.data("mutation($id: ID!) { deleteBook(id: $id) }", json!({ "id": book })).await;
+        }
+    }
+    for _ in 0..10 {
+        let document = "{ books { totalCount nodes { authors { books { totalCount } } } } }";
+        service.data(document, json!({})).await;
+        service.execute("{ books(first: -1) { totalCount } }", json!({})).await;
+        service.execute("{ nonsense }", json!({})).await;
+        service.client.get(format!("{}/nowhere", service.url)).send().await.unwrap();
+    }
+}
+
+async fn both_ways_tell_the_same(db: Db) {
+    let collector = Collector::start();
+    let service = observed(&db, &collector).await;
+    let target = service.admin.trim_start_matches("http://").to_owned();
+    let scraping = Collector::start_with(&Options { scrape: Some(&target), ..Options::default() });
+    known_load(&service).await;
+
+    let catalogue = catalogue();
+    let expected = |exports: &Metrics| -> Metrics {
+        exports
+            .iter()
+            .filter(|((name, _), _)| !is_moving(name))
+            .map(|((name, attributes), point)| {
+                let name = prometheus_name(catalogue[name.as_str()]);
+                ((name, prometheus_labels(attributes)), as_scraped(point))
+            })
+            .collect()
+    };
+    // The last exports and the last scrape are of the same moment as soon as they agree, and then
+    // they must agree on everything.
+    let agree = |_: &Collector| {
+        let (exported, scraped) = (expected(&collector.metrics()), of_ours(&scraping.scraped()));
+        let is_complete = exported.keys().any(|(name, _)| name == "books_deleted_total");
+        (is_complete && difference(&exported, &scraped).is_none()).then_some(exported.len())
+    };
+    let started = std::time::Instant::now();
+    let series = loop {
+        if let Some(series) = agree(&collector) {
+            break series;
+        }
+        if started.elapsed() > PATIENCE {
+            let exported = expected(&collector.metrics());
+            panic!("{}", difference(&exported, &of_ours(&scraping.scraped())).unwrap());
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    println!("{series} series equal by both ways");
+
+    let names_of = |metrics: &Metrics| -> BTreeSet<String> {
+        metrics.keys().map(|(name, _)| name.clone()).collect()
+    };
+    let exported = names_of(&collector.metrics());
+    let all: BTreeSet<String> = catalogue.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(exported, all, "by OTLP arrives the catalogue, and nothing else");
+    let scraped: BTreeSet<_> = names_of(&of_ours(&scraping.scraped()));
+    let all: BTreeSet<_> = catalogue.values().map(|metric| prometheus_name(metric)).collect();
+    assert_eq!(scraped, all, "by scrape arrives the catalogue, and nothing else");
+    kinds_are_right(&collector.metrics(), &catalogue);
+}
+
+/// Prometheus has no up-down counters.
+fn as_scraped(point: &Point) -> Point {
+    match point {
+        Point::UpDown(value) => Point::Gauge(*value),
+        other => other.clone(),
+    }
+}
+
+/// Without what the scrape itself adds.
+fn of_ours(scraped: &Metrics) -> Metrics {
+    let is_ours = |name: &str| name != "up" && !name.starts_with("scrape_");
+    scraped
+        .iter()
+        .filter(|((name, _), _)| is_ours(name))
+        .map(|(key, point)| (key.clone(), point.clone()))
+        .collect()
+}
+
+/// The first series of `exported` that was not scraped with the same value.
+fn difference(exported: &Metrics, scraped: &Metrics) -> Option<String> {
+    exported.iter().find_map(|(key, point)| match scraped.get(key) {
+        Some(other) if is_same(point, other) => None,
+        other => Some(format!("{key:?}\nby OTLP {point:?}\nscraped {other:?}")),
+    })
+}
+
+/// Equal; sums of fractions are added up in another order.
+fn is_same(a: &Point, b: &Point) -> bool {
+    match (a, b) {
+        (
+            Point::Histogram { count, sum, bounds, buckets },
+            Point::Histogram { count: c, sum: s, bounds: o, buckets: u },
+        ) => {
+            count == c
+                && bounds == o
+                && buckets == u
+                && (sum - s).abs() <= 1e-9 * sum.abs().max(1.0)
+        }
+        (Point::Counter(a), Point::Counter(b)) | (Point::Gauge(a), Point::Gauge(b)) => {
+            (a - b).abs() < 1e-9
+        }
+        _ => false,
+    }
+}
+
+fn kinds_are_right(metrics: &Metrics, catalogue: &BTreeMap<&str, &Metric>) {
+    for ((name, attributes), point) in metrics {
+        let metric = catalogue[name.as_str()];
+        let is_right = match (metric.kind, point) {
+            (Kind::Counter | Kind::Sum, Point::Counter(_))
+            | (Kind::UpDown, Point::UpDown(_))
+            | (Kind::Gauge, Point::Gauge(_)) => true,
+            (Kind::Histogram(bounds), Point::Histogram { bounds: told, .. }) => bounds == told,
+            _ => false,
+        };
+        assert!(is_right, "{name} is {:?}, and came as {point:?}", metric.kind);
+        for attribute in attributes.keys() {
+            assert!(metric.attributes.contains(&attribute.as_str()), "{name} has {attribute}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ways_tell_the_same_on_sqlite() {
+    both_ways_tell_the_same(Db::sqlite()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn both_ways_tell_the_same_on_postgres() {
+    both_ways_tell_the_same(Db::postgres().await).await;
+}
+
+/// Ten thousand requests that have nothing in common, by whatever a client may choose.
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_cannot_make_series() {
+    const REQUESTS: usize = 10_000;
+    let service = Db::sqlite().serve().await;
+    let ask = |number: usize| {
+        let service = &service;
+        async move {
+            let client = &service.client;
+            let id = format!("x{number}");
+            let document = format!(
+                "query {id} {{ {id}: books(first: {}) {{ n{id}: totalCount }} }}",
+                number % 90
+            );
+            let url = format!("{}/graphql", service.url);
+            let body =
+                json!({ "query": document, "variables": { (&id): id }, "operationName": id });
+            client.post(url).header(format!("x-{id}"), &id).json(&body).send().await.unwrap();
+            let url = format!("{}/{id}?{id}={id}", service.url);
+            let method = if number % 50 == 0 { format!("M{number}") } else { "GET".to_owned() };
+            client.request(method.parse().unwrap(), url).send().await.unwrap();
+        }
+    };
+    // Each kind of request once, whose series may come into being.
+    ask(REQUESTS).await;
+    ask(REQUESTS + 1).await;
+    ask(REQUESTS + 50).await;
+    let before = series(&service.scrape().await);
+    stream::iter(0..REQUESTS).for_each_concurrent(32, ask).await;
+    let scrape = service.scrape().await;
+    let new: Vec<_> = series(&scrape).difference(&before).cloned().collect();
+    assert!(new.is_empty(), "{new:#?}");
+    assert!(scrape.len() < 1_000_000, "{} bytes", scrape.len());
+    println!("{} series in {} bytes", before.len(), scrape.len());
+}
+
+/// Names and labels, without values.
+fn series(scrape: &str) -> BTreeSet<String> {
+    let lines = scrape.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
+    lines.map(|line| line.rsplit_once(' ').unwrap().0.to_owned()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_scrape_says_what_it_is() {
+    let service = Db::sqlite().serve().await;
+    service.data("{ __typename }", json!({})).await;
+    let response = service.client.get(format!("{}/metrics", service.admin)).send().await.unwrap();
+    assert!(
+        response.headers()["content-type"]
+            .to_str()
+            .unwrap()
+            .starts_with("text/plain; version=0.0.4")
+    );
+    let text = response.text().await.unwrap();
+    for line in [
+        "# TYPE http_server_request_duration_seconds histogram",
+        "# TYPE graphql_server_errors_total counter",
+        "graphql_server_errors_total{error_type=\"TIMEOUT\"} 0",
+        "# TYPE db_client_connection_count gauge",
+        "books_created_total 0",
+    ] {
+        assert!(text.lines().any(|other| other == line), "{line} is missing in\n{text}");
+    }
+    let public = service.client.get(format!("{}/metrics", service.url)).send().await.unwrap();
+    assert_eq!(public.status(), 404, "metrics are not for the public");
+}
+
+/// Nothing is counted or traced, and the service serves.
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_can_be_switched_off() {
+    let collector = Collector::start();
+    let mut variables = prompt(&collector.http);
+    variables.push(("OTEL_SDK_DISABLED", "true"));
+    let mut service = Db::sqlite().serve_in(&variables).await;
+    let (trace, answer) = service.traced("{ books { totalCount } }", json!({})).await;
+    assert_eq!((trace.as_str(), &answer["data"]["books"]["totalCount"]), ("", &json!(0)));
+    let metrics = service.client.get(format!("{}/metrics", service.admin)).send().await.unwrap();
+    assert_eq!(metrics.status(), 404);
+    service.signal("-TERM");
+    assert!(service.wait().success());
+    assert_eq!(collector.raw(), "");
+}
+
+/// Connections are counted while they are held, and no longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn gauges_fall_when_a_client_goes_away() {
+    let db = Db::postgres().await;
+    let service = db.serve().await;
+    let connection = sea_orm::Database::connect(&db.url).await.unwrap();
+    let lock = {
+        use sea_orm::{ConnectionTrait, TransactionTrait};
+        let transaction = connection.begin().await.unwrap();
+        transaction.execute_unprepared("LOCK TABLE book").await.unwrap();
+        transaction
+    };
+    let request = service
+        .client
+        .post(format!("{}/graphql", service.url))
+        .json(&json!({ "query": "{ books { nodes { id } } }" }))
+        .timeout(Duration::from_millis(500));
+    let (hung_up, ()) = tokio::join!(request.send(), until(&service, true));
+    assert!(hung_up.is_err());
+    until(&service, false).await;
+    drop(lock);
+}
+
+/// Waits until an operation, its request and its connection are counted, or none is.
+async fn until(service: &Service, is_there: bool) {
+    let gauges = [
+        "http_server_active_requests{http_request_method=\"POST\",url_scheme=\"http\"}",
+        "graphql_server_active_requests{graphql_operation_type=\"query\"}",
+        "db_client_connection_count{db_client_connection_pool_name=\"postgres\",\
+         db_client_connection_state=\"used\"}",
+    ];
+    let value = if is_there { "1" } else { "0" };
+    let started = std::time::Instant::now();
+    loop {
+        let scrape = service.scrape().await;
+        if gauges.iter().all(|gauge| scrape.contains(&format!("{gauge} {value}\n"))) {
+            return;
+        }
+        assert!(started.elapsed() < PATIENCE, "not {value}: {scrape}");
+        tokio::task::yield_now().await;
+    }
+}
