@@ -355,7 +355,7 @@ async fn exporting_tells_nothing(protocol: &str) {
     everything_arrives(&service, &collector).await;
     let (spans, records) = (collector.spans().len(), collector.records().len());
     let exports = collector.raw().lines().count();
-    tokio::time::sleep(Duration::from_secs(60)).await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
     assert!(collector.raw().lines().count() > exports + 100, "metrics went on being exported");
     assert_eq!(collector.spans().len(), spans);
     let mut new = collector.records().split_off(records);
