@@ -3,6 +3,7 @@
 pub mod arrange;
 pub mod connection;
 pub mod dataloader;
+pub mod documents;
 pub mod engine;
 pub mod guard;
 pub mod id;

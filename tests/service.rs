@@ -594,3 +594,62 @@ async fn each_request_is_logged_as_json() {
     assert_eq!((&line["http.response.status_code"], &line["level"]), (&json!(200), &json!("INFO")));
     assert!(line["duration"].as_f64().unwrap() > 0.0);
 }
+
+/// A document that is known is not validated again, and that changes no answer: not to variables
+/// that are right, and not to those that are wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_document_is_answered_like_a_new_one() {
+    const BOOKS: &str = "query($n: Int) { books(first: $n) { totalCount } }";
+    const BOOK: &str = "query($id: ID!) { book(id: $id) { title } }";
+    const ORDERED: &str = "query($by: BookOrder) { books(orderBy: $by) { totalCount } }";
+    const CREATE: &str = "mutation($in: CreateBookInput!) { createBook(input: $in) { title } }";
+    const NODES: &str = "query($ids: [ID!]!) { nodes(ids: $ids) { id } }";
+    const DEEP: &str = "query($n: Int) { books(first: $n) { nodes { authors { books(first: $n) {
+        nodes { authors { books(first: $n) { totalCount } } } } } } } }";
+    let known = Db::sqlite().serve().await;
+    for (document, variables) in [
+        (BOOKS, json!({ "n": 1 })),
+        (BOOK, json!({ "id": "book_1" })),
+        (ORDERED, json!({})),
+        (CREATE, json!({ "in": { "title": "Dune" } })),
+        (NODES, json!({ "ids": ["book_1"] })),
+        (DEEP, json!({ "n": 1 })),
+    ] {
+        known.data(document, variables).await;
+    }
+    let new = Db::sqlite().serve().await;
+    new.create(json!({ "title": "Dune" })).await;
+    for (document, variables) in [
+        (BOOKS, json!({ "n": 2 })),
+        (BOOKS, json!({ "n": null })),
+        (BOOKS, json!({ "n": "2" })),
+        (BOOKS, json!({ "n": 3_000_000_000_i64 })),
+        (BOOKS, json!({ "n": 1.5 })),
+        (BOOKS, json!({ "n": [1] })),
+        (BOOK, json!({})),
+        (BOOK, json!({ "id": null })),
+        (BOOK, json!({ "id": 7 })),
+        (BOOK, json!({ "id": {} })),
+        (ORDERED, json!({ "by": "NO_SUCH" })),
+        (CREATE, json!({ "in": { "title": 1 } })),
+        (CREATE, json!({ "in": { "titel": "x" } })),
+        (NODES, json!({ "ids": ["book_1", null] })),
+        (NODES, json!({ "ids": "book_1" })),
+        (DEEP, json!({ "n": 100 })),
+    ] {
+        let body = json!({ "query": document, "variables": variables });
+        let answer = without_trace(send(post(&known, &body)).await);
+        // With a comment of its own it is a document that nobody has seen.
+        let unseen = format!("{document} # {variables}");
+        let body = json!({ "query": unseen, "variables": variables });
+        let expected = without_trace(send(post(&new, &body)).await);
+        assert_eq!(answer, expected, "{body}");
+    }
+}
+
+fn without_trace((status, mut answer): (StatusCode, Value)) -> (StatusCode, Value) {
+    for error in answer["errors"].as_array_mut().into_iter().flatten() {
+        error["extensions"].as_object_mut().unwrap().remove("traceId");
+    }
+    (status, answer)
+}

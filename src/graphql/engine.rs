@@ -2,24 +2,19 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fmt::Write,
     panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
 use async_graphql::{
-    Name, Request, Response, ServerError, ValidationMode, Variables,
+    Request, Response, ServerError, ValidationMode, Variables,
     parser::{
         parse_query,
-        types::{
-            DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
-            SelectionSet,
-        },
+        types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
     },
 };
 use futures_util::FutureExt;
-use sha2::{Digest, Sha256};
 use tokio::time::timeout;
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
@@ -28,6 +23,7 @@ use super::{
     CatalogueSchema,
     arrange::Arrangement,
     dataloader::Batches,
+    documents::{self, Document, Documents},
     guard::Limits,
     loaders::Catalogue,
     nulls::Shapes,
@@ -52,6 +48,7 @@ const ROUTE: &str = "/graphql";
 pub struct Engine {
     schema: CatalogueSchema,
     validator: Validator,
+    documents: Documents,
     db: Database,
     limits: Limits,
     timeout: Duration,
@@ -83,7 +80,7 @@ struct Understood {
     request: Request,
     kind: OperationType,
     root_field: &'static str,
-    arrangement: Arrangement,
+    arrangement: Arc<Arrangement>,
 }
 
 impl Engine {
@@ -91,11 +88,13 @@ impl Engine {
     pub async fn new(db: Database, limits: Limits, timeout: Duration) -> Self {
         let schema = schema(&limits).validation_mode(ValidationMode::Fast).finish();
         let validator = Validator::new(&limits);
+        let documents = Documents::default();
         let coordinates = Coordinates::of(&schema).await;
         let shapes = Arc::new(Shapes::of(&schema).await);
         Self {
             schema,
             validator,
+            documents,
             db,
             limits,
             timeout,
@@ -129,36 +128,53 @@ impl Engine {
         raw: RawRequest,
         telemetry: &mut telemetry::Operation,
     ) -> Result<Understood, Vec<ServerError>> {
-        telemetry.document(|| hash(&raw.query));
-        let document =
-            telemetry.phase(Phase::Parsing, || self.parse(&raw.query)).map_err(|e| vec![e])?;
+        let known = self.documents.get(&raw.query);
+        let is_known = known.is_some();
+        let document = match known {
+            Some(document) => document,
+            None => {
+                telemetry.phase(Phase::Parsing, || self.read(&raw.query)).map_err(|e| vec![e])?
+            }
+        };
         let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = find(&document, asked).map_err(|error| vec![server_error(error)])?;
-        let kind = operation.ty;
-        let root_field = self.coordinates.of_operation(operation, &document);
-        let arrangement = Arrangement::of(&operation.selection_set.node, &document);
-        let name = asked.or(only_name(&document)).map(str::to_owned);
-        telemetry.identify(Identity { kind, root_field, name: name.clone() }, ROUTE);
+        let (name, operation) =
+            document.operation(asked).map_err(|error| vec![server_error(error)])?;
+        let name = name.map(str::to_owned);
+        let documents::Operation { kind, root_field, .. } = *operation;
+        let hash = document.hash.clone();
+        let identity = Identity { kind, root_field, name: name.clone(), hash, is_known };
+        telemetry.identify(identity, ROUTE);
         if raw.only_query && kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";
             let error = Error::Client(Code::MethodNotAllowed, message.into());
             return Err(vec![server_error(error)]);
         }
+        let is_sure = operation.is_sure_to_be_valid(&raw.variables);
         let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
-        let request = |document, variables| {
-            let mut request = Request::new(raw.query.clone()).variables(variables);
+        let request = || {
+            let mut request = Request::new(raw.query.clone()).variables(variables.clone());
             request.operation_name.clone_from(&name);
-            request.set_parsed_query(document);
+            request.set_parsed_query(document.parsed.clone());
             request
         };
-        let checked = request(document.clone(), variables.clone());
-        let errors = telemetry.phase(Phase::Validation, || self.validator.validate(checked));
-        if errors.is_empty() {
-            let request = request(document, variables);
-            Ok(Understood { request, kind, root_field, arrangement })
-        } else {
-            Err(errors)
+        if !is_sure {
+            let errors = telemetry.phase(Phase::Validation, || self.validator.validate(request()));
+            if !errors.is_empty() {
+                return Err(errors);
+            }
+            operation.is_valid();
+            self.documents.insert(&raw.query, &document);
         }
+        let arrangement = operation.arrangement.clone();
+        Ok(Understood { request: request(), kind, root_field, arrangement })
+    }
+
+    fn read(&self, text: &str) -> Result<Arc<Document>, ServerError> {
+        let parsed = self.parse(text)?;
+        let coordinate = |operation: &OperationDefinition, document: &ExecutableDocument| {
+            self.coordinates.of_operation(operation, document)
+        };
+        Ok(Arc::new(Document::new(text, parsed, coordinate)))
     }
 
     fn parse(&self, query: &str) -> Result<ExecutableDocument, ServerError> {
@@ -225,7 +241,7 @@ impl Engine {
         self,
         request: Request,
         kind: OperationType,
-        arrangement: Arrangement,
+        arrangement: Arc<Arrangement>,
         execution: Arc<Execution>,
     ) -> Answer {
         if !self.db.is_migrated() {
@@ -262,20 +278,11 @@ impl Engine {
     ) {
         let root = if kind == OperationType::Mutation { "Mutation" } else { "Query" };
         if let Ok(document) = parse_query(query)
-            && let Ok(operation) = find(&document, name)
+            && let Some(operation) = find(&document, name)
         {
             self.shapes.propagate(response, root, operation, &document);
         }
     }
-}
-
-/// A document's hash, as persisted documents have it.
-fn hash(document: &str) -> String {
-    Sha256::digest(document).iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The answer to an operation that a fault of the service kept from its end.
@@ -284,34 +291,17 @@ fn refused(error: Error, execution: &Execution) -> Answer {
     Answer::refused(server_error(error))
 }
 
-/// The operation to run: the one named, or the only one.
+/// The operation of that name, or the only one, of a document that has it.
 fn find<'a>(
     document: &'a ExecutableDocument,
     name: Option<&str>,
-) -> Result<&'a OperationDefinition, Error> {
-    let refused = |message: String| Error::Client(Code::OperationResolutionFailure, message);
-    match (&document.operations, name) {
-        (DocumentOperations::Single(operation), None) => Ok(&operation.node),
-        (DocumentOperations::Multiple(operations), None) => {
-            let mut all = operations.values();
-            match (all.next(), all.next()) {
-                (Some(operation), None) => Ok(&operation.node),
-                _ => Err(refused("The document has several operations: name one.".into())),
-            }
-        }
-        (DocumentOperations::Multiple(operations), Some(name)) if operations.contains_key(name) => {
-            Ok(&operations[name].node)
-        }
-        (_, Some(_)) => Err(refused("The document has no operation of that name.".into())),
-    }
-}
-
-/// The name of the only operation, if it has one.
-fn only_name(document: &ExecutableDocument) -> Option<&str> {
-    match &document.operations {
-        DocumentOperations::Multiple(operations) => operations.keys().next().map(Name::as_str),
-        DocumentOperations::Single(_) => None,
-    }
+) -> Option<&'a OperationDefinition> {
+    let mut all = document.operations.iter();
+    let found = match name {
+        Some(name) => all.find(|(known, _)| known.is_some_and(|known| known == name)),
+        None => all.next(),
+    };
+    found.map(|(_, operation)| &operation.node)
 }
 
 /// The coordinates of the root fields, such as `Query.books`: a fixed set, so that they can name

@@ -154,6 +154,10 @@ pub struct Identity {
     pub root_field: &'static str,
     /// What the client calls it.
     pub name: Option<String>,
+    /// Names its document.
+    pub hash: String,
+    /// Whether the document was known and not parsed.
+    pub is_known: bool,
 }
 
 /// An operation that is being processed. Ends its span and records its metrics, also when it is
@@ -201,14 +205,6 @@ impl Operation {
         self.started
     }
 
-    /// Tells which document it is of.
-    pub fn document(&self, hash: impl FnOnce() -> String) {
-        let span = self.context.span();
-        if span.is_recording() {
-            span.set_attribute(KeyValue::new(own::DOCUMENT_HASH, hash()));
-        }
-    }
-
     /// Tells what the operation is.
     pub fn identify(&mut self, identity: Identity, route: &'static str) {
         let kind = kind_name(identity.kind);
@@ -218,6 +214,10 @@ impl Operation {
             span.update_name(kind);
             span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind));
             span.set_attribute(KeyValue::new(own::ROOT_FIELD, identity.root_field));
+            span.set_attribute(KeyValue::new(own::DOCUMENT_HASH, identity.hash.clone()));
+            if identity.is_known {
+                span.set_attribute(KeyValue::new(own::DOCUMENT_CACHED, true));
+            }
             if let Some(name) = &identity.name {
                 let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
                 span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name));

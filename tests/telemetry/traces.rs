@@ -143,6 +143,8 @@ async fn spans_do_not_grow_with_the_list() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     fill(&service, 100).await;
+    // The first time it is parsed and validated besides.
+    service.data(NESTED, json!({ "first": 1 })).await;
     let mut counts = BTreeMap::new();
     for first in [5, 100] {
         let (trace, _) = service.traced(NESTED, json!({ "first": first })).await;
@@ -152,6 +154,29 @@ async fn spans_do_not_grow_with_the_list() {
         counts.insert(first, tree(&spans));
     }
     assert_eq!(counts[&5], counts[&100]);
+}
+
+/// Parsing and validation are spared the second time; validation is not where only it can tell
+/// whether a variable's value is right.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_known_document_is_not_read_again() {
+    let collector = Collector::start();
+    let service = observed(&Db::sqlite(), &collector).await;
+    let phases = async |document: &str, variables: serde_json::Value| {
+        let (trace, answer) = service.traced(document, variables).await;
+        assert!(answer.get("errors").is_none(), "{answer:#}");
+        let spans = collector.trace(&trace);
+        let has = |name: &str| spans.iter().any(|span| span.name == name);
+        let cached = find(&spans, "query").attributes.get("graphql.document.cached").cloned();
+        (has("GraphQL Document Parsing"), has("GraphQL Document Validation"), cached)
+    };
+    let known = Some("true".to_owned());
+    let scalar = "query($n: Int) { books(first: $n) { totalCount } }";
+    assert_eq!(phases(scalar, json!({ "n": 1 })).await, (true, true, None));
+    assert_eq!(phases(scalar, json!({ "n": 2 })).await, (false, false, known.clone()));
+    let input = "query($by: BookOrder) { books(orderBy: $by) { totalCount } }";
+    assert_eq!(phases(input, json!({})).await, (true, true, None));
+    assert_eq!(phases(input, json!({})).await, (false, false, known));
 }
 
 /// One loader that two fields ask at the same time.
