@@ -91,6 +91,10 @@ pub struct Settings {
     #[arg(long, global = true, env = "COLOPHON_SAMPLE", help_heading = "Serving",
         value_parser = switch)]
     pub sample: bool,
+    /// Give spans the text of GraphQL documents, without their literals
+    #[arg(long, global = true, env = "COLOPHON_TRACE_DOCUMENTS", help_heading = "Telemetry",
+        value_parser = switch)]
+    pub trace_documents: bool,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]

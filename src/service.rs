@@ -96,7 +96,13 @@ impl Service {
         let http = &settings.http;
         let public = listen("COLOPHON_LISTEN", http.listen).await?;
         let admin = listen("COLOPHON_ADMIN_LISTEN", http.admin_listen).await?;
-        let engine = Engine::new(db.clone(), settings.limits.clone(), http.operation_timeout).await;
+        let engine = Engine::new(
+            db.clone(),
+            settings.limits.clone(),
+            http.operation_timeout,
+            settings.trace_documents,
+        )
+        .await;
         let health = Health::new(db.clone());
         let router = http::router(Public {
             engine: engine.clone(),

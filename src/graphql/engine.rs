@@ -49,6 +49,8 @@ pub struct Engine {
     schema: CatalogueSchema,
     validator: Validator,
     documents: Documents,
+    /// Whether spans have the text of documents.
+    tell_documents: bool,
     db: Database,
     limits: Limits,
     timeout: Duration,
@@ -85,7 +87,12 @@ struct Understood {
 
 impl Engine {
     /// An engine over `db`.
-    pub async fn new(db: Database, limits: Limits, timeout: Duration) -> Self {
+    pub async fn new(
+        db: Database,
+        limits: Limits,
+        timeout: Duration,
+        tell_documents: bool,
+    ) -> Self {
         let schema = schema(&limits).validation_mode(ValidationMode::Fast).finish();
         let validator = Validator::new(&limits);
         let documents = Documents::default();
@@ -95,6 +102,7 @@ impl Engine {
             schema,
             validator,
             documents,
+            tell_documents,
             db,
             limits,
             timeout,
@@ -141,8 +149,13 @@ impl Engine {
             document.operation(asked).map_err(|error| vec![server_error(error)])?;
         let name = name.map(str::to_owned);
         let documents::Operation { kind, root_field, .. } = *operation;
-        let hash = document.hash.clone();
-        let identity = Identity { kind, root_field, name: name.clone(), hash, is_known };
+        let identity = Identity {
+            kind,
+            root_field,
+            name: name.clone(),
+            hash: document.hash.clone(),
+            is_known,
+        };
         telemetry.identify(identity, ROUTE);
         if raw.only_query && kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";
@@ -164,6 +177,10 @@ impl Engine {
             }
             operation.is_valid();
             self.documents.insert(&raw.query, &document);
+        }
+        if self.tell_documents {
+            // Not before: names that the schema does not have may be anything.
+            telemetry.document(&document.redacted);
         }
         let arrangement = operation.arrangement.clone();
         Ok(Understood { request: request(), kind, root_field, arrangement })
@@ -389,7 +406,7 @@ mod tests {
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
         db.migrate_up().await.unwrap();
-        let engine = Engine::new(db, settings.limits, Duration::from_secs(5)).await;
+        let engine = Engine::new(db, settings.limits, Duration::from_secs(5), false).await;
 
         let panics = async { panic!("the secret plan") };
         let telemetry = telemetry::Operation::start();

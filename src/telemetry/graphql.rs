@@ -228,6 +228,14 @@ impl Operation {
         self.identity = Some(identity);
     }
 
+    /// Tells the text of its document, without literals.
+    pub fn document(&self, text: &str) {
+        let span = self.context.span();
+        if span.is_recording() {
+            span.set_attribute(KeyValue::new(attr::GRAPHQL_DOCUMENT, text.to_owned()));
+        }
+    }
+
     /// Does the work of a phase that is done at once.
     pub fn phase<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
         let _running = Running::start(phase, &self.context);

@@ -149,15 +149,19 @@ impl Observed {
             response.headers_mut().insert("traceresponse", value);
         }
         self.measure(Some(status), error, response.body().size_hint().exact());
+        self.log(Some(status), "answered");
+    }
+
+    fn log(&self, status: Option<StatusCode>, message: &str) {
         info!(
             name: "http.access",
             {
                 http.request.method = self.method,
                 url.path = self.path,
-                http.response.status_code = status.as_u16(),
+                http.response.status_code = status.map(|status| status.as_u16()),
                 duration = self.started.elapsed().as_secs_f64()
             },
-            "answered"
+            "{message}"
         );
     }
 
@@ -192,6 +196,7 @@ impl Drop for Observed {
         if !self.is_answered {
             Span::current().record(attr::ERROR_TYPE, CANCELLED);
             self.measure(None, Some(CANCELLED), None);
+            self.log(None, "the client went away");
         }
     }
 }

@@ -299,6 +299,10 @@ async fn gauges_fall_when_a_client_goes_away() {
     assert!(hung_up.is_err());
     until(&service, false).await;
     drop(lock);
+    let gone = service.log().into_iter().find(|line| line["event"] == "http.access");
+    let gone = gone.unwrap();
+    assert_eq!(gone["message"], "the client went away");
+    assert!(gone["trace_id"].is_string(), "{gone}");
 }
 
 /// Waits until an operation, its request and its connection are counted, or none is.

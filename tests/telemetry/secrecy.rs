@@ -25,7 +25,7 @@ async fn no_secret_is_told(db: Db, raise: &str) {
     let collector = Collector::start();
     let mut variables = prompt(&collector.http);
     // The most that can be asked for.
-    variables.push(("RUST_LOG", "trace"));
+    variables.extend([("RUST_LOG", "trace"), ("COLOPHON_TRACE_DOCUMENTS", "true")]);
     let headers = format!("authorization=Bearer%20{HIDDEN}");
     variables.push(("OTEL_EXPORTER_OTLP_HEADERS", &headers));
     let service = db.serve_in(&variables).await;
@@ -78,6 +78,7 @@ async fn no_secret_is_told(db: Db, raise: &str) {
         collector.wait("its log records", |c| c.records().iter().any(|r| r.trace == *trace));
     }
     let told = everything_told(&service, &collector).await;
+    assert!(told.contains("search(query: \\\"\\\")"), "the text of a document is told");
     assert!(told.contains("PostgreSQL says") || told.contains("SQLite says"), "the fault is told");
     for secret in [INPUT, HIDDEN] {
         if let Some(at) = told.find(secret) {
