@@ -3,14 +3,18 @@
 //! …/protocol/exporter). Read here and handed on: the libraries pass over values that they
 //! cannot use, and here each is an error that names its variable.
 
-use std::{fmt, fs, path::PathBuf, str::FromStr, time::Duration};
+mod values;
 
-use axum::http::{HeaderName, HeaderValue};
+use std::{fmt, time::Duration};
+
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::{metrics::Temporality, trace::Sampler};
-use percent_encoding::percent_decode_str;
 use url::Url;
 
+use self::values::{
+    boolean, endpoint, exceptions, gzip, headers, milliseconds, pairs, pem, positive, propagators,
+    protocol, temporality,
+};
 use crate::telemetry::exception::ExceptionSignal;
 
 /// How telemetry leaves the process.
@@ -344,113 +348,6 @@ fn resource(env: &Environment) -> Result<Vec<KeyValue>> {
     }
     let attribute = |(key, value)| KeyValue::new(Key::new(key), Value::String(String::into(value)));
     Ok(attributes.into_iter().map(attribute).collect())
-}
-
-fn boolean(text: &str) -> std::result::Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("must be true or false"),
-    }
-}
-
-fn milliseconds(text: &str) -> std::result::Result<Duration, &'static str> {
-    match u64::from_str(text) {
-        Ok(number) if number > 0 => Ok(Duration::from_millis(number)),
-        _ => Err("must be a number of milliseconds, 1 or more"),
-    }
-}
-
-fn positive(text: &str) -> std::result::Result<usize, &'static str> {
-    match usize::from_str(text) {
-        Ok(number @ 1..=10_000_000) => Ok(number),
-        _ => Err("must be a number from 1 to 10000000"),
-    }
-}
-
-fn protocol(text: &str) -> std::result::Result<Protocol, &'static str> {
-    match text {
-        "grpc" => Ok(Protocol::Grpc),
-        "http/protobuf" => Ok(Protocol::Http),
-        _ => Err("must be grpc or http/protobuf"),
-    }
-}
-
-fn endpoint(text: &str) -> std::result::Result<Url, &'static str> {
-    match Url::parse(text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
-        _ => Err("must be a URL such as http://localhost:4318"),
-    }
-}
-
-fn gzip(text: &str) -> std::result::Result<bool, &'static str> {
-    match text {
-        "gzip" => Ok(true),
-        "none" => Ok(false),
-        _ => Err("must be gzip or none"),
-    }
-}
-
-fn temporality(text: &str) -> std::result::Result<Temporality, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "cumulative" => Ok(Temporality::Cumulative),
-        "delta" => Ok(Temporality::Delta),
-        "lowmemory" => Ok(Temporality::LowMemory),
-        _ => Err("must be cumulative, delta or lowmemory"),
-    }
-}
-
-fn propagators(text: &str) -> std::result::Result<bool, &'static str> {
-    // Baggage may be named, since it is part of the default, but is not read.
-    let names: Vec<&str> = text.split(',').map(str::trim).collect();
-    if names.iter().all(|name| ["tracecontext", "baggage", "none"].contains(name)) {
-        Ok(names.contains(&"tracecontext"))
-    } else {
-        Err("must be tracecontext or none")
-    }
-}
-
-fn exceptions(text: &str) -> std::result::Result<ExceptionSignal, &'static str> {
-    match text {
-        "logs" => Ok(ExceptionSignal::Logs),
-        "logs/dup" => Ok(ExceptionSignal::Both),
-        _ => Err("must be logs or logs/dup"),
-    }
-}
-
-fn headers(text: &str) -> std::result::Result<(), &'static str> {
-    const EXPECTED: &str = "must be name=value,name=value with names and values fit for HTTP";
-    for (name, value) in pairs(text).map_err(|_| EXPECTED)? {
-        HeaderName::from_str(&name).map_err(|_| EXPECTED)?;
-        HeaderValue::from_str(&value).map_err(|_| EXPECTED)?;
-    }
-    Ok(())
-}
-
-/// `key=value,key=value`, percent-encoded.
-fn pairs(text: &str) -> std::result::Result<Vec<(String, String)>, &'static str> {
-    const EXPECTED: &str = "must be key=value,key=value, percent-encoded";
-    let decode = |part: &str| -> std::result::Result<String, &'static str> {
-        let decoded = percent_decode_str(part.trim()).decode_utf8().map_err(|_| EXPECTED)?;
-        Ok(decoded.into_owned())
-    };
-    text.split(',')
-        .map(str::trim)
-        .filter(|pair| !pair.is_empty())
-        .map(|pair| match pair.split_once('=') {
-            Some((key, value)) if !key.trim().is_empty() => Ok((decode(key)?, decode(value)?)),
-            _ => Err(EXPECTED),
-        })
-        .collect()
-}
-
-fn pem(path: &str) -> std::result::Result<Vec<u8>, String> {
-    let text = fs::read(PathBuf::from(path)).map_err(|error| error.to_string())?;
-    if text.windows(11).any(|part| part == b"-----BEGIN ") {
-        Ok(text)
-    } else {
-        Err("must be a file in PEM format".to_owned())
-    }
 }
 
 #[cfg(test)]

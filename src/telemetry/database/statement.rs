@@ -1,0 +1,151 @@
+//! The span and the metrics of a statement.
+
+use std::{sync::Arc, time::Instant};
+
+use metrics::{Histogram, Label};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Span as SpanApi, SpanContext, SpanKind, Status, Tracer},
+};
+use opentelemetry_sdk::trace::Span;
+use opentelemetry_semantic_conventions::attribute as attr;
+use sea_orm::{DbBackend, DbErr};
+
+use super::{PoolOptions, summary::Summary};
+use crate::{
+    error::DatabaseFault,
+    telemetry::{
+        exception,
+        export::traces::tracer,
+        names::{DB_DURATION, DB_ROWS},
+    },
+};
+
+/// What a statement's text tells.
+pub struct Known {
+    summary: &'static str,
+    attributes: Vec<KeyValue>,
+    labels: Vec<Label>,
+    duration: Histogram,
+    rows: Histogram,
+}
+
+impl Known {
+    /// Of a statement for a database of this kind.
+    pub fn new(sql: &str, backend: DbBackend, options: &PoolOptions) -> Self {
+        let summary = Summary::of(sql);
+        let system = match backend {
+            DbBackend::Postgres => "postgresql",
+            _ => "sqlite",
+        };
+        let mut pairs = vec![
+            (attr::DB_SYSTEM_NAME, system),
+            (attr::DB_OPERATION_NAME, summary.operation),
+            (attr::DB_QUERY_SUMMARY, summary.text),
+        ];
+        pairs.extend(summary.collection.map(|name| (attr::DB_COLLECTION_NAME, name)));
+        let mut attributes: Vec<_> =
+            pairs.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
+        let mut labels: Vec<_> =
+            pairs.iter().map(|(key, value)| Label::from_static_parts(key, value)).collect();
+        let namespace: Arc<str> = options.namespace.as_str().into();
+        labels.push(Label::new(attr::DB_NAMESPACE, namespace.clone()));
+        attributes.push(KeyValue::new(attr::DB_NAMESPACE, namespace));
+        attributes.push(KeyValue::new(attr::DB_QUERY_TEXT, Arc::<str>::from(sql)));
+        if let Some((address, port)) = &options.server {
+            let address: Arc<str> = address.as_str().into();
+            attributes.push(KeyValue::new(attr::SERVER_ADDRESS, address));
+            attributes.push(KeyValue::new(attr::SERVER_PORT, i64::from(*port)));
+        }
+        Self {
+            summary: summary.text,
+            attributes,
+            duration: DB_DURATION.histogram(labels.clone()),
+            rows: DB_ROWS.histogram(labels.clone()),
+            labels,
+        }
+    }
+
+    fn failed(&self, error_type: String) -> Histogram {
+        let mut labels = self.labels.clone();
+        labels.push(Label::new(attr::ERROR_TYPE, error_type));
+        DB_DURATION.histogram(labels)
+    }
+}
+
+/// A statement that is being executed.
+pub struct Running {
+    span: Option<Span>,
+    known: Arc<Known>,
+    started: Instant,
+    ended: bool,
+}
+
+impl Running {
+    /// Starts the clock, and a span if it is known whose doing the statement is.
+    pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
+        let span = tracer().zip(parent).map(|(tracer, parent)| {
+            tracer
+                .span_builder(known.summary)
+                .with_kind(SpanKind::Client)
+                .with_attributes(known.attributes.iter().cloned())
+                .start_with_context(tracer, parent)
+        });
+        Self { span, known, started: Instant::now(), ended: false }
+    }
+
+    /// Names the span, if there is one.
+    pub fn span_context(&self) -> Option<&SpanContext> {
+        self.span.as_ref().map(SpanApi::span_context)
+    }
+
+    /// Ends it with its result and the number of rows it gave.
+    pub fn end<T>(mut self, result: &Result<T, DbErr>, rows: Option<usize>) {
+        self.ended = true;
+        let took = self.started.elapsed().as_secs_f64();
+        match result {
+            Ok(_) => self.known.duration.record(took),
+            Err(error) => {
+                let fault = DatabaseFault::from(error);
+                self.known.failed(fault.error_type().into_owned()).record(took);
+                if let Some(span) = &mut self.span {
+                    fail(span, &fault);
+                }
+            }
+        }
+        if let Some(rows) = rows {
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+            self.known.rows.record(rows as f64);
+            if let Some(span) = &mut self.span {
+                let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+                span.set_attribute(KeyValue::new(attr::DB_RESPONSE_RETURNED_ROWS, rows));
+            }
+        }
+    }
+}
+
+impl Drop for Running {
+    /// The span ends here. Where nobody waited for the statement's end, it says so.
+    fn drop(&mut self) {
+        const CANCELLED: &str = "cancelled";
+        if !self.ended {
+            self.known.failed(CANCELLED.to_owned()).record(self.started.elapsed().as_secs_f64());
+            if let Some(span) = &mut self.span {
+                span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
+            }
+        }
+    }
+}
+
+/// Notes a failure. A broken constraint is how the catalogue learns of a client's mistake, and
+/// turns nothing red.
+pub fn fail(span: &mut Span, fault: &DatabaseFault) {
+    span.set_attribute(KeyValue::new(attr::ERROR_TYPE, fault.error_type()));
+    if let Some(status) = fault.status() {
+        span.set_attribute(KeyValue::new(attr::DB_RESPONSE_STATUS_CODE, status.to_owned()));
+    }
+    if !fault.is_constraint() {
+        span.set_status(Status::error(fault.to_string()));
+        exception::record(span, fault);
+    }
+}

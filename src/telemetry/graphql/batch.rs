@@ -1,0 +1,78 @@
+//! The spans of DataLoader batches.
+
+use std::sync::{Arc, LazyLock};
+
+use metrics::{Histogram, Label};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Link, Status, TraceContextExt},
+};
+
+use super::{Field, child};
+use crate::{
+    error::Error,
+    telemetry::{
+        names::{DATALOADER_BATCH, own},
+        series::Series,
+    },
+};
+
+/// The fields that asked for a batch, each once.
+#[derive(Debug, Default)]
+pub struct Askers(Vec<Arc<Field>>);
+
+impl Askers {
+    /// Adds a field.
+    pub fn add(&mut self, field: &Arc<Field>) {
+        if !self.0.iter().any(|known| Arc::ptr_eq(known, field)) {
+            self.0.push(field.clone());
+        }
+    }
+
+    /// Starts the span of their batch, which hangs below the field that asked first.
+    #[must_use]
+    pub fn batch(&self, loader: &'static str, keys: usize) -> Batch {
+        static SIZES: LazyLock<Series<&'static str, Histogram>> = LazyLock::new(|| {
+            Series::new(|loader: &&'static str| {
+                DATALOADER_BATCH.histogram(vec![Label::new(own::DATALOADER, *loader)])
+            })
+        });
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+        SIZES.of(loader).record(keys as f64);
+        let parent = self.0.first().map(|field| field.context().clone()).unwrap_or_default();
+        let link =
+            |field: &Arc<Field>| Link::with_context(field.context().span().span_context().clone());
+        let links = self.0.iter().map(link).collect();
+        let name = format!("GraphQL DataLoader Batch {loader}").into();
+        let context = child(&parent, name, links, || {
+            let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+            vec![KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
+        });
+        Batch(context)
+    }
+}
+
+/// A batch that is being loaded; over when dropped.
+#[derive(Debug)]
+pub struct Batch(Context);
+
+impl Batch {
+    /// What the batch's statements hang below.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.0
+    }
+
+    /// Notes that it failed.
+    pub fn fail(&self, error: &Error) {
+        if error.code().is_server_fault() {
+            self.0.span().set_status(Status::error(error.code().as_str()));
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.0.span().end();
+    }
+}

@@ -1,0 +1,239 @@
+//! The spans of fields that do I/O: one for each response path without list indices.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant, SystemTime},
+};
+
+use async_graphql::{QueryPathNode, QueryPathSegment};
+use metrics::{Histogram, Label};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Status, TraceContextExt},
+};
+
+use super::{Phase, Running, child};
+use crate::{
+    error::{Code, Error},
+    telemetry::{
+        exception,
+        names::{GRAPHQL_FIELD, own},
+        series::Series,
+    },
+};
+
+/// The execution of an operation and the spans of its fields, which end with it.
+pub struct Execution {
+    running: Running,
+    fields: Mutex<HashMap<u64, Arc<Field>>>,
+    hasher: RandomState,
+}
+
+impl Execution {
+    /// Begins the execution of the operation whose span `parent` has.
+    #[must_use]
+    pub fn start(parent: &Context) -> Self {
+        let running = Running::start(Phase::Execution, parent);
+        Self { running, fields: Mutex::default(), hasher: RandomState::new() }
+    }
+
+    /// A call of `field` of `parent_type`, whose value goes to `path`: there, an alias that the
+    /// client chose may stand for the field's name.
+    pub fn call(&self, parent_type: &'static str, field: &str, path: &QueryPathNode<'_>) -> Call {
+        let key = self.key(path);
+        let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
+        let field = fields.entry(key).or_insert_with(|| {
+            Arc::new(Field::new(parent_type, field, path, &self.running.context))
+        });
+        Call { field: field.clone(), started: Instant::now(), failed: false }
+    }
+
+    /// A path's hash; list indices do not count.
+    fn key(&self, path: &QueryPathNode<'_>) -> u64 {
+        let mut node = Some(path);
+        let mut key = 0;
+        while let Some(QueryPathNode { parent, segment }) = node {
+            if let QueryPathSegment::Name(name) = segment {
+                key = self.hasher.hash_one((key, name));
+            }
+            node = *parent;
+        }
+        key
+    }
+
+    /// Tells of a fault of the service that arose in no field.
+    pub fn fault(&self, error: &Error) {
+        exception::record(&mut self.running.context.span(), error);
+        self.fail(error.code());
+    }
+
+    /// Marks the execution as failed by a fault of the service.
+    pub fn fail(&self, code: Code) {
+        self.running.context.span().set_status(Status::error(code.as_str()));
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        let fields = self.fields.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for field in fields.values() {
+            field.end();
+        }
+    }
+}
+
+/// All calls of a field at one response path, whatever the list indices.
+#[derive(Debug)]
+pub struct Field {
+    context: Context,
+    duration: Histogram,
+    calls: Mutex<Calls>,
+}
+
+#[derive(Debug, Default)]
+struct Calls {
+    count: u64,
+    errors: u64,
+    longest: Duration,
+    last: Option<SystemTime>,
+    told: bool,
+}
+
+impl Field {
+    fn new(
+        parent_type: &'static str,
+        name: &str,
+        path: &QueryPathNode<'_>,
+        parent: &Context,
+    ) -> Self {
+        let coordinate = coordinate(parent_type, name);
+        let context = child(parent, coordinate.into(), Vec::new(), || {
+            vec![
+                KeyValue::new(own::FIELD_NAME, name.to_owned()),
+                KeyValue::new(own::FIELD_PARENT, parent_type),
+                KeyValue::new(own::FIELD_COORDINATE, coordinate),
+                KeyValue::new(own::SELECTION_PATH, without_indices(path)),
+            ]
+        });
+        Self { context, duration: field_durations().of(coordinate), calls: Mutex::default() }
+    }
+
+    /// What its statements and batches hang below.
+    #[must_use]
+    pub const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// A field of no operation.
+    #[cfg(test)]
+    #[must_use]
+    pub fn untraced() -> Self {
+        Self { context: Context::new(), duration: Histogram::noop(), calls: Mutex::default() }
+    }
+
+    fn calls(&self) -> MutexGuard<'_, Calls> {
+        self.calls.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let calls = self.calls();
+        let span = self.context.span();
+        if span.is_recording() {
+            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+            span.set_attribute(KeyValue::new(own::FIELD_CALLS, count(calls.count)));
+            span.set_attribute(KeyValue::new(own::FIELD_ERRORS, count(calls.errors)));
+            let longest = calls.longest.as_secs_f64();
+            span.set_attribute(KeyValue::new(own::FIELD_DURATION_MAX, longest));
+        }
+        span.end_with_timestamp(calls.last.unwrap_or_else(SystemTime::now));
+    }
+}
+
+fn field_durations() -> &'static Series<&'static str, Histogram> {
+    static DURATIONS: LazyLock<Series<&'static str, Histogram>> = LazyLock::new(|| {
+        Series::new(|coordinate: &&'static str| {
+            GRAPHQL_FIELD.histogram(vec![Label::new(own::FIELD_COORDINATE, *coordinate)])
+        })
+    });
+    &DURATIONS
+}
+
+/// `Type.field`, kept for good: the schema has some dozens.
+fn coordinate(parent_type: &str, field: &str) -> &'static str {
+    static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+    let coordinate = format!("{parent_type}.{field}");
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known.get(coordinate.as_str()) {
+        return known;
+    }
+    let coordinate: &'static str = coordinate.leak();
+    known.insert(coordinate);
+    coordinate
+}
+
+fn without_indices(path: &QueryPathNode<'_>) -> String {
+    let mut names = Vec::new();
+    let mut node = Some(path);
+    while let Some(QueryPathNode { parent, segment }) = node {
+        if let QueryPathSegment::Name(name) = segment {
+            names.push(*name);
+        }
+        node = *parent;
+    }
+    names.reverse();
+    names.join(".")
+}
+
+/// One call of a field; over when dropped.
+pub struct Call {
+    field: Arc<Field>,
+    started: Instant,
+    failed: bool,
+}
+
+impl Call {
+    /// The field that is called.
+    #[must_use]
+    pub fn field(&self) -> &Arc<Field> {
+        &self.field
+    }
+
+    /// Ends the call with its result.
+    ///
+    /// # Errors
+    /// Those of the result.
+    pub fn end<T>(mut self, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(error) = &result {
+            self.fail(error);
+        }
+        result
+    }
+
+    fn fail(&mut self, error: &Error) {
+        self.failed = true;
+        if !error.code().is_server_fault() {
+            return;
+        }
+        let mut span = self.field.context.span();
+        span.set_status(Status::error(error.code().as_str()));
+        // What a statement failed with is told by the statement's span.
+        let is_new = !std::mem::replace(&mut self.field.calls().told, true);
+        if is_new && !matches!(error, Error::Database(_)) {
+            exception::record(&mut span, error);
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        let took = self.started.elapsed();
+        self.field.duration.record(took.as_secs_f64());
+        let mut calls = self.field.calls();
+        calls.count += 1;
+        calls.errors += u64::from(self.failed);
+        calls.longest = calls.longest.max(took);
+        calls.last = Some(SystemTime::now());
+    }
+}

@@ -1,0 +1,233 @@
+//! The span and the metrics of an operation.
+
+use std::{
+    sync::{Arc, LazyLock},
+    time::{Instant, SystemTime},
+};
+
+use async_graphql::parser::types::OperationType;
+use metrics::{Gauge, Histogram, Label};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{Status, TraceContextExt},
+};
+use opentelemetry_semantic_conventions::attribute as attr;
+use tracing::{Span, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{Execution, Phase, Running, Scope, kind_name};
+use crate::{
+    error::{Code, Error},
+    telemetry::{
+        exception,
+        names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
+        runtime::Profile,
+        series::Series,
+    },
+};
+
+/// Bytes of an operation's name that are told: clients choose them.
+const LONGEST_NAME: usize = 256;
+
+/// What an operation is, as soon as its document is understood.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// Query or mutation.
+    pub kind: OperationType,
+    /// The coordinate of its root field.
+    pub root_field: &'static str,
+    /// What the client calls it.
+    pub name: Option<String>,
+    /// Names its document.
+    pub hash: String,
+    /// Whether the document was known and not parsed.
+    pub is_known: bool,
+}
+
+/// An operation that is being processed. Ends its span and records its metrics, also when it is
+/// dropped because nobody waits for it any more.
+#[derive(Debug)]
+pub struct Operation {
+    span: Span,
+    context: Context,
+    came: SystemTime,
+    started: Instant,
+    identity: Option<Identity>,
+    scope: Option<Scope>,
+    active: Option<Active>,
+    outcome: Option<&'static str>,
+}
+
+impl Operation {
+    /// An operation of which nothing is known yet.
+    #[must_use]
+    pub fn start() -> Self {
+        let (came, started) = (SystemTime::now(), Instant::now());
+        let span = info_span!("GraphQL Operation", otel.kind = "internal");
+        let context = span.context();
+        Self {
+            span,
+            context,
+            came,
+            started,
+            identity: None,
+            scope: None,
+            active: None,
+            outcome: None,
+        }
+    }
+
+    /// The operation's span, for the log lines of its task.
+    #[must_use]
+    pub fn span(&self) -> Span {
+        self.span.clone()
+    }
+
+    /// When it came.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Tells what the operation is.
+    pub fn identify(&mut self, identity: Identity, route: &'static str) {
+        let kind = kind_name(identity.kind);
+        let span = self.context.span();
+        if span.is_recording() {
+            // Not by the layer of `tracing`, which does not change the name of a span that has begun.
+            span.update_name(kind);
+            span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind));
+            span.set_attribute(KeyValue::new(own::ROOT_FIELD, identity.root_field));
+            span.set_attribute(KeyValue::new(own::DOCUMENT_HASH, identity.hash.clone()));
+            if identity.is_known {
+                span.set_attribute(KeyValue::new(own::DOCUMENT_CACHED, true));
+            }
+            if let Some(name) = &identity.name {
+                let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
+                span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name));
+            }
+        }
+        self.scope = Some(Scope::new(identity.root_field, route));
+        self.active = Some(Active::new(identity.kind));
+        self.identity = Some(identity);
+    }
+
+    /// Tells the text of its document, without literals.
+    pub fn document(&self, text: &str) {
+        let span = self.context.span();
+        if span.is_recording() {
+            span.set_attribute(KeyValue::new(attr::GRAPHQL_DOCUMENT, text.to_owned()));
+        }
+    }
+
+    /// Does the work of a phase that is done at once.
+    pub fn phase<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
+        let _running = Running::start(phase, &self.context);
+        work()
+    }
+
+    /// Begins the execution.
+    #[must_use]
+    pub fn execution(&self) -> Arc<Execution> {
+        let context = match &self.scope {
+            Some(scope) => self.context.with_value(scope.clone()),
+            None => self.context.clone(),
+        };
+        Arc::new(Execution::start(&context))
+    }
+
+    /// Tells of a fault of the service that arose in no resolver.
+    pub fn fault(&self, error: &Error) {
+        exception::record(&mut self.context.span(), error);
+    }
+
+    /// Ends the operation with the errors of its answer.
+    pub fn end(mut self, errors: &[Code], profile: Option<&Profile>) {
+        let fault = errors.iter().find(|code| code.is_server_fault());
+        let code = fault.or(errors.first()).map(|code| code.as_str());
+        self.outcome = Some(code.unwrap_or_default());
+        let span = self.context.span();
+        let count = i64::try_from(errors.len()).unwrap_or(i64::MAX);
+        span.set_attribute(KeyValue::new(own::ERROR_COUNT, count));
+        if let Some(code) = code {
+            span.set_attribute(KeyValue::new(attr::ERROR_TYPE, code));
+        }
+        if let Some(fault) = fault {
+            span.set_status(Status::error(fault.as_str()));
+        }
+        if let (Some(profile), Some(identity)) = (profile, &self.identity) {
+            profile.record(&span, identity.root_field);
+            // Its work ended with its last poll, before anything was told of it.
+            span.end_with_timestamp(self.came + profile.total());
+        }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        /// The client went away, and the query with it.
+        const CANCELLED: &str = "CANCELLED";
+        if self.outcome.is_none() {
+            self.context.span().set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
+        }
+        let error = Some(self.outcome.unwrap_or(CANCELLED)).filter(|code| !code.is_empty());
+        let identity = self.identity.as_ref();
+        let key = (identity.map(|i| kind_name(i.kind)), identity.map(|i| i.root_field), error);
+        durations().of(key).record(self.started.elapsed().as_secs_f64());
+        if let Some(scope) = &self.scope {
+            #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+            statements().of(scope.root_field()).record(scope.statements() as f64);
+        }
+    }
+}
+
+type OperationKey = (Option<&'static str>, Option<&'static str>, Option<&'static str>);
+
+fn durations() -> &'static Series<OperationKey, Histogram> {
+    static DURATIONS: LazyLock<Series<OperationKey, Histogram>> = LazyLock::new(|| {
+        Series::new(|(kind, root_field, error): &OperationKey| {
+            let pairs = [
+                (attr::GRAPHQL_OPERATION_TYPE, *kind),
+                (own::ROOT_FIELD, *root_field),
+                (attr::ERROR_TYPE, *error),
+            ];
+            let label = |(key, value): (&'static str, Option<&'static str>)| {
+                value.map(|value| Label::from_static_parts(key, value))
+            };
+            GRAPHQL_DURATION.histogram(pairs.into_iter().filter_map(label).collect())
+        })
+    });
+    &DURATIONS
+}
+
+fn statements() -> &'static Series<&'static str, Histogram> {
+    static STATEMENTS: LazyLock<Series<&'static str, Histogram>> = LazyLock::new(|| {
+        Series::new(|root_field: &&'static str| {
+            REQUEST_STATEMENTS.histogram(vec![Label::new(own::ROOT_FIELD, *root_field)])
+        })
+    });
+    &STATEMENTS
+}
+
+/// An operation among the active ones.
+#[derive(Debug)]
+struct Active(Gauge);
+
+impl Active {
+    fn new(kind: OperationType) -> Self {
+        static ACTIVE: LazyLock<Series<&'static str, Gauge>> = LazyLock::new(|| {
+            Series::new(|kind: &&'static str| {
+                GRAPHQL_ACTIVE.gauge(vec![Label::new(attr::GRAPHQL_OPERATION_TYPE, *kind)])
+            })
+        });
+        let gauge = ACTIVE.of(kind_name(kind));
+        gauge.increment(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Active {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
