@@ -11,7 +11,7 @@ use url::Url;
 use crate::{
     books::import::Mapping,
     graphql::guard::Limits,
-    telemetry::{database::CommentMode, export::logs::LogFormat},
+    telemetry::{database::CommentMode, export::lines::LogFormat},
 };
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.

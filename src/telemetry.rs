@@ -8,6 +8,7 @@ pub mod exception;
 pub mod export;
 pub mod graphql;
 pub mod http;
+mod intern;
 pub mod names;
 pub mod process;
 pub mod runtime;

@@ -1,5 +1,6 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
+pub mod lines;
 pub mod logs;
 pub mod metrics;
 mod otlp;
@@ -26,7 +27,8 @@ use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use tracing::{info, warn};
 
 use self::{
-    logs::{LogFormat, Record, Records},
+    lines::LogFormat,
+    logs::{Record, Records},
     metrics::Counted,
     otlp::OtlpError,
     queue::{Counters, Outcome, Queue, Sink},

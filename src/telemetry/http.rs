@@ -3,9 +3,8 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
     net::SocketAddr,
-    sync::{Arc, LazyLock, Mutex, PoisonError},
+    sync::{Arc, LazyLock},
     time::Instant,
 };
 
@@ -29,6 +28,7 @@ use tracing_opentelemetry::OpenTelemetrySpanExt;
 use url::form_urlencoded;
 
 use super::{
+    intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
     series::Series,
 };
@@ -73,7 +73,7 @@ impl Observed {
         Self {
             method,
             path: request.uri().path().to_owned(),
-            route: request.extensions().get::<MatchedPath>().map(|path| route(path.as_str())),
+            route: request.extensions().get::<MatchedPath>().map(|path| intern(path.as_str())),
             version: version(request.version()),
             started: Instant::now(),
             request_size: request
@@ -305,18 +305,6 @@ const fn version(version: Version) -> &'static str {
         Version::HTTP_3 => "3",
         _ => "1.1",
     }
-}
-
-/// A route's pattern, kept for good: the router has a handful.
-fn route(pattern: &str) -> &'static str {
-    static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = known.get(pattern) {
-        return known;
-    }
-    let pattern: &'static str = pattern.to_owned().leak();
-    known.insert(pattern);
-    pattern
 }
 
 fn announced(headers: &HeaderMap) -> Option<u64> {

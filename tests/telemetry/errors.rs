@@ -215,21 +215,25 @@ async fn a_failed_statement_is_red_on_postgres() {
     a_failed_statement_is_red(Db::postgres().await, "42P01").await;
 }
 
-/// A lock that nobody gives back, until the operation's time is up.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_is_red_where_time_ran_out() {
+/// What becomes of a query whose table is locked, under a limit on its time.
+async fn out_of_time(limit: (&str, &str)) -> Failed {
     let collector = Collector::start();
     let db = Db::postgres().await;
     let mut variables = prompt(&collector.http);
-    variables.push(("COLOPHON_OPERATION_TIMEOUT", "300ms"));
+    variables.push(limit);
     let service = db.serve_in(&variables).await;
     let _lock = lock(&db).await;
     let body = json!({ "query": "{ books { nodes { id } } }" });
     let failed = Failed::with(&service, &collector, "TIMEOUT", body).await;
     failed.is_a_fault("TIMEOUT");
-    let exceptions = failed.exceptions();
-    assert_eq!(exceptions.len(), 1, "{exceptions:?}");
-    assert_eq!(exceptions[0].0, "GraphQL Operation Execution");
+    assert_eq!(failed.exceptions().len(), 1, "{:?}", failed.exceptions());
+    failed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_timeout_is_red_where_time_ran_out() {
+    let failed = out_of_time(("COLOPHON_OPERATION_TIMEOUT", "300ms")).await;
+    assert_eq!(failed.exceptions()[0].0, "GraphQL Operation Execution");
     let statement = failed.spans.iter().find(|span| span.name == "SELECT book").unwrap();
     assert_eq!(statement.attribute("error.type"), "cancelled");
 }
@@ -237,19 +241,10 @@ async fn a_timeout_is_red_where_time_ran_out() {
 /// PostgreSQL ends the statement itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_statements_timeout_is_red_at_the_statement() {
-    let collector = Collector::start();
-    let db = Db::postgres().await;
-    let mut variables = prompt(&collector.http);
-    variables.push(("COLOPHON_STATEMENT_TIMEOUT", "200ms"));
-    let service = db.serve_in(&variables).await;
-    let _lock = lock(&db).await;
-    let body = json!({ "query": "{ books { nodes { id } } }" });
-    let failed = Failed::with(&service, &collector, "TIMEOUT", body).await;
-    failed.is_a_fault("TIMEOUT");
-    let exceptions = failed.exceptions();
-    assert_eq!(exceptions.len(), 1, "{exceptions:?}");
-    assert_eq!(exceptions[0].0, "SELECT book");
-    assert!(exceptions[0].2.contains("57014"), "{exceptions:?}");
+    let failed = out_of_time(("COLOPHON_STATEMENT_TIMEOUT", "200ms")).await;
+    let (span, _, message) = failed.exceptions()[0];
+    assert_eq!(span, "SELECT book");
+    assert!(message.contains("57014"), "{message}");
 }
 
 /// All connections are taken, for longer than anyone may wait.

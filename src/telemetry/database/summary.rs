@@ -2,10 +2,7 @@
 //! they are named, such as `SELECT book_author author`
 //! (opentelemetry.io/docs/specs/semconv/database/database-spans/#generating-a-summary-of-the-query).
 
-use std::{
-    collections::HashSet,
-    sync::{LazyLock, Mutex, PoisonError},
-};
+use crate::telemetry::intern::intern;
 
 /// Bytes of a summary, as the convention has it.
 const LONGEST: usize = 255;
@@ -94,19 +91,6 @@ fn words(sql: &str) -> Vec<&str> {
 /// The length of what stands at the start of `text` between quotes, with them.
 fn quoted(text: &str, quote: char) -> usize {
     text[1..].find(quote).map_or(text.len(), |end| end + 2)
-}
-
-/// A text that lives as long as the process. Only summaries of statements of ours and what they
-/// consist of, of which there are some dozens.
-fn intern(text: &str) -> &'static str {
-    static TEXTS: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let mut texts = TEXTS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = texts.get(text) {
-        return known;
-    }
-    let text: &'static str = text.to_owned().leak();
-    texts.insert(text);
-    text
 }
 
 #[cfg(test)]

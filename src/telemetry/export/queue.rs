@@ -21,6 +21,7 @@ use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 use tokio::{
     runtime::Handle,
     sync::Notify,
+    task::Builder,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -119,6 +120,9 @@ impl Counters {
 
 impl<T: Send + 'static> Queue<T> {
     /// A queue whose items `sink` sends, in a task of `runtime`.
+    ///
+    /// # Panics
+    /// If `runtime` is gone.
     pub fn new(
         settings: QueueSettings,
         counters: Counters,
@@ -136,7 +140,10 @@ impl<T: Send + 'static> Queue<T> {
             warnings,
             counters,
         });
-        runtime.spawn(shared.clone().work(sink));
+        Builder::new()
+            .name("telemetry exporter")
+            .spawn_on(shared.clone().work(sink), runtime)
+            .expect("the exporters' runtime lives as long as their queues");
         Self { shared }
     }
 

@@ -1,7 +1,7 @@
 //! The spans of fields that do I/O: one for each response path without list indices.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     hash::{BuildHasher, RandomState},
     sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant, SystemTime},
@@ -19,6 +19,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
+        intern::intern,
         names::{GRAPHQL_FIELD, own},
         series::Series,
     },
@@ -108,7 +109,7 @@ impl Field {
         path: &QueryPathNode<'_>,
         parent: &Context,
     ) -> Self {
-        let coordinate = coordinate(parent_type, name);
+        let coordinate = intern(&format!("{parent_type}.{name}"));
         let context = child(parent, coordinate.into(), Vec::new(), || {
             vec![
                 KeyValue::new(own::FIELD_NAME, name.to_owned()),
@@ -158,19 +159,6 @@ fn field_durations() -> &'static Series<&'static str, Histogram> {
         })
     });
     &DURATIONS
-}
-
-/// `Type.field`, kept for good: the schema has some dozens.
-fn coordinate(parent_type: &str, field: &str) -> &'static str {
-    static KNOWN: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
-    let coordinate = format!("{parent_type}.{field}");
-    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = known.get(coordinate.as_str()) {
-        return known;
-    }
-    let coordinate: &'static str = coordinate.leak();
-    known.insert(coordinate);
-    coordinate
 }
 
 fn without_indices(path: &QueryPathNode<'_>) -> String {
