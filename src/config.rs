@@ -231,7 +231,8 @@ impl fmt::Debug for DatabaseUrl {
 
 /// `text` without the password if it is a URL with one, and without all that could hold one
 /// if it is something like a URL.
-fn mask(text: &str) -> String {
+#[must_use]
+pub fn mask(text: &str) -> String {
     let Ok(mut url) = Url::parse(text) else {
         return match (text.find("://"), text.rfind('@')) {
             (Some(start), Some(end)) if start < end => {

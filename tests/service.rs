@@ -122,6 +122,8 @@ fn config_shows_every_setting_with_its_origin() {
     let output = program(&["config", "--pool-size", "3"])
         .env("DATABASE_URL", "postgres://ada:s3cret@db/books")
         .env("COLOPHON_LISTEN", "127.0.0.1:81")
+        .env("OTEL_SERVICE_NAME", "shelf")
+        .env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=s3cret")
         .output()
         .unwrap();
     let text = stdout(&output);
@@ -130,6 +132,8 @@ fn config_shows_every_setting_with_its_origin() {
     assert!(line("--listen").contains("environment") && line("--listen").ends_with("127.0.0.1:81"));
     assert!(line("--drain-timeout").contains("default"));
     assert!(line("--database-url").ends_with("postgres://ada:***@db/books"));
+    assert!(text.contains("OTEL_SERVICE_NAME") && text.contains(" shelf\n"));
+    assert!(text.contains("OTEL_EXPORTER_OTLP_HEADERS"));
     assert!(!text.contains("s3cret"));
 }
 
