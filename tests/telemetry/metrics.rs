@@ -110,7 +110,7 @@ async fn both_ways_tell_the_same(db: Db) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    println!("{series} series equal by both ways");
+    println!("{}{series} series equal by both ways", table(&collector.metrics(), &catalogue));
 
     let names_of = |metrics: &Metrics| -> BTreeSet<String> {
         metrics.keys().map(|(name, _)| name.clone()).collect()
@@ -122,6 +122,22 @@ async fn both_ways_tell_the_same(db: Db) {
     let all: BTreeSet<_> = catalogue.values().map(|metric| prometheus_name(metric)).collect();
     assert_eq!(scraped, all, "by scrape arrives the catalogue, and nothing else");
     kinds_are_right(&collector.metrics(), &catalogue);
+}
+
+/// What came, a line for each metric: for `cargo test -- --nocapture`.
+fn table(metrics: &Metrics, catalogue: &BTreeMap<&str, &Metric>) -> String {
+    let line = |(name, metric): (&&str, &&Metric)| {
+        let points: Vec<_> = metrics
+            .iter()
+            .filter(|((other, _), _)| other == name)
+            .map(|(_, point)| point)
+            .collect();
+        let total: f64 = points.iter().map(|point| apart(point).0).sum();
+        let compared = if is_moving(name) { "there" } else { "equal" };
+        let scraped = prometheus_name(metric);
+        format!("{name} | {scraped} | {} series | {total:.6} | {compared}\n", points.len())
+    };
+    catalogue.iter().map(line).collect()
 }
 
 /// Prometheus has no up-down counters.
