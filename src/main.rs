@@ -8,6 +8,9 @@ use colophon::{
     config::{self, Cli, Command},
 };
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     let matches = match config::command().try_get_matches() {

@@ -133,11 +133,13 @@ async fn trouble_is_survived(trouble: Trouble) {
         Trouble::Frozen => collector.as_ref().unwrap().signal("-STOP"),
         Trouble::Absent | Trouble::Overloaded => {}
     }
+    // By then every queue is full, and the service has the memory that it needs under load.
+    load(&service, 1000).await;
     let before = resident(&service);
-    let slowest = load(&service, 3000).await;
+    let slowest = load(&service, 2000).await;
     assert!(slowest < Duration::from_secs(3), "a request waited for the collector: {slowest:?}");
     let grown = resident(&service).saturating_sub(before);
-    assert!(grown < 30_000_000, "{grown} bytes more");
+    assert!(grown < 15_000_000, "{grown} bytes more");
     lost_is_counted(&service).await;
     let warnings = service.log().iter().filter(|line| line["level"] == "WARN").count();
     assert_eq!(warnings, 1, "one warning a minute: {:#?}", service.log());

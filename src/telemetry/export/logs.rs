@@ -11,7 +11,10 @@ use opentelemetry_sdk::{
     trace::SdkTracer,
 };
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt, util::SubscriberInitExt,
+    EnvFilter, Layer, Registry,
+    filter::{LevelFilter, filter_fn},
+    layer::SubscriberExt,
+    util::SubscriberInitExt,
 };
 
 use super::{
@@ -81,9 +84,11 @@ fn spans(tracer: SdkTracer) -> BoxedLayer {
         .with_error_events_to_status(false)
         .with_error_events_to_exceptions(false)
         .with_error_records_to_exceptions(false)
-        .with_filter(filter_fn(|metadata| {
-            metadata.is_span() && metadata.target().starts_with("colophon")
-        }))
+        .with_filter(
+            filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("colophon"))
+                // Else the trace events of every crate would be looked at.
+                .with_max_level_hint(LevelFilter::INFO),
+        )
         .boxed()
 }
 
