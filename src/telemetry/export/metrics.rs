@@ -16,7 +16,7 @@ use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
 use metrics_util::layers::FanoutBuilder;
 use opentelemetry::{
     KeyValue,
-    metrics::{Counter as OtelSum, Meter, MeterProvider, UpDownCounter},
+    metrics::{BoundCounter, BoundUpDownCounter, Meter, MeterProvider},
 };
 use opentelemetry_sdk::{
     Resource,
@@ -149,12 +149,12 @@ impl Recorder for Otlp {
         let name = key.name().to_owned();
         match find(key.name()).map(|metric| metric.kind) {
             Some(Kind::UpDown) => {
-                let instrument = self.meter.f64_up_down_counter(name).build();
-                Gauge::from_arc(Arc::new(Total::new(UpDown { instrument, attributes })))
+                let counter = self.meter.f64_up_down_counter(name).build();
+                Gauge::from_arc(Arc::new(Total::new(counter.bind(&attributes))))
             }
             Some(Kind::Sum) => {
-                let instrument = self.meter.f64_counter(name).build();
-                Gauge::from_arc(Arc::new(Total::new(Sum { instrument, attributes })))
+                let sum = self.meter.f64_counter(name).build();
+                Gauge::from_arc(Arc::new(Total::new(sum.bind(&attributes))))
             }
             _ => self.bridge.register_gauge(key, metadata),
         }
@@ -175,26 +175,16 @@ trait Add: Send + Sync {
     fn add(&self, difference: f64);
 }
 
-struct UpDown {
-    instrument: UpDownCounter<f64>,
-    attributes: Vec<KeyValue>,
-}
-
-impl Add for UpDown {
+impl Add for BoundUpDownCounter<f64> {
     fn add(&self, difference: f64) {
-        self.instrument.add(difference, &self.attributes);
+        Self::add(self, difference);
     }
 }
 
-struct Sum {
-    instrument: OtelSum<f64>,
-    attributes: Vec<KeyValue>,
-}
-
-impl Add for Sum {
+impl Add for BoundCounter<f64> {
     fn add(&self, difference: f64) {
         // The SDK drops what is negative, and so would a total that went back.
-        self.instrument.add(difference, &self.attributes);
+        Self::add(self, difference);
     }
 }
 
