@@ -1,10 +1,15 @@
-//! The second listener, for operators: loopback by default, and never the public one.
+//! The second listener, for operators: loopback by default, and never the public one. On a thread
+//! with a runtime of its own, so that it answers when the service's workers are blocked.
+
+mod debug;
 
 use std::{
+    io, net,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
 
@@ -16,11 +21,66 @@ use axum::{
     routing::get,
 };
 use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    runtime::{Builder, Handle},
+    time::timeout,
+};
+use tracing::error;
 
-use crate::{database::Database, telemetry::upkeep::Upkeep};
+use crate::{
+    database::Database,
+    http::server::Server,
+    telemetry::{
+        runtime::{recorder::FlightRecorder, tasks, watchdog},
+        upkeep::Upkeep,
+    },
+};
 
 /// How long the database may take to give a sign of life.
 const PING_LIMIT: Duration = Duration::from_secs(1);
+/// Connections at a time.
+const CONNECTIONS: usize = 64;
+
+/// What the admin routes look at.
+#[derive(Clone)]
+pub struct Admin {
+    /// For `/readyz`.
+    pub health: Health,
+    /// For `/metrics`.
+    pub upkeep: Upkeep,
+    /// For `/debug/recording`.
+    pub recorder: FlightRecorder,
+    /// The service's runtime.
+    pub runtime: Handle,
+    /// How long all workers may be blocked before `/livez` says so.
+    pub stall_limit: Duration,
+}
+
+impl Admin {
+    /// Serves at `listener` on a thread of its own, which ends with the process.
+    /// `head_timeout` is for the heads of requests.
+    ///
+    /// # Errors
+    /// If the operating system refuses.
+    pub fn start(self, listener: net::TcpListener, head_timeout: Duration) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let serve = async move {
+            listener.set_nonblocking(true)?;
+            let listener = TcpListener::from_std(listener)?;
+            tasks::spawn("telemetry upkeep", self.upkeep.clone().run());
+            let name = "admin connection";
+            Server::new(name, router(self), CONNECTIONS, head_timeout).accept(listener).await;
+            Ok::<_, io::Error>(())
+        };
+        thread::Builder::new().name("admin".to_owned()).spawn(move || {
+            if let Err(error) = runtime.block_on(serve) {
+                error!(name: "admin.failed", %error, "the admin listener cannot be served");
+            }
+        })?;
+        Ok(())
+    }
+}
 
 /// What `/readyz` looks at.
 #[derive(Clone)]
@@ -42,7 +102,7 @@ impl Health {
     }
 
     /// Why the service is not ready, if it is not.
-    async fn problem(&self) -> Option<&'static str> {
+    async fn problem(self) -> Option<&'static str> {
         if self.draining.load(Ordering::Acquire) {
             return Some("draining");
         }
@@ -53,20 +113,40 @@ impl Health {
     }
 }
 
-/// The routes of the admin listener.
-pub fn router(health: Health, upkeep: Upkeep) -> Router {
+fn router(admin: Admin) -> Router {
     Router::new()
-        .route("/livez", get(async || Json(json!({ "status": "alive" }))))
+        .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .with_state(health)
         .route("/metrics", get(metrics))
-        .with_state(upkeep)
+        .merge(debug::router())
+        .with_state(Arc::new(admin))
 }
 
-async fn metrics(State(upkeep): State<Upkeep>) -> Response {
+async fn livez(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
+    let Some(stuck) = watchdog::stalled(admin.stall_limit) else {
+        return (StatusCode::OK, Json(json!({ "status": "alive" })));
+    };
+    let workers: Vec<_> = stuck
+        .iter()
+        .map(|(worker, poll)| {
+            let operation = poll.task.as_ref().and_then(|task| task.operation());
+            json!({
+                "worker": worker.index(),
+                "seconds": poll.since.elapsed().as_secs_f64(),
+                "task": poll.task.as_ref().map(|task| task.name()),
+                "field": poll.place.as_ref().map(|place| place.coordinate),
+                "traceId": operation.map(|operation| operation.context.trace_id().to_string()),
+            })
+        })
+        .collect();
+    let answer = json!({ "status": "blocked", "workers": workers });
+    (StatusCode::SERVICE_UNAVAILABLE, Json(answer))
+}
+
+async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
     // https://prometheus.io/docs/instrumenting/exposition_formats/
     const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
-    if let Some(text) = upkeep.render() {
+    if let Some(text) = admin.upkeep.render() {
         ([(header::CONTENT_TYPE, TEXT_FORMAT)], text).into_response()
     } else {
         let why = "Switched off by OTEL_SDK_DISABLED or OTEL_METRICS_EXPORTER.\n";
@@ -74,8 +154,14 @@ async fn metrics(State(upkeep): State<Upkeep>) -> Response {
     }
 }
 
-async fn readyz(State(health): State<Health>) -> (StatusCode, Json<Value>) {
-    match health.problem().await {
+async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
+    // The pool's sockets belong to the service's runtime, which may be blocked.
+    let look = {
+        let _entered = admin.runtime.enter();
+        tasks::spawn("readiness", admin.health.clone().problem())
+    };
+    let looked = timeout(PING_LIMIT * 2, look).await;
+    match looked.map_or(Some("blocked"), |done| done.unwrap_or(Some("failed"))) {
         None => (StatusCode::OK, Json(json!({ "status": "ready" }))),
         Some(problem) => (
             StatusCode::SERVICE_UNAVAILABLE,

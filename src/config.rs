@@ -1,7 +1,13 @@
 //! The settings: flags, environment variables and defaults, in that order. Each field's
 //! doc is its help text; the flag, the variable and the default stand beside it.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    net::{SocketAddr, ToSocketAddrs},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
@@ -87,6 +93,9 @@ pub struct Settings {
     /// What documents may cost.
     #[command(flatten)]
     pub limits: Limits,
+    /// The asynchronous runtime, and looking into it.
+    #[command(flatten)]
+    pub runtime: RuntimeSettings,
     /// Fill an empty catalogue with some hundred classics before serving
     #[arg(long, global = true, env = "COLOPHON_SAMPLE", help_heading = "Serving",
         value_parser = switch)]
@@ -183,6 +192,68 @@ pub struct HttpSettings {
     pub flush_timeout: Duration,
 }
 
+/// The asynchronous runtime, and looking into it.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Runtime")]
+pub struct RuntimeSettings {
+    /// From when on a poll that holds a worker is slow: counted, and told in the log
+    #[arg(long, global = true, env = "COLOPHON_SLOW_POLL", default_value = "10ms",
+        value_parser = duration, value_name = "TIME")]
+    pub slow_poll: Duration,
+    /// How long all workers may be blocked before /livez says so
+    #[arg(long, global = true, env = "COLOPHON_STALL_LIMIT", default_value = "5s",
+        value_parser = duration, value_name = "TIME")]
+    pub stall_limit: Duration,
+    /// tokio-console.
+    #[command(flatten)]
+    pub console: ConsoleSettings,
+    /// Keep a recording of the last minutes at all times, not only when asked for one
+    #[arg(long, global = true, env = "COLOPHON_FLIGHT_RECORDER", value_parser = switch)]
+    pub flight_recorder: bool,
+    /// What a recording may take, in MiB; of a longer one the end is kept
+    #[arg(long, global = true, env = "COLOPHON_RECORDING_SIZE", default_value = "64",
+        value_parser = clap::value_parser!(u16).range(4..=1024), value_name = "MIB")]
+    pub recording_size: u16,
+    /// Add fields that misbehave on purpose, to see what that looks like (on loopback only)
+    #[arg(long, global = true, env = "COLOPHON_LAB", value_parser = switch)]
+    pub lab: bool,
+}
+
+/// tokio-console, with the variables that console-subscriber knows.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Runtime")]
+pub struct ConsoleSettings {
+    /// Let tokio-console in
+    #[arg(long = "tokio-console", global = true, env = "TOKIO_CONSOLE", value_parser = switch)]
+    pub enabled: bool,
+    /// Where tokio-console connects to; whoever can, sees all tasks
+    #[arg(long = "tokio-console-bind", global = true, env = "TOKIO_CONSOLE_BIND",
+        default_value = "127.0.0.1:6669", value_parser = host_and_port, value_name = "HOST:PORT")]
+    pub bind: SocketAddr,
+    /// How long tokio-console is told of tasks that have ended
+    #[arg(long = "tokio-console-retention", global = true, env = "TOKIO_CONSOLE_RETENTION",
+        default_value = "60s", value_parser = duration, value_name = "TIME")]
+    pub retention: Duration,
+    /// How often tokio-console is told of what is new
+    #[arg(long = "tokio-console-publish-interval", global = true,
+        env = "TOKIO_CONSOLE_PUBLISH_INTERVAL", default_value = "1s", value_parser = duration,
+        value_name = "TIME")]
+    pub publish_interval: Duration,
+    /// Events that wait to be counted for tokio-console; those beyond are lost to it
+    #[arg(long = "tokio-console-buffer-capacity", global = true,
+        env = "TOKIO_CONSOLE_BUFFER_CAPACITY", default_value = "102400", value_parser = capacity,
+        value_name = "N")]
+    pub buffer_capacity: usize,
+    /// A file to write all of it to
+    #[arg(
+        long = "tokio-console-record-path",
+        global = true,
+        env = "TOKIO_CONSOLE_RECORD_PATH",
+        value_name = "FILE"
+    )]
+    pub record_path: Option<PathBuf>,
+}
+
 /// The URL of a database of a kind that is supported. Shown without its password.
 #[derive(Clone)]
 pub enum DatabaseUrl {
@@ -263,6 +334,19 @@ fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8000".to_owned())
 }
 
+fn host_and_port(text: &str) -> Result<SocketAddr, String> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found
+        .ok_or_else(|| "must be a host that is known and a port, such as localhost:6669".to_owned())
+}
+
+fn capacity(text: &str) -> Result<usize, String> {
+    text.parse()
+        .ok()
+        .filter(|number| (1024..=10_000_000).contains(number))
+        .ok_or_else(|| "must be a number from 1024 to 10000000".to_owned())
+}
+
 fn duration(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
         .ok()
@@ -320,6 +404,7 @@ pub fn origins(matches: &clap::ArgMatches) -> Vec<Origin> {
             let id = arg.get_id().as_str();
             let value = match innermost.get_raw(id) {
                 Some(values) => values.map(|v| v.to_string_lossy()).collect::<Vec<_>>().join(" "),
+                None if arg.get_action().takes_values() => String::new(),
                 None => innermost.get_flag(id).to_string(),
             };
             let source = match innermost.value_source(id) {

@@ -172,6 +172,14 @@ impl Database {
         self.writer.sample();
     }
 
+    /// Holds every connection that reads, for as long as `time`.
+    ///
+    /// # Errors
+    /// If one cannot be had in time.
+    pub async fn occupy_readers(&self, time: Duration) -> Result<()> {
+        Ok(self.reader.occupy(time).await?)
+    }
+
     /// Closes the pools; on SQLite this also folds the write-ahead log into the file.
     pub async fn close(&self) {
         for pool in [&self.reader, &self.writer] {

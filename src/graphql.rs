@@ -8,6 +8,7 @@ pub mod engine;
 pub mod guard;
 pub mod id;
 pub mod input;
+pub mod lab;
 pub mod loaders;
 pub mod mutation;
 pub mod nulls;
@@ -16,22 +17,74 @@ pub mod query;
 pub mod types;
 mod validator;
 
-use async_graphql::{EmptySubscription, Schema, SchemaBuilder};
+use async_graphql::{
+    EmptySubscription, ObjectType, Request, Response, SDLExportOptions, Schema, ValidationMode,
+};
 
 use self::{
     connection::{AuthorConnection, BookConnection},
     guard::Limits,
+    lab::QueryWithLab,
     mutation::Mutation,
     query::Query,
+    validator::StopBeforeExecution,
 };
 
 /// The service's schema.
-pub type CatalogueSchema = Schema<Query, Mutation, EmptySubscription>;
+#[derive(Clone)]
+pub enum CatalogueSchema {
+    /// As committed in `schema.graphql`.
+    Plain(Schema<Query, Mutation, EmptySubscription>),
+    /// With the laboratory's fields.
+    WithLab(Schema<QueryWithLab, Mutation, EmptySubscription>),
+}
 
-/// The schema, to be finished.
-#[must_use]
-pub fn schema(limits: &Limits) -> SchemaBuilder<Query, Mutation, EmptySubscription> {
-    Schema::build(Query, Mutation, EmptySubscription)
+/// What a schema is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// For documents that were validated.
+    Execution,
+    /// For finding out whether documents are valid.
+    Validation,
+}
+
+impl CatalogueSchema {
+    /// The schema, `with_lab` or without.
+    #[must_use]
+    pub fn new(limits: &Limits, with_lab: bool, purpose: Purpose) -> Self {
+        if with_lab {
+            Self::WithLab(build(QueryWithLab::default(), limits, purpose))
+        } else {
+            Self::Plain(build(Query, limits, purpose))
+        }
+    }
+
+    /// Executes a request.
+    pub async fn execute(&self, request: impl Into<Request>) -> Response {
+        match self {
+            Self::Plain(schema) => schema.execute(request).await,
+            Self::WithLab(schema) => schema.execute(request).await,
+        }
+    }
+
+    /// The schema in the GraphQL schema language.
+    #[must_use]
+    pub fn sdl(&self) -> String {
+        let options = SDLExportOptions::new().include_specified_by();
+        let text = match self {
+            Self::Plain(schema) => schema.sdl_with_options(options),
+            Self::WithLab(schema) => schema.sdl_with_options(options),
+        };
+        format!("{}\n", text.trim())
+    }
+}
+
+fn build<Q: ObjectType + 'static>(
+    query: Q,
+    limits: &Limits,
+    purpose: Purpose,
+) -> Schema<Q, Mutation, EmptySubscription> {
+    let builder = Schema::build(query, Mutation, EmptySubscription)
         .limit_complexity(limits.max_complexity)
         // The guard has refused deeper documents already.
         .limit_recursive_depth(limits.max_nesting)
@@ -40,12 +93,10 @@ pub fn schema(limits: &Limits) -> SchemaBuilder<Query, Mutation, EmptySubscripti
         .override_output_type_description::<connection::BookEdge>("A book and its place in a list.")
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
-        )
-}
-
-/// The schema in the GraphQL schema language, as committed in `schema.graphql`.
-#[must_use]
-pub fn sdl(schema: &CatalogueSchema) -> String {
-    let options = async_graphql::SDLExportOptions::new().include_specified_by();
-    format!("{}\n", schema.sdl_with_options(options).trim())
+        );
+    match purpose {
+        Purpose::Execution => builder.validation_mode(ValidationMode::Fast),
+        Purpose::Validation => builder.extension(StopBeforeExecution),
+    }
+    .finish()
 }

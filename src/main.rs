@@ -7,12 +7,12 @@ use colophon::{
     command,
     config::{self, Cli, Command},
 };
+use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let matches = match config::command().try_get_matches() {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() => {
@@ -25,14 +25,21 @@ async fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let settings = cli.settings;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => command::serve::run(settings).await,
+        Command::Serve => command::serve::run(settings),
         Command::Migrate { direction } => {
-            command::migrate::run(direction, &settings.database).await
+            in_runtime(command::migrate::run(direction, &settings.database))
         }
         Command::Import { files, map } => {
-            command::import::run(&files, &map, &settings.database).await
+            in_runtime(command::import::run(&files, &map, &settings.database))
         }
         Command::Schema => command::schema::run(&settings.limits),
         Command::Config => command::config::run(&matches),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => command::fail(error),
     }
 }

@@ -1,13 +1,17 @@
 //! The whole service: built from settings, serving until told to stop, then drained.
 
-use std::{io, net::SocketAddr, time::Duration};
+use std::{
+    io,
+    net::{self, SocketAddr},
+    time::Duration,
+};
 
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::{net::TcpListener, task::Builder, time::sleep};
+use tokio::{net::TcpListener, runtime::Handle, time::sleep};
 use tracing::{info, warn};
 
 use crate::{
-    admin::{self, Health},
+    admin::{Admin, Health},
     books::metrics,
     command,
     config::Settings,
@@ -15,32 +19,34 @@ use crate::{
     error::Result,
     graphql::engine::Engine,
     http::{self, Public, server::Server},
-    telemetry::{self, upkeep::Upkeep},
+    telemetry::{
+        self,
+        runtime::{recorder::FlightRecorder, tasks},
+        upkeep::Upkeep,
+    },
 };
 
 /// How long to wait before the next try to reach the database.
 const RETRY: Duration = Duration::from_millis(500);
-/// Connections of the admin listener.
-const ADMIN_CONNECTIONS: usize = 64;
 
 /// A service that listens but does not yet serve.
 pub struct Service {
     settings: Settings,
     db: Database,
     engine: Engine,
-    health: Health,
-    upkeep: Upkeep,
     public: (Server, TcpListener),
-    admin: (Server, TcpListener),
+    admin: (Admin, net::TcpListener),
 }
 
 /// How the service is observed.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Observation {
     /// The metrics to serve, unless there are none.
     pub scrape: Option<PrometheusHandle>,
     /// Whether the traces of callers are gone on with.
     pub propagate: bool,
+    /// What records the runtime when asked to.
+    pub recorder: FlightRecorder,
 }
 
 /// Why a service could not be built.
@@ -96,14 +102,19 @@ impl Service {
         let http = &settings.http;
         let public = listen("COLOPHON_LISTEN", http.listen).await?;
         let admin = listen("COLOPHON_ADMIN_LISTEN", http.admin_listen).await?;
+        let admin = admin.into_std().map_err(|error| StartError::Listen {
+            setting: "COLOPHON_ADMIN_LISTEN",
+            address: http.admin_listen,
+            error,
+        })?;
         let engine = Engine::new(
             db.clone(),
             settings.limits.clone(),
             http.operation_timeout,
             settings.trace_documents,
+            settings.runtime.lab,
         )
         .await;
-        let health = Health::new(db.clone());
         let router = http::router(Public {
             engine: engine.clone(),
             max_body: settings.limits.max_body,
@@ -115,10 +126,14 @@ impl Service {
         telemetry::graphql::start_counters();
         metrics::created(0);
         let pools = db.clone();
-        let upkeep = Upkeep::new(observation.scrape, move || pools.sample());
-        let router = admin::router(health.clone(), upkeep.clone());
-        let admin = (Server::new("admin connection", router, ADMIN_CONNECTIONS, head), admin);
-        Ok(Self { settings, db, engine, health, upkeep, public, admin })
+        let with_admin = Admin {
+            health: Health::new(db.clone()),
+            upkeep: Upkeep::new(observation.scrape, move || pools.sample()),
+            recorder: observation.recorder,
+            runtime: Handle::current(),
+            stall_limit: settings.runtime.stall_limit,
+        };
+        Ok(Self { settings, db, engine, public, admin: (with_admin, admin) })
     }
 
     /// Where the catalogue and the admin routes are served.
@@ -131,24 +146,27 @@ impl Service {
 
     /// Serves until `stop` is done, then drains: not ready at once, no new connections, requests
     /// in flight answered. Answers whether that was done within the deadline.
-    pub async fn run(self, stop: impl Future<Output = &'static str>) -> bool {
-        let Self { settings, db, engine, health, upkeep, public, admin } = self;
+    ///
+    /// # Errors
+    /// If the admin listener cannot be served.
+    pub async fn run(self, stop: impl Future<Output = &'static str>) -> io::Result<bool> {
+        let Self { settings, db, engine, public, admin } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
+        let (health, upkeep) = (admin.health.clone(), admin.upkeep.clone());
+        admin.start(admin_listener, settings.http.request_timeout)?;
         let accept = {
             let public = public.clone();
             async move { public.accept(listener).await }
         };
-        spawn("http accept", accept);
-        spawn("admin accept", async move { admin.accept(admin_listener).await });
-        spawn("telemetry upkeep", upkeep.clone().run());
+        tasks::spawn("http accept", accept);
         if !db.is_embedded() {
-            spawn("database keeper", prepare_when_reachable(db.clone(), settings.sample));
+            tasks::spawn("database keeper", prepare_when_reachable(db.clone(), settings.sample));
         }
         let signal = stop.await;
         let deadline = settings.http.drain_timeout;
-        info!(name: "service.draining", signal, ?deadline, "answering what is in flight");
         health.drain();
+        info!(name: "service.draining", signal, ?deadline, "answering what is in flight");
         let drained = async {
             public.drain().await;
             engine.idle().await;
@@ -161,12 +179,8 @@ impl Service {
         } else {
             warn!(name: "service.drain_timeout", ?deadline, "some requests were cut off");
         }
-        drained
+        Ok(drained)
     }
-}
-
-fn spawn(name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-    Builder::new().name(name).spawn(task).expect("the service runs inside a runtime");
 }
 
 async fn listen(

@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use super::print;
-use crate::graphql::{self, guard::Limits};
+use crate::graphql::{CatalogueSchema, Purpose, guard::Limits};
 
 /// Prints the GraphQL schema.
 #[must_use]
 pub fn run(limits: &Limits) -> ExitCode {
-    print(&graphql::sdl(&graphql::schema(limits).finish()))
+    print(&CatalogueSchema::new(limits, false, Purpose::Execution).sdl())
 }

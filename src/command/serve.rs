@@ -1,8 +1,8 @@
 //! `colophon serve`
 
-use std::{net::SocketAddr, process::ExitCode};
+use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
-use tokio::task::block_in_place;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{error, info};
 
 use super::fail;
@@ -14,27 +14,53 @@ use crate::{
     telemetry::{
         export::{Telemetry, settings::ExportSettings},
         names,
+        runtime::{self, recorder::FlightRecorder},
     },
 };
 
+/// How long tasks may take to be dropped at the end.
+const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
+
 /// Serves until SIGTERM or SIGINT. Telemetry is the first to start and the last to end, also when
 /// serving failed.
-pub async fn run(settings: Settings) -> ExitCode {
+#[must_use]
+pub fn run(settings: Settings) -> ExitCode {
+    if settings.runtime.lab && !settings.http.listen.ip().is_loopback() {
+        return fail("--lab (or COLOPHON_LAB) is for loopback only, which --listen is not");
+    }
     let export = match ExportSettings::from_env() {
         Ok(export) => export,
         Err(error) => return fail(error),
     };
     names::add(metrics::METRICS);
-    let telemetry = match Telemetry::start(&export, settings.log_format, &settings.log) {
+    let (format, filter, console) = (settings.log_format, &settings.log, &settings.runtime.console);
+    let telemetry = match Telemetry::start(&export, format, filter, console) {
         Ok(telemetry) => telemetry,
         Err(error) => return fail(error),
     };
     log_panics();
     let flush = settings.http.flush_timeout;
-    let observation = Observation { scrape: telemetry.scrape(), propagate: export.propagate };
-    let code = serve(settings, observation).await;
-    block_in_place(|| telemetry.stop(flush));
+    let code = match in_runtime(settings, telemetry.scrape(), export.propagate) {
+        Ok(code) => code,
+        Err(error) => fail(error),
+    };
+    telemetry.stop(flush);
     code
+}
+
+fn in_runtime(
+    settings: Settings,
+    scrape: Option<PrometheusHandle>,
+    propagate: bool,
+) -> io::Result<ExitCode> {
+    let options = &settings.runtime;
+    let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
+    let runtime = runtime::build(recorder.recorder(), options.slow_poll)?;
+    let observation = Observation { scrape, propagate, recorder };
+    let code = runtime.block_on(serve(settings, observation));
+    // A worker that is blocked for good must not keep the process.
+    runtime.shutdown_timeout(SHUTDOWN_LIMIT);
+    Ok(code)
 }
 
 async fn serve(settings: Settings, observation: Observation) -> ExitCode {
@@ -50,9 +76,13 @@ async fn serve(settings: Settings, observation: Observation) -> ExitCode {
         Ok((public, admin)) => announce(public, admin),
         Err(error) => return fail(error),
     }
-    let drained = service.run(signals.wait()).await;
-    info!(name: "service.stopped", drained, "stopped");
-    if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    match service.run(signals.wait()).await {
+        Ok(drained) => {
+            info!(name: "service.stopped", drained, "stopped");
+            if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Err(error) => fail(error),
+    }
 }
 
 /// Tells a person where to click, and a machine the same.

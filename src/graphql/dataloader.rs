@@ -28,7 +28,10 @@ use tracing::Instrument;
 
 use crate::{
     error::{Error, Result},
-    telemetry::graphql::{Askers, Field},
+    telemetry::{
+        graphql::{Askers, Field},
+        runtime::tasks,
+    },
 };
 
 /// Loads the values of many keys at once.
@@ -143,12 +146,7 @@ impl Wake for Woken {
 }
 
 fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'static, Deliver>) {
-    let task = batch.in_current_span();
-    running
-        .build_task()
-        .name(name)
-        .spawn(task)
-        .expect("a batch runs inside the operation's runtime");
+    tasks::spawn_in(running, format!("batch {name}"), batch.in_current_span());
 }
 
 /// Who waits for a batch: the fields that asked, and each call with the key it asked for.
@@ -207,7 +205,7 @@ async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Delive
         std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
     let span = askers.batch(B::NAME, waiting.len());
     let keys = waiting.keys().cloned().collect();
-    let mut values = batch.load(span.context(), keys).await;
+    let mut values = span.work(batch.load(span.context(), keys)).await;
     if let Err(error) = &values {
         span.fail(error);
     }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use async_graphql::{
-    Request, Response, ServerError, ValidationMode, Variables,
+    Request, Response, ServerError, Variables,
     parser::{
         parse_query,
         types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
@@ -20,7 +20,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    CatalogueSchema,
+    CatalogueSchema, Purpose,
     arrange::Arrangement,
     dataloader::Batches,
     documents::{self, Document, Documents},
@@ -28,7 +28,6 @@ use super::{
     loaders::Catalogue,
     nulls::Shapes,
     present::{Answer, parse_error, server_error},
-    schema,
     validator::Validator,
 };
 use crate::{
@@ -36,7 +35,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         graphql::{self as telemetry, Execution, Identity, Phase},
-        runtime::profiled,
+        runtime::{profile::profiled, tasks, watchdog},
     },
 };
 
@@ -92,9 +91,10 @@ impl Engine {
         limits: Limits,
         timeout: Duration,
         tell_documents: bool,
+        with_lab: bool,
     ) -> Self {
-        let schema = schema(&limits).validation_mode(ValidationMode::Fast).finish();
-        let validator = Validator::new(&limits);
+        let schema = CatalogueSchema::new(&limits, with_lab, Purpose::Execution);
+        let validator = Validator::new(&limits, with_lab);
         let documents = Documents::default();
         let coordinates = Coordinates::of(&schema).await;
         let shapes = Arc::new(Shapes::of(&schema).await);
@@ -222,6 +222,7 @@ impl Engine {
     ) -> Answer {
         let span = telemetry.span();
         let since = telemetry.started();
+        let tag = telemetry.tag(kind, root_field);
         let work = async move {
             // Caught here and not by the task's handle, so that the operation's telemetry says it.
             let work = profiled(since, AssertUnwindSafe(work).catch_unwind());
@@ -234,10 +235,7 @@ impl Engine {
             telemetry.end(&answer.codes, Some(&profile));
             answer
         };
-        let task = tokio::task::Builder::new()
-            .name(&format!("{kind} {root_field}"))
-            .spawn(self.running.track_future(work).instrument(span))
-            .expect("requests are served inside the runtime");
+        let task = tasks::spawn_operation(tag, self.running.track_future(work).instrument(span));
         let result = if kind == OperationType::Mutation {
             task.await
         } else {
@@ -343,6 +341,7 @@ impl Coordinates {
                 let name = field["name"].as_str().unwrap_or_default();
                 // Leaked once a start: a few dozen short strings.
                 let coordinate: &'static str = format!("{ty}.{name}").leak();
+                watchdog::start_counter(coordinate);
                 coordinates.insert((kind.to_owned(), name.to_owned()), coordinate);
             }
         }
@@ -406,7 +405,7 @@ mod tests {
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
         db.migrate_up().await.unwrap();
-        let engine = Engine::new(db, settings.limits, Duration::from_secs(5), false).await;
+        let engine = Engine::new(db, settings.limits, Duration::from_secs(5), false, false).await;
 
         let panics = async { panic!("the secret plan") };
         let telemetry = telemetry::Operation::start();

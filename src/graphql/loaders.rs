@@ -1,6 +1,6 @@
 //! What nested fields load in batches, and the data that every resolver has.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Context;
 use entity::{author, book};
@@ -18,6 +18,7 @@ use crate::{
     telemetry::{
         database::{Session, Transaction},
         graphql::{Execution, Field},
+        runtime::workers::at,
     },
 };
 
@@ -71,8 +72,10 @@ pub async fn resolve<T>(
     let path = context.path_node.as_ref().expect("a field has a path");
     let name = &context.item.node.name.node;
     let call = catalogue.0.execution.call(parent_type, name, path);
-    let resolving = Resolving { catalogue: catalogue.clone(), field: call.field().clone() };
-    let result = work(resolving).await;
+    let field = call.field().clone();
+    let place = field.place();
+    let resolving = Resolving { catalogue: catalogue.clone(), field };
+    let result = at(place, work(resolving)).await;
     call.end(result)
 }
 
@@ -81,6 +84,14 @@ impl Resolving {
     #[must_use]
     pub fn reader(&self) -> Session<'_> {
         self.catalogue.0.db.reader(Some(self.field.context()))
+    }
+
+    /// Holds every connection that reads, for as long as `time`.
+    ///
+    /// # Errors
+    /// If one cannot be had in time.
+    pub async fn occupy_pool(&self, time: Duration) -> Result<()> {
+        self.catalogue.0.db.occupy_readers(time).await
     }
 
     /// For changing.

@@ -1,8 +1,8 @@
 //! The reading roots.
 
-use std::collections::HashMap;
+use std::{borrow::Cow, collections::HashMap};
 
-use async_graphql::{Context, ID, Object};
+use async_graphql::{Context, ID, Object, TypeName};
 
 use super::{
     connection::{AuthorConnection, BookConnection, List, complexity, connection},
@@ -23,12 +23,18 @@ use crate::{
     telemetry::database::Session,
 };
 
-/// What can be read.
-pub struct Query;
+/// What can be read. As `PART` of a larger root it leaves the name to that.
+pub struct Query<const PART: bool = false>;
+
+impl<const PART: bool> TypeName for Query<PART> {
+    fn type_name() -> Cow<'static, str> {
+        if PART { "CatalogueQuery" } else { "Query" }.into()
+    }
+}
 
 /// What can be read.
-#[Object]
-impl Query {
+#[Object(name_type)]
+impl<const PART: bool> Query<PART> {
     /// The object with this id, or null if there is none.
     async fn node(
         &self,

@@ -5,21 +5,21 @@
 use std::sync::Arc;
 
 use async_graphql::{
-    EmptySubscription, Request, Response, Schema, ServerError, Value,
+    Request, Response, ServerError, Value,
     extensions::{Extension, ExtensionContext, ExtensionFactory, NextExecute},
 };
 use futures_util::FutureExt;
 
-use super::{guard::Limits, mutation::Mutation, query::Query, schema};
+use super::{CatalogueSchema, Purpose, guard::Limits};
 
 /// Checks documents and variables against the schema.
 #[derive(Clone)]
-pub struct Validator(Schema<Query, Mutation, EmptySubscription>);
+pub struct Validator(CatalogueSchema);
 
 impl Validator {
     /// With these limits.
-    pub fn new(limits: &Limits) -> Self {
-        Self(schema(limits).extension(StopBeforeExecution).finish())
+    pub fn new(limits: &Limits, with_lab: bool) -> Self {
+        Self(CatalogueSchema::new(limits, with_lab, Purpose::Validation))
     }
 
     /// What is wrong with a request.
@@ -29,7 +29,8 @@ impl Validator {
     }
 }
 
-struct StopBeforeExecution;
+/// Has a schema do everything up to execution.
+pub struct StopBeforeExecution;
 
 impl ExtensionFactory for StopBeforeExecution {
     fn create(&self) -> Arc<dyn Extension> {

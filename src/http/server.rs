@@ -9,13 +9,12 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    task::Builder,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::telemetry::http::Peer;
+use crate::telemetry::{http::Peer, runtime::tasks};
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.
@@ -76,9 +75,7 @@ impl Server {
                         drop(slot);
                     };
                     let task = self.connections.track_future(serving);
-                    if let Err(error) = Builder::new().name(self.name).spawn(task) {
-                        warn!(name: "http.spawn_failed", %error, "a connection cannot be served");
-                    }
+                    tasks::spawn(self.name, task);
                 }
                 Err(error) => {
                     warn!(name: "http.accept_failed", %error, "a connection cannot be accepted");

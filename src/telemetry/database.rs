@@ -127,6 +127,19 @@ impl Pool {
         self.0.connection.ping().await
     }
 
+    /// Holds every connection for as long as `time`. For the laboratory.
+    ///
+    /// # Errors
+    /// If one cannot be had in time.
+    pub async fn occupy(&self, time: Duration) -> Result<(), DbErr> {
+        let mut held = Vec::new();
+        for _ in 0..self.0.options.size {
+            held.push(self.acquire(None).await?);
+        }
+        tokio::time::sleep(time).await;
+        Ok(())
+    }
+
     /// Closes all connections.
     ///
     /// # Errors

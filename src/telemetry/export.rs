@@ -1,5 +1,6 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
+pub mod console;
 pub mod lines;
 pub mod logs;
 pub mod metrics;
@@ -12,11 +13,13 @@ mod warnings;
 
 use std::{
     fmt,
+    net::SocketAddr,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
+use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::{
@@ -40,7 +43,9 @@ use self::{
 use super::{
     exception,
     names::{LOGS_EXPORTED, LOGS_PROCESSED, Metric, SPANS_EXPORTED, SPANS_PROCESSED},
+    runtime::tasks,
 };
+use crate::config::ConsoleSettings;
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +53,9 @@ pub enum TelemetryError {
     /// A collector cannot be talked to as the settings have it.
     #[error(transparent)]
     Otlp(#[from] OtlpError),
+    /// tokio-console cannot be let in.
+    #[error("cannot let tokio-console in at {0}, which TOKIO_CONSOLE_BIND says: {1}")]
+    Console(SocketAddr, std::io::Error),
     /// The exporters' thread cannot be started.
     #[error("cannot start the thread that exports telemetry: {0}")]
     Thread(#[from] std::io::Error),
@@ -62,6 +70,8 @@ pub struct Telemetry {
     outcomes: Outcomes,
     runtime: ExportRuntime,
     scrape: Option<PrometheusHandle>,
+    /// The work of the queues, until it is begun.
+    exporters: Vec<BoxFuture<'static, ()>>,
 }
 
 #[derive(Clone, Default)]
@@ -91,6 +101,7 @@ impl Telemetry {
         settings: &ExportSettings,
         format: LogFormat,
         filter: &str,
+        console: &ConsoleSettings,
     ) -> Result<Self, TelemetryError> {
         exception::install(settings.exceptions);
         let runtime = ExportRuntime::start()?;
@@ -102,6 +113,7 @@ impl Telemetry {
             providers: Providers::default(),
             outcomes: Outcomes::default(),
             scrape: None,
+            exporters: Vec::new(),
             runtime,
         };
         let mut tracer = None;
@@ -116,9 +128,21 @@ impl Telemetry {
             tracer = Some(made);
             this.start_records(settings, &resource, &warnings)?;
         }
-        drop(entered);
-        logs::init(format, filter, tracer, this.providers.logs.as_ref())
+        let console = console.enabled.then(|| console::start(console)).transpose()?;
+        let (address, console) = console.unzip();
+        logs::init(format, filter, tracer, this.providers.logs.as_ref(), console)
             .map_err(TelemetryError::Logs)?;
+        if let Some(address) = address {
+            info!(
+                name: "tokio_console.listening", %address,
+                "`tokio-console http://{address}` shows the tasks"
+            );
+        }
+        // Not before: tokio-console sees only the tasks that are spawned from now on.
+        for work in this.exporters.drain(..) {
+            tasks::spawn("telemetry exporter", work);
+        }
+        drop(entered);
         announce(settings);
         Ok(this)
     }
@@ -209,14 +233,16 @@ impl Telemetry {
     }
 
     fn queue<S: Sink>(
-        &self,
+        &mut self,
         settings: QueueSettings,
         (processed, exported): (&Metric, &Metric),
         warnings: &Arc<Warnings>,
         sink: S,
     ) -> Queue<S::Item> {
         let counters = Counters::new(processed, exported);
-        Queue::new(settings, counters, warnings.clone(), sink, self.runtime.handle())
+        let (queue, work) = Queue::new(settings, counters, warnings.clone(), sink);
+        self.exporters.push(Box::pin(work));
+        queue
     }
 
     /// Exports what is left, all signals at the same time and within `limit`, and tells what was

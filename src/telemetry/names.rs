@@ -137,6 +137,20 @@ const SIZE: Kind = Kind::Histogram(&[
     4_194_304.0,
 ]);
 
+/// Buckets of what tokio measures itself, in seconds: its own, which double from 2^14 to 2^33 ns.
+const RUNTIME: Kind = Kind::Histogram(&powers_of_two_nanoseconds());
+
+#[expect(clippy::cast_precision_loss, reason = "powers of two")]
+const fn powers_of_two_nanoseconds() -> [f64; 20] {
+    let mut bounds = [0.0; 20];
+    let mut power = 0;
+    while power < bounds.len() {
+        bounds[power] = (1_u64 << (14 + power)) as f64 / 1e9;
+        power += 1;
+    }
+    bounds
+}
+
 const HTTP: &[&str] = &[
     attr::HTTP_REQUEST_METHOD,
     attr::URL_SCHEME,
@@ -239,17 +253,49 @@ catalogue! {
         "Tasks that wait in the runtime's queues: global, local (of all workers), blocking.";
     TOKIO_BUSY = "tokio.worker.busy.time", Kind::Sum, "s", &[own::WORKER],
         "Time that a worker thread was not parked.";
-    TOKIO_STEALS = "tokio.steals", Kind::Counter, "{task}", &[],
-        "Tasks that workers took from one another.";
-    TOKIO_PARKS = "tokio.parks", Kind::Counter, "{park}", &[],
-        "How often workers ran out of work.";
+    TOKIO_POLLS = "tokio.worker.polls", Kind::Counter, "{poll}", &[own::WORKER],
+        "Polls of tasks by a worker.";
+    TOKIO_POLL_MEAN = "tokio.worker.poll.mean", Kind::Gauge, "s", &[own::WORKER],
+        "Moving average of the duration of a worker's polls.";
+    TOKIO_PARKS = "tokio.worker.parks", Kind::Counter, "{park}", &[own::WORKER],
+        "How often a worker ran out of work.";
+    TOKIO_NOOPS = "tokio.worker.noops", Kind::Counter, "{wakeup}", &[own::WORKER],
+        "How often a worker woke and found nothing to do.";
+    TOKIO_STEALS = "tokio.worker.steals", Kind::Counter, "{task}", &[own::WORKER],
+        "Tasks that a worker took from others.";
+    TOKIO_STEAL_OPERATIONS = "tokio.worker.steal_operations", Kind::Counter, "{operation}",
+        &[own::WORKER],
+        "How often a worker took tasks from another.";
+    TOKIO_LOCAL_SCHEDULES = "tokio.worker.local_schedules", Kind::Counter, "{task}",
+        &[own::WORKER],
+        "Tasks that were woken on a worker and put into its own queue.";
+    TOKIO_OVERFLOWS = "tokio.worker.overflows", Kind::Counter, "{overflow}", &[own::WORKER],
+        "How often a worker's own queue was full.";
+    TOKIO_SPAWNED = "tokio.tasks.spawned", Kind::Counter, "{task}", &[],
+        "Tasks that were spawned.";
+    TOKIO_REMOTE_SCHEDULES = "tokio.remote_schedules", Kind::Counter, "{task}", &[],
+        "Tasks that were woken from outside the runtime.";
+    TOKIO_BLOCKING_THREADS = "tokio.blocking.threads", Kind::UpDown, "{thread}", &[],
+        "Threads for work that blocks.";
+    TOKIO_BLOCKING_IDLE = "tokio.blocking.idle_threads", Kind::UpDown, "{thread}", &[],
+        "Threads for work that blocks which have nothing to do.";
+    TOKIO_IO_READY = "tokio.io.ready_events", Kind::Counter, "{event}", &[],
+        "Sockets that became ready.";
+    TOKIO_IO_FDS = "tokio.io.file_descriptors", Kind::UpDown, "{file_descriptor}", &[],
+        "Sockets that the runtime waits for.";
+    TOKIO_POLL_TIME = "tokio.poll.time", RUNTIME, "s", &[],
+        "Duration of polls. Counted in tokio's own buckets; the sum is from their middles.";
+    TOKIO_SCHEDULE_LATENCY = "tokio.schedule.latency", RUNTIME, "s", &[],
+        "Time from a task's waking to its poll. Counted in tokio's own buckets; the sum is from \
+         their middles.";
     TOKIO_YIELDS = "tokio.budget_forced_yields", Kind::Counter, "{yield}", &[],
         "How often a task was made to yield, having used up its budget.";
     TASK_TIME = "tokio.task.time", REQUEST, "s", &[own::TASK_STATE, own::ROOT_FIELD],
         "Time of the tasks of GraphQL operations, by what it was spent on: busy, inside a poll; \
          scheduled, woken and waiting for a worker; idle, waiting for I/O.";
     SLOW_POLLS = "tokio.slow_polls", Kind::Counter, "{poll}", &[own::ROOT_FIELD],
-        "Polls of GraphQL operations that held a worker for longer than 10 ms.";
+        "Polls that held a worker for too long (10 ms unless set otherwise), by the root field of \
+         the operation; _RUNTIME for what is no operation.";
 
     SPANS_PROCESSED = metric::OTEL_SDK_PROCESSOR_SPAN_PROCESSED, Kind::Counter, "{span}", SDK,
         "Spans handed to the exporter, or dropped.";

@@ -1,253 +1,46 @@
-//! The asynchronous runtime: where the time of each operation's task went, and the runtime's own
-//! figures.
+//! The asynchronous runtime: how it is built so that it can be looked into, and what is seen there.
+//!
+//! - [`profile`]: where the time of each operation's task went;
+//! - [`workers`] and [`watchdog`]: polls that hold a worker for too long, while they do;
+//! - [`tasks`] and [`dump`]: the tasks by name, and where each is parked;
+//! - [`sampler`]: the runtime's own figures;
+//! - [`recorder`]: everything that happened in a stretch of time;
+//! - [`cpu`]: which code the processors spent their time on.
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc, LazyLock, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    task::{self, Poll, Wake, Waker},
-    time::{Duration, Instant},
-};
+pub mod cpu;
+pub mod dump;
+pub mod profile;
+pub mod recorder;
+pub mod sampler;
+pub mod tasks;
+pub mod watchdog;
+pub mod workers;
 
-use metrics::{Counter, Gauge, Histogram, Label};
-use opentelemetry::{KeyValue, trace::SpanRef};
-use tokio::runtime::{Handle, RuntimeMetrics};
+use std::{io, time::Duration};
 
-use super::{
-    names::{
-        SLOW_POLLS, TASK_TIME, TOKIO_BUSY, TOKIO_PARKS, TOKIO_QUEUE, TOKIO_STEALS, TOKIO_TASKS,
-        TOKIO_WORKERS, TOKIO_YIELDS, own,
-    },
-    series::Series,
-};
+use dial9::{Dial9HandleTokioExt, Recorder, TokioAttachOptions, TokioHooks};
+use tokio::runtime::{Builder, Runtime};
 
-/// A poll that holds a worker for longer keeps others from it.
-const SLOW_POLL: Duration = Duration::from_millis(10);
-
-/// Where a task's time went. The three states add up to its whole time.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Profile {
-    /// How often it was polled.
-    pub polls: u64,
-    /// Inside a poll.
-    pub busy: Duration,
-    /// Woken, and waiting for a worker.
-    pub scheduled: Duration,
-    /// Waiting to be woken: for I/O, a timer, another task.
-    pub idle: Duration,
-    /// Polls that were too long.
-    pub slow_polls: u64,
-    /// The longest poll.
-    pub longest_poll: Duration,
-}
-
-type StateKey = (&'static str, &'static str);
-
-impl Profile {
-    /// The task's whole time.
-    #[must_use]
-    pub fn total(&self) -> Duration {
-        self.busy + self.scheduled + self.idle
-    }
-
-    /// Tells it to an operation's span and to the metrics of its root field.
-    pub fn record(&self, span: &SpanRef<'_>, root_field: &'static str) {
-        static TIMES: LazyLock<Series<StateKey, Histogram>> = LazyLock::new(|| {
-            Series::new(|(state, root_field): &StateKey| {
-                TASK_TIME.histogram(vec![
-                    Label::from_static_parts(own::TASK_STATE, state),
-                    Label::from_static_parts(own::ROOT_FIELD, root_field),
-                ])
-            })
-        });
-        static SLOW: LazyLock<Series<&'static str, Counter>> = LazyLock::new(|| {
-            Series::new(|root_field: &&'static str| {
-                SLOW_POLLS.counter(vec![Label::from_static_parts(own::ROOT_FIELD, root_field)])
-            })
-        });
-        if span.is_recording() {
-            let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-            span.set_attributes([
-                KeyValue::new("tokio.task.polls", count(self.polls)),
-                KeyValue::new("tokio.task.busy", self.busy.as_secs_f64()),
-                KeyValue::new("tokio.task.scheduled", self.scheduled.as_secs_f64()),
-                KeyValue::new("tokio.task.idle", self.idle.as_secs_f64()),
-                KeyValue::new("tokio.task.slow_polls", count(self.slow_polls)),
-                KeyValue::new("tokio.task.longest_poll", self.longest_poll.as_secs_f64()),
-            ]);
-        }
-        for (state, time) in
-            [("busy", self.busy), ("scheduled", self.scheduled), ("idle", self.idle)]
-        {
-            TIMES.of((state, root_field)).record(time.as_secs_f64());
-        }
-        SLOW.of(root_field).increment(self.slow_polls);
-    }
-}
-
-/// Profiles a task. `since` is when the work began that the task goes on with; what was done of it
-/// before the task was spawned counts as busy.
-pub fn profiled<F>(since: Instant, work: F) -> Profiled<F> {
-    let spawned = Instant::now();
-    let wakes =
-        Arc::new(Wakes { origin: spawned, woken: AtomicU64::new(0), waker: Mutex::default() });
-    Profiled {
-        work: Box::pin(work),
-        waker: Waker::from(wakes.clone()),
-        wakes,
-        profile: Profile { busy: spawned - since, ..Profile::default() },
-        left: spawned,
-    }
-}
-
-/// See [`profiled`].
-pub struct Profiled<F> {
-    work: Pin<Box<F>>,
-    wakes: Arc<Wakes>,
-    waker: Waker,
-    profile: Profile,
-    /// When the last poll ended.
-    left: Instant,
-}
-
-/// Remembers when the task was woken first since its last poll.
-struct Wakes {
-    origin: Instant,
-    /// Nanoseconds since `origin`; [`NEVER`] if it was not woken.
-    woken: AtomicU64,
-    waker: Mutex<Option<Waker>>,
-}
-
-const NEVER: u64 = u64::MAX;
-
-impl Wakes {
-    fn woken(&self) -> Option<Instant> {
-        match self.woken.swap(NEVER, Ordering::AcqRel) {
-            NEVER => None,
-            nanos => Some(self.origin + Duration::from_nanos(nanos)),
-        }
-    }
-
-    fn forward_to(&self, waker: &Waker) {
-        let mut known = self.waker.lock().unwrap_or_else(PoisonError::into_inner);
-        match &mut *known {
-            Some(known) => known.clone_from(waker),
-            None => *known = Some(waker.clone()),
-        }
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let now = u64::try_from(self.origin.elapsed().as_nanos()).unwrap_or(NEVER - 1);
-        let _ = self.woken.compare_exchange(NEVER, now, Ordering::AcqRel, Ordering::Acquire);
-        if let Some(waker) = &*self.waker.lock().unwrap_or_else(PoisonError::into_inner) {
-            waker.wake_by_ref();
-        }
-    }
-}
-
-impl<F: Future> Future for Profiled<F> {
-    type Output = (F::Output, Profile);
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
-        let this = &mut *self;
-        let began = Instant::now();
-        // Woken in the middle of the last poll counts from its end.
-        let woken = this.wakes.woken().unwrap_or(began).clamp(this.left, began);
-        this.profile.idle += woken - this.left;
-        this.profile.scheduled += began - woken;
-        this.wakes.forward_to(context.waker());
-        let result = this.work.as_mut().poll(&mut task::Context::from_waker(&this.waker));
-        this.left = Instant::now();
-        let took = this.left - began;
-        this.profile.polls += 1;
-        this.profile.busy += took;
-        this.profile.slow_polls += u64::from(took > SLOW_POLL);
-        this.profile.longest_poll = this.profile.longest_poll.max(took);
-        result.map(|output| (output, this.profile))
-    }
-}
-
-/// The runtime's own figures.
-pub struct Sampler {
-    runtime: RuntimeMetrics,
-    workers: Gauge,
-    tasks: Gauge,
-    global: Gauge,
-    local: Gauge,
-    blocking: Gauge,
-    busy: Vec<Gauge>,
-    steals: Counter,
-    parks: Counter,
-    yields: Counter,
-}
-
-impl Sampler {
-    /// Of the runtime that `handle` belongs to.
-    #[must_use]
-    pub fn new(handle: &Handle) -> Self {
-        let runtime = handle.metrics();
-        let queue = |name: &'static str| TOKIO_QUEUE.gauge(vec![Label::new(own::QUEUE, name)]);
-        let busy =
-            |worker: usize| TOKIO_BUSY.gauge(vec![Label::new(own::WORKER, worker.to_string())]);
-        Self {
-            workers: TOKIO_WORKERS.gauge(Vec::new()),
-            tasks: TOKIO_TASKS.gauge(Vec::new()),
-            global: queue("global"),
-            local: queue("local"),
-            blocking: queue("blocking"),
-            busy: (0..runtime.num_workers()).map(busy).collect(),
-            steals: TOKIO_STEALS.counter(Vec::new()),
-            parks: TOKIO_PARKS.counter(Vec::new()),
-            yields: TOKIO_YIELDS.counter(Vec::new()),
-            runtime,
-        }
-    }
-
-    /// Records them as they are now.
-    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
-    pub fn sample(&self) {
-        let runtime = &self.runtime;
-        let of_workers =
-            |figure: &dyn Fn(usize) -> u64| -> u64 { (0..runtime.num_workers()).map(figure).sum() };
-        self.workers.set(runtime.num_workers() as f64);
-        self.tasks.set(runtime.num_alive_tasks() as f64);
-        self.global.set(runtime.global_queue_depth() as f64);
-        self.local.set(of_workers(&|w| runtime.worker_local_queue_depth(w) as u64) as f64);
-        self.blocking.set(runtime.blocking_queue_depth() as f64);
-        for (worker, gauge) in self.busy.iter().enumerate() {
-            gauge.set(runtime.worker_total_busy_duration(worker).as_secs_f64());
-        }
-        self.steals.absolute(of_workers(&|w| runtime.worker_steal_count(w)));
-        self.parks.absolute(of_workers(&|w| runtime.worker_park_count(w)));
-        self.yields.absolute(runtime.budget_forced_yield_count());
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn the_states_add_up_to_the_whole() {
-        let since = Instant::now();
-        let work = async {
-            std::thread::sleep(Duration::from_millis(20));
-            tokio::time::sleep(Duration::from_millis(30)).await;
-        };
-        let ((), profile) = tokio::spawn(profiled(since, work)).await.unwrap();
-        let whole = since.elapsed();
-        assert!(profile.busy >= Duration::from_millis(20), "{profile:?}");
-        assert!(profile.idle >= Duration::from_millis(25), "{profile:?}");
-        assert_eq!((profile.polls, profile.slow_polls), (2, 1));
-        let sum = profile.busy + profile.scheduled + profile.idle;
-        assert!(sum <= whole && sum >= whole.mul_f64(0.95), "{profile:?} of {whole:?}");
-    }
+/// Builds the runtime that the service runs in, with the watchdog beside it. `recorder` is told
+/// of all that happens in it while it records. A poll over `slow_poll` is slow.
+///
+/// # Errors
+/// If the operating system refuses threads or sockets.
+pub fn build(recorder: &Recorder, slow_poll: Duration) -> io::Result<Runtime> {
+    let mut hooks = TokioHooks::default();
+    hooks.on_before_task_poll(|task| workers::poll_begins(task.spawned_at()));
+    hooks.on_after_task_poll(|_| workers::poll_ended());
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().thread_name("worker");
+    sampler::enable_histograms(&mut builder);
+    let options = TokioAttachOptions::builder()
+        .runtime_name("service")
+        .task_tracking_enabled(true)
+        .tokio_hooks(hooks)
+        .build();
+    workers::set_slow_poll(slow_poll);
+    let runtime = recorder.handle().attach_tokio_runtime(builder, options)?;
+    workers::install(runtime.metrics().num_workers());
+    watchdog::start()?;
+    Ok(runtime)
 }

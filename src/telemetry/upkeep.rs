@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Handle;
 
-use super::{process, runtime};
+use super::{process, runtime::sampler};
 
 /// How often to look.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ pub struct Upkeep(Arc<Parts>);
 
 struct Parts {
     process: process::Sampler,
-    runtime: runtime::Sampler,
+    runtime: sampler::Sampler,
     other: Box<dyn Fn() + Send + Sync>,
     scrape: Option<PrometheusHandle>,
 }
@@ -29,7 +29,7 @@ impl Upkeep {
     pub fn new(scrape: Option<PrometheusHandle>, other: impl Fn() + Send + Sync + 'static) -> Self {
         let upkeep = Self(Arc::new(Parts {
             process: process::Sampler::default(),
-            runtime: runtime::Sampler::new(&Handle::current()),
+            runtime: sampler::Sampler::new(&Handle::current()),
             other: Box::new(other),
             scrape,
         }));

@@ -16,7 +16,7 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{PATIENCE, repository};
+use super::{Db, PATIENCE, Service, repository};
 
 /// A running collector; killed when dropped.
 pub struct Collector {
@@ -265,6 +265,21 @@ fn program() -> PathBuf {
     let built = repository().join("target/collector/otelcol-colophon");
     assert!(built.exists(), "there is no collector: run `make collector` or `make test`");
     built
+}
+
+/// What a service needs to tell everything to a collector at `endpoint` without delay.
+pub fn prompt(endpoint: &str) -> Vec<(&str, &str)> {
+    vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
+        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
+        ("OTEL_METRIC_EXPORT_INTERVAL", "300"),
+    ]
+}
+
+/// A service that tells a collector everything without delay.
+pub async fn observed(db: &Db, collector: &Collector) -> Service {
+    db.serve_in(&prompt(&collector.http)).await
 }
 
 fn parse(lines: &str) -> impl Iterator<Item = Value> + '_ {

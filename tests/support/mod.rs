@@ -134,11 +134,14 @@ impl Db {
 pub fn program(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_colophon"));
     for (name, _) in std::env::vars() {
-        let is_ours = ["COLOPHON_", "OTEL_"].iter().any(|prefix| name.starts_with(prefix));
+        let is_ours =
+            ["COLOPHON_", "OTEL_", "TOKIO_"].iter().any(|prefix| name.starts_with(prefix));
         if is_ours || name == "DATABASE_URL" || name == "RUST_LOG" {
             command.env_remove(name);
         }
     }
+    // On a busy machine any poll may be slow; that is told where it is looked for.
+    command.env("COLOPHON_SLOW_POLL", "10s");
     command.args(arguments).stdin(Stdio::null());
     command
 }

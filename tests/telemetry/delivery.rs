@@ -16,13 +16,10 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::{
-    prompt,
-    support::{
-        Db, Service,
-        collector::{Collector, Options},
-        trace_of,
-    },
+use crate::support::{
+    Db, Service,
+    collector::{Collector, Options, prompt},
+    trace_of,
 };
 
 const DOCUMENT: &str = "{ books { totalCount } }";

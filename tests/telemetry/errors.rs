@@ -3,13 +3,10 @@
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::{
-    observed, prompt,
-    support::{
-        Db, Service,
-        collector::{Collector, Metrics, Point, Span, tree},
-        trace_of,
-    },
+use crate::support::{
+    Db, Service,
+    collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
+    trace_of,
 };
 
 /// What an operation that failed left behind.

@@ -12,12 +12,9 @@ use colophon::{
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::{
-    observed, prompt,
-    support::{
-        Db, PATIENCE, Service,
-        collector::{Attributes, Collector, Metrics, Options, Point},
-    },
+use crate::support::{
+    Db, PATIENCE, Service,
+    collector::{Attributes, Collector, Metrics, Options, Point, observed, prompt},
 };
 
 fn catalogue() -> BTreeMap<&'static str, &'static Metric> {

@@ -3,13 +3,10 @@
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::{
-    observed, prompt,
-    support::{
-        Db, PATIENCE, Service,
-        collector::{Collector, Record},
-        trace_of,
-    },
+use crate::support::{
+    Db, PATIENCE, Service,
+    collector::{Collector, Record, observed, prompt},
+    trace_of,
 };
 
 /// Where a secret could go.

@@ -3,9 +3,9 @@
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
 use serde_json::json;
 
-use crate::{
-    prompt,
-    support::{Db, collector::Collector},
+use crate::support::{
+    Db,
+    collector::{Collector, prompt},
 };
 
 /// The service's connections and their last statements, as its administrator sees them.

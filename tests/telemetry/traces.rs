@@ -4,13 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
-use crate::{
-    observed, prompt,
-    support::{
-        Db, Service,
-        collector::{Collector, Span, tree},
-        trace_of,
-    },
+use crate::support::{
+    Db, Service,
+    collector::{Collector, Span, observed, prompt, tree},
+    trace_of,
 };
 
 const NESTED: &str = "query Nested($first: Int) { books(first: $first) { nodes {

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use super::{Held, Pool, statement::Running};
-use crate::telemetry::graphql::Scope;
+use crate::telemetry::{graphql::Scope, runtime::dump::parkable};
 
 impl Pool {
     /// For statements that are the doing of `parent`; without one they are measured but not
@@ -47,7 +47,7 @@ impl Pool {
             scope.count_statement();
         }
         self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context());
-        let result = execute(statement).await;
+        let result = parkable(execute(statement)).await;
         let rows = result.as_ref().ok().and_then(Given::rows);
         running.end(&result, rows);
         result

@@ -50,9 +50,10 @@ pub fn init(
     filter: &str,
     tracer: Option<SdkTracer>,
     records: Option<&SdkLoggerProvider>,
+    console: Option<BoxedLayer>,
 ) -> Result<(), String> {
     let parsed = || EnvFilter::try_new(filter).map_err(|error| error.to_string());
-    let mut layers: Vec<BoxedLayer> = Vec::new();
+    let mut layers: Vec<BoxedLayer> = console.into_iter().collect();
     if let Some(tracer) = tracer {
         layers.push(spans(tracer));
     }

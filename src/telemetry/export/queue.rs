@@ -19,9 +19,7 @@ use metrics::{Counter, Label};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 use tokio::{
-    runtime::Handle,
     sync::Notify,
-    task::Builder,
     time::{Instant, sleep_until, timeout},
 };
 
@@ -119,17 +117,13 @@ impl Counters {
 }
 
 impl<T: Send + 'static> Queue<T> {
-    /// A queue whose items `sink` sends, in a task of `runtime`.
-    ///
-    /// # Panics
-    /// If `runtime` is gone.
+    /// A queue whose items `sink` sends, and the work of sending them.
     pub fn new(
         settings: QueueSettings,
         counters: Counters,
         warnings: Arc<Warnings>,
         sink: impl Sink<Item = T>,
-        runtime: &Handle,
-    ) -> Self {
+    ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             settings,
             items: Mutex::new(VecDeque::new()),
@@ -140,11 +134,8 @@ impl<T: Send + 'static> Queue<T> {
             warnings,
             counters,
         });
-        Builder::new()
-            .name("telemetry exporter")
-            .spawn_on(shared.clone().work(sink), runtime)
-            .expect("the exporters' runtime lives as long as their queues");
-        Self { shared }
+        let work = shared.clone().work(sink);
+        (Self { shared }, work)
     }
 
     /// What became of the items so far.

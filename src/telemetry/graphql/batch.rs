@@ -13,6 +13,7 @@ use crate::{
     error::Error,
     telemetry::{
         names::{DATALOADER_BATCH, own},
+        runtime::workers::{Place, at},
         series::Series,
     },
 };
@@ -48,31 +49,42 @@ impl Askers {
             let keys = i64::try_from(keys).unwrap_or(i64::MAX);
             vec![KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
         });
-        Batch(context)
+        Batch { context, place: self.0.first().map(|field| field.place()) }
     }
 }
 
 /// A batch that is being loaded; over when dropped.
 #[derive(Debug)]
-pub struct Batch(Context);
+pub struct Batch {
+    context: Context,
+    place: Option<Arc<Place>>,
+}
 
 impl Batch {
     /// What the batch's statements hang below.
     #[must_use]
     pub const fn context(&self) -> &Context {
-        &self.0
+        &self.context
+    }
+
+    /// Does its work, in the name of the field that asked first.
+    pub async fn work<F: Future>(&self, work: F) -> F::Output {
+        match &self.place {
+            Some(place) => at(place.clone(), work).await,
+            None => work.await,
+        }
     }
 
     /// Notes that it failed.
     pub fn fail(&self, error: &Error) {
         if error.code().is_server_fault() {
-            self.0.span().set_status(Status::error(error.code().as_str()));
+            self.context.span().set_status(Status::error(error.code().as_str()));
         }
     }
 }
 
 impl Drop for Batch {
     fn drop(&mut self) {
-        self.0.span().end();
+        self.context.span().end();
     }
 }

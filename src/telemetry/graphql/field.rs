@@ -21,6 +21,7 @@ use crate::{
         exception,
         intern::intern,
         names::{GRAPHQL_FIELD, own},
+        runtime::workers::Place,
         series::Series,
     },
 };
@@ -89,6 +90,7 @@ impl Drop for Execution {
 #[derive(Debug)]
 pub struct Field {
     context: Context,
+    place: Arc<Place>,
     duration: Histogram,
     calls: Mutex<Calls>,
 }
@@ -118,7 +120,8 @@ impl Field {
                 KeyValue::new(own::SELECTION_PATH, without_indices(path)),
             ]
         });
-        Self { context, duration: field_durations().of(coordinate), calls: Mutex::default() }
+        let place = Arc::new(Place { coordinate, span: context.span().span_context().clone() });
+        Self { context, place, duration: field_durations().of(coordinate), calls: Mutex::default() }
     }
 
     /// What its statements and batches hang below.
@@ -127,11 +130,25 @@ impl Field {
         &self.context
     }
 
+    /// What its work is to be called while it holds a worker.
+    #[must_use]
+    pub fn place(&self) -> Arc<Place> {
+        self.place.clone()
+    }
+
     /// A field of no operation.
     #[cfg(test)]
     #[must_use]
     pub fn untraced() -> Self {
-        Self { context: Context::new(), duration: Histogram::noop(), calls: Mutex::default() }
+        Self {
+            context: Context::new(),
+            place: Arc::new(Place {
+                coordinate: "Query.books",
+                span: opentelemetry::trace::SpanContext::NONE,
+            }),
+            duration: Histogram::noop(),
+            calls: Mutex::default(),
+        }
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {

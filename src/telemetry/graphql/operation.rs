@@ -21,7 +21,7 @@ use crate::{
     telemetry::{
         exception,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
-        runtime::Profile,
+        runtime::{profile::Profile, tasks::OperationTag},
         series::Series,
     },
 };
@@ -81,6 +81,17 @@ impl Operation {
     #[must_use]
     pub fn span(&self) -> Span {
         self.span.clone()
+    }
+
+    /// What the tasks that work for it are to know of it.
+    #[must_use]
+    pub fn tag(&self, kind: OperationType, root_field: &'static str) -> OperationTag {
+        OperationTag {
+            name: format!("{} {root_field}", kind_name(kind)),
+            root_field,
+            span: self.span.clone(),
+            context: self.context.span().span_context().clone(),
+        }
     }
 
     /// When it came.

@@ -1,0 +1,46 @@
+//! What can be seen of the asynchronous runtime, with the tools that people look with: each kind of
+//! trouble that the laboratory makes leaves its finger-print.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod console;
+mod dump;
+mod fingerprints;
+mod watchdog;
+
+use support::{
+    Db, Service,
+    collector::{Collector, Span, prompt},
+};
+
+/// The laboratory, on two workers, with the usual idea of what is slow.
+const LAB: [(&str, &str); 3] =
+    [("COLOPHON_LAB", "1"), ("COLOPHON_SLOW_POLL", "10ms"), ("TOKIO_WORKER_THREADS", "2")];
+
+/// A service with the laboratory.
+async fn lab(db: &Db) -> Service {
+    lab_with(db, &[]).await
+}
+
+/// The same with further variables.
+async fn lab_with(db: &Db, variables: &[(&str, &str)]) -> Service {
+    db.serve_in(&[&LAB, variables].concat()).await
+}
+
+/// The same, telling a collector everything without delay.
+async fn observed_lab(db: &Db, collector: &Collector) -> Service {
+    lab_with(db, &prompt(&collector.http)).await
+}
+
+/// A number among a span's attributes.
+fn number(span: &Span, name: &str) -> f64 {
+    span.attribute(name).parse().unwrap()
+}
+
+/// The value of a series in a scrape; nothing if it is not there.
+fn series(scrape: &str, name: &str) -> Option<f64> {
+    scrape.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
