@@ -2,6 +2,7 @@
 //! with a runtime of its own, so that it answers when the service's workers are blocked.
 
 mod debug;
+mod tasks;
 
 use std::{
     io, net,
@@ -32,7 +33,7 @@ use crate::{
     database::Database,
     http::server::Server,
     telemetry::{
-        runtime::{recorder::FlightRecorder, tasks, watchdog},
+        runtime::{recorder::FlightRecorder, tasks::spawn, watchdog},
         upkeep::Upkeep,
     },
 };
@@ -68,7 +69,7 @@ impl Admin {
         let serve = async move {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            tasks::spawn("telemetry upkeep", self.upkeep.clone().run());
+            spawn("telemetry upkeep", self.upkeep.clone().run());
             let name = "admin connection";
             Server::new(name, router(self), CONNECTIONS, head_timeout).accept(listener).await;
             Ok::<_, io::Error>(())
@@ -158,7 +159,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
     // The pool's sockets belong to the service's runtime, which may be blocked.
     let look = {
         let _entered = admin.runtime.enter();
-        tasks::spawn("readiness", admin.health.clone().problem())
+        spawn("readiness", admin.health.clone().problem())
     };
     let looked = timeout(PING_LIMIT * 2, look).await;
     match looked.map_or(Some("blocked"), |done| done.unwrap_or(Some("failed"))) {

@@ -1,105 +1,150 @@
 //! `/debug/…`: what the runtime is doing, for people and their tools.
 
-use std::{fmt::Write, sync::Arc, time::Duration};
+use std::{fmt::Display, io, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::State,
+    extract::{Query, State, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::get,
+    routing::{get, post},
 };
+use chrono::Utc;
+use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::Admin;
-use crate::telemetry::runtime::dump::{self, Dump, Frame, State as TaskState, TaskDump};
+use super::{Admin, tasks};
+use crate::telemetry::runtime::{
+    cpu::{ProfileError, output::Named},
+    dump,
+    recorder::{RecordError, Recording},
+};
 
 /// How long tasks may take to say where they are.
 const DUMP_LIMIT: Duration = Duration::from_secs(2);
+/// Seconds that a recording or a profile may take.
+const LONGEST: u64 = 300;
 
 /// The routes.
 pub fn router() -> Router<Arc<Admin>> {
-    Router::new().route("/debug/tasks", get(tasks))
+    Router::new()
+        .route("/debug/tasks", get(tasks))
+        .route("/debug/recording", post(record).get(look_back))
+        .route("/debug/pprof/profile", get(pprof))
+        .route("/debug/pprof/flamegraph", get(flame_graph))
+}
+
+/// Why there is nothing to see.
+struct Refusal(StatusCode, String);
+
+impl Refusal {
+    fn failed(error: impl Display) -> Self {
+        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.0, format!("{}\n", self.1)).into_response()
+    }
+}
+
+/// How long to look.
+#[derive(Deserialize)]
+struct Stretch {
+    seconds: Option<u64>,
+}
+
+impl Stretch {
+    /// As asked for, or `otherwise`.
+    fn time(&self, otherwise: u64) -> Result<Duration, Refusal> {
+        let seconds = self.seconds.unwrap_or(otherwise);
+        if (1..=LONGEST).contains(&seconds) {
+            return Ok(Duration::from_secs(seconds));
+        }
+        let why = format!("seconds must be a whole number from 1 to {LONGEST}");
+        Err(Refusal(StatusCode::BAD_REQUEST, why))
+    }
+}
+
+type Asked = Result<Query<Stretch>, QueryRejection>;
+
+fn time(asked: Asked, otherwise: u64) -> Result<Duration, Refusal> {
+    let Query(stretch) = asked.unwrap_or(Query(Stretch { seconds: Some(0) }));
+    stretch.time(otherwise)
+}
+
+/// Records for so many seconds, for dial9's viewer.
+async fn record(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
+    let time = time(asked, 10)?;
+    recording(admin.recorder.record(time).await)
+}
+
+/// What the recorder has kept, if it records all the time.
+async fn look_back(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
+    recording(admin.recorder.look_back().await)
+}
+
+fn recording(made: Result<Recording, RecordError>) -> Result<Response, Refusal> {
+    let recording = made.map_err(|error| {
+        let status = match error {
+            RecordError::Busy | RecordError::NotAlwaysOn => StatusCode::CONFLICT,
+            RecordError::Silent | RecordError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Refusal(status, error.to_string())
+    })?;
+    Ok(download("application/gzip", "trace.gz", recording.file))
+}
+
+/// Where CPU time went in so many seconds, for `go tool pprof` and what else reads its format.
+async fn pprof(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
+    let time = time(asked, 30)?;
+    let file = profile(&admin, time, move |profile| profile.pprof(time)).await?;
+    Ok(download("application/octet-stream", "pprof.gz", file))
+}
+
+/// The same as a picture.
+async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
+    let picture = profile(&admin, time(asked, 30)?, Named::flame_graph).await?;
+    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
+}
+
+async fn profile(
+    admin: &Admin,
+    time: Duration,
+    write: impl FnOnce(&Named) -> io::Result<Vec<u8>> + Send + 'static,
+) -> Result<Vec<u8>, Refusal> {
+    let profile = admin.recorder.cpu().profile(time).await.map_err(|error| {
+        let status = match error {
+            ProfileError::Busy => StatusCode::CONFLICT,
+            ProfileError::Unavailable => StatusCode::NOT_IMPLEMENTED,
+        };
+        Refusal(status, error.to_string())
+    })?;
+    let written = spawn_blocking(move || write(&profile.named())).await;
+    written.map_err(Refusal::failed)?.map_err(Refusal::failed)
+}
+
+fn download(content_type: &'static str, suffix: &str, file: Vec<u8>) -> Response {
+    let now = Utc::now().format("%Y%m%dT%H%M%SZ");
+    let disposition = format!("attachment; filename=\"colophon-{now}.{suffix}\"");
+    let headers = [
+        (header::CONTENT_TYPE, content_type.to_owned()),
+        (header::CONTENT_DISPOSITION, disposition),
+    ];
+    (headers, file).into_response()
 }
 
 /// All live tasks and where they are parked: JSON if asked for, text otherwise.
-async fn tasks(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
+async fn tasks(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let made = spawn_blocking(move || dump::dump(&admin.runtime, DUMP_LIMIT)).await;
-    let dump = match made {
-        Ok(Ok(dump)) => dump,
-        Ok(Err(busy)) => return refuse(StatusCode::CONFLICT, busy),
-        Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error),
-    };
+    let dump = made
+        .map_err(Refusal::failed)?
+        .map_err(|busy| Refusal(StatusCode::CONFLICT, busy.to_string()))?;
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
-    if accepted.is_some_and(|accepted| accepted.contains("application/json")) {
+    Ok(if accepted.is_some_and(|accepted| accepted.contains("application/json")) {
         Json(dump).into_response()
     } else {
-        text(&dump).into_response()
-    }
-}
-
-fn refuse(status: StatusCode, why: impl std::fmt::Display) -> Response {
-    (status, format!("{why}\n")).into_response()
-}
-
-fn text(dump: &Dump) -> String {
-    let mut text = format!("{} tasks, and {} of libraries\n", dump.tasks.len(), dump.others);
-    for task in &dump.tasks {
-        // Writing into a string cannot fail.
-        let _ = write_task(&mut text, task);
-    }
-    text
-}
-
-fn write_task(text: &mut String, task: &TaskDump) -> std::fmt::Result {
-    let TaskDump { id, name, operation, trace_id, age, state } = task;
-    write!(text, "\n#{id} {name}, {age:.3} s old")?;
-    if let Some(operation) = operation.as_ref().filter(|operation| *operation != name) {
-        write!(text, ", for {operation}")?;
-    }
-    if let Some(trace_id) = trace_id {
-        write!(text, ", trace {trace_id}")?;
-    }
-    writeln!(text)?;
-    match state {
-        TaskState::Parked { stacks } if stacks.is_empty() => {
-            writeln!(text, "  parked, at nothing of tokio's")
-        }
-        TaskState::Parked { stacks } => {
-            stacks.iter().try_for_each(|frames| write_stack(text, frames))
-        }
-        TaskState::Running { worker, seconds, field } => {
-            write!(text, "  running on worker {worker} for {seconds:.3} s")?;
-            writeln!(text, "{}{}", if field.is_some() { ", in " } else { "" }, field.unwrap_or(""))
-        }
-        TaskState::Scheduled => writeln!(text, "  woken, and waiting for a worker"),
-        TaskState::Ended => writeln!(text, "  ended meanwhile"),
-    }
-}
-
-/// The innermost function and those of our own that led to it; JSON has them all.
-fn write_stack(text: &mut String, frames: &[Frame]) -> std::fmt::Result {
-    writeln!(text, "  parked at")?;
-    let is_own = |frame: &Frame| frame.place.as_ref().is_some_and(|it| it.starts_with("src/"));
-    let mut left_out = false;
-    for (index, frame) in frames.iter().rev().enumerate() {
-        if index > 0 && !is_own(frame) {
-            left_out = true;
-            continue;
-        }
-        if std::mem::take(&mut left_out) {
-            writeln!(text, "    …")?;
-        }
-        let place = frame.place.as_deref().unwrap_or("?");
-        writeln!(text, "    {place:<48} {}", without_generics(&frame.function))?;
-    }
-    Ok(())
-}
-
-/// `drive{async_fn#0}<…>` without what stands in the last angle brackets.
-fn without_generics(function: &str) -> &str {
-    match function.find('<') {
-        Some(start) if start > 0 => &function[..start],
-        _ => function,
-    }
+        tasks::text(&dump).into_response()
+    })
 }

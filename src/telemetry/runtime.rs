@@ -28,6 +28,7 @@ use tokio::runtime::{Builder, Runtime};
 /// If the operating system refuses threads or sockets.
 pub fn build(recorder: &Recorder, slow_poll: Duration) -> io::Result<Runtime> {
     let mut hooks = TokioHooks::default();
+    hooks.on_thread_start(workers::thread_starts);
     hooks.on_before_task_poll(|task| workers::poll_begins(task.spawned_at()));
     hooks.on_after_task_poll(|_| workers::poll_ended());
     let mut builder = Builder::new_multi_thread();

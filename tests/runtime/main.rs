@@ -9,6 +9,8 @@ mod support;
 mod console;
 mod dump;
 mod fingerprints;
+mod profile;
+mod recording;
 mod watchdog;
 
 use support::{

@@ -21,7 +21,11 @@ use crate::{
     telemetry::{
         exception,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
-        runtime::{profile::Profile, tasks::OperationTag},
+        runtime::{
+            profile::Profile,
+            recorder::{RecordedOperation, record_operation},
+            tasks::OperationTag,
+        },
         series::Series,
     },
 };
@@ -87,7 +91,7 @@ impl Operation {
     #[must_use]
     pub fn tag(&self, kind: OperationType, root_field: &'static str) -> OperationTag {
         OperationTag {
-            name: format!("{} {root_field}", kind_name(kind)),
+            name: task_name(kind, root_field),
             root_field,
             span: self.span.clone(),
             context: self.context.span().span_context().clone(),
@@ -184,12 +188,26 @@ impl Drop for Operation {
         let error = Some(self.outcome.unwrap_or(CANCELLED)).filter(|code| !code.is_empty());
         let identity = self.identity.as_ref();
         let key = (identity.map(|i| kind_name(i.kind)), identity.map(|i| i.root_field), error);
-        durations().of(key).record(self.started.elapsed().as_secs_f64());
+        let duration = self.started.elapsed();
+        durations().of(key).record(duration.as_secs_f64());
+        if let Some(identity) = &self.identity {
+            record_operation(|| RecordedOperation {
+                name: task_name(identity.kind, identity.root_field),
+                trace_id: self.context.span().span_context().trace_id().to_string(),
+                duration,
+                error: error.unwrap_or_default(),
+            });
+        }
         if let Some(scope) = &self.scope {
             #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
             statements().of(scope.root_field()).record(scope.statements() as f64);
         }
     }
+}
+
+/// What an operation's task is called: by the schema's names, and none of the client's.
+fn task_name(kind: OperationType, root_field: &str) -> String {
+    format!("{} {root_field}", kind_name(kind))
 }
 
 type OperationKey = (Option<&'static str>, Option<&'static str>, Option<&'static str>);

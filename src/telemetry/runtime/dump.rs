@@ -226,7 +226,8 @@ fn frame(symbol: &BacktraceSymbol) -> Frame {
 }
 
 /// A symbol without the hash that ends it.
-fn without_hash(symbol: &str) -> &str {
+#[must_use]
+pub fn without_hash(symbol: &str) -> &str {
     match symbol.rsplit_once("::h") {
         Some((name, hash)) if hash.len() == 16 => name,
         _ => symbol,
@@ -234,7 +235,8 @@ fn without_hash(symbol: &str) -> &str {
 }
 
 /// A source file as one knows it: below the repository, or with its crate's name.
-fn short(path: &str) -> &str {
+#[must_use]
+pub fn short(path: &str) -> &str {
     if let Some(own) = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/")) {
         return own;
     }

@@ -1,16 +1,319 @@
-//! The flight recorder.
-use std::io;
-/// The flight recorder.
+//! The flight recorder: dial9's recording of every poll, wake and park of the runtime, with
+//! samples of the CPU and the operations that ran, for dial9's own viewer.
+//!
+//! dial9 hands over sealed segments, one after the other. They are kept here up to a size, and a
+//! recording is those of its time in one file. It is always the same way, whether recording goes
+//! on at all times or only when asked for.
+
+use std::{
+    collections::VecDeque,
+    io, mem,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use axum::body::Bytes;
+use dial9::{
+    Dial9Handle, MemoryBuffer, Recorder, RecorderPipelineExt,
+    core::{
+        Encodable, ThreadLocalEncoder, clock_monotonic_ns,
+        pipeline::{ProcessError, SegmentData, SegmentProcessor},
+    },
+    format::{InternedString, TraceEvent},
+};
+use dial9_perf_self_profile::{offline_symbolize::symbolize_trace_with_maps, read_proc_maps};
+use tokio::{
+    sync::{TryLockError, watch},
+    task::{self, spawn_blocking},
+    time::{sleep, timeout},
+};
+
+use super::cpu::{Cpu, CpuSource, output::gzip};
+
+/// How often dial9 seals a segment.
+const ROTATION: Duration = Duration::from_millis(250);
+/// Bytes of a segment at most, and how many of them may wait to be handed over.
+const SEGMENT: u64 = 1 << 20;
+const WAITING: u64 = 8;
+/// How long the recorder may take to seal what was recorded.
+const SEAL_LIMIT: Duration = Duration::from_secs(5);
+/// The segments behind a moment that hold all of what happened before it: one that was being
+/// sealed, one with the buffers of the workers, one with that of dial9's own thread.
+const BEHIND: u64 = 3;
+
+/// Records the runtime. Clones share it.
 #[derive(Clone)]
-pub struct FlightRecorder(std::sync::Arc<dial9::Recorder>);
+pub struct FlightRecorder(Arc<Shared>);
+
+struct Shared {
+    recorder: Recorder,
+    cpu: Cpu,
+    is_always_on: bool,
+    kept: Arc<Mutex<Kept>>,
+    /// The number of segments that were sealed.
+    sealed: watch::Receiver<u64>,
+    busy: tokio::sync::Mutex<()>,
+}
+
+/// The segments that are kept, oldest first.
+#[derive(Default)]
+struct Kept {
+    segments: VecDeque<(u64, Bytes)>,
+    bytes: usize,
+}
+
+/// A recording, as a file for dial9's viewer.
+pub struct Recording {
+    /// Compressed.
+    pub file: Vec<u8>,
+}
+
+/// Why there is no recording.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// Only one at a time.
+    #[error("another recording is being made")]
+    Busy,
+    /// There is nothing to look back at.
+    #[error("nothing is recorded unless asked for: use POST, or start with --flight-recorder")]
+    NotAlwaysOn,
+    /// The recorder's threads do not answer.
+    #[error("the recorder gave nothing within {SEAL_LIMIT:?}")]
+    Silent,
+    /// The file could not be made.
+    #[error("the recording cannot be made into a file: {0}")]
+    File(#[from] io::Error),
+}
+
 impl FlightRecorder {
-    /// Starts.
-    pub fn start(_always: bool, _size: u16) -> io::Result<Self> {
-        let writer = dial9::MemoryBuffer::new(16 << 20)?;
-        Ok(Self(std::sync::Arc::new(dial9::recorder(writer).paused().build())))
+    /// A recorder that keeps `size` MiB at most; of longer recordings the end. It records
+    /// `always`, or only when asked to. To be called before there are other threads, which would
+    /// not be sampled.
+    ///
+    /// # Errors
+    /// If the recorder's threads cannot be started.
+    pub fn start(always: bool, size: u16) -> io::Result<Self> {
+        let cpu = Cpu::start();
+        let kept = Arc::<Mutex<Kept>>::default();
+        let (sender, sealed) = watch::channel(0);
+        let keep = Keep { kept: kept.clone(), capacity: usize::from(size) << 20, sealed: sender };
+        let writer = MemoryBuffer::builder()
+            .max_total_size(SEGMENT * WAITING)
+            .max_segment_size(SEGMENT)
+            .rotation_period(ROTATION)
+            .build()?;
+        let recorder = dial9::recorder(writer)
+            .source(CpuSource(cpu.clone()))
+            .with_custom_pipeline(|pipeline| pipeline.pipe(keep))
+            .paused()
+            .build();
+        if always {
+            recorder.enable();
+            cpu.record(true);
+        }
+        let busy = tokio::sync::Mutex::default();
+        Ok(Self(Arc::new(Shared { recorder, cpu, is_always_on: always, kept, sealed, busy })))
     }
-    /// For the runtime.
-    pub fn recorder(&self) -> &dial9::Recorder {
-        &self.0
+
+    /// What the runtime is attached to.
+    #[must_use]
+    pub fn recorder(&self) -> &Recorder {
+        &self.0.recorder
+    }
+
+    /// The sampler of the CPU.
+    #[must_use]
+    pub fn cpu(&self) -> &Cpu {
+        &self.0.cpu
+    }
+
+    /// Records for `time`, and some tenths of a second around it. Ends when dropped.
+    ///
+    /// # Errors
+    /// If there is another recording under way.
+    pub async fn record(&self, time: Duration) -> Result<Recording, RecordError> {
+        let _one = self.0.busy.try_lock().map_err(|_: TryLockError| RecordError::Busy)?;
+        let mut from = *self.0.sealed.borrow();
+        let stops = (!self.0.is_always_on).then(|| Recorded::start(&self.0));
+        if stops.is_some() {
+            // What was left over from the last recording.
+            from = self.sealed_behind_now().await?;
+        }
+        sleep(time).await;
+        self.sealed_behind_now().await?;
+        let segments = self.0.kept().since(from);
+        drop(stops);
+        file(segments).await
+    }
+
+    /// What is kept of the time up to now. Recording goes on.
+    ///
+    /// # Errors
+    /// If it is not recording all the time.
+    pub async fn look_back(&self) -> Result<Recording, RecordError> {
+        if !self.0.is_always_on {
+            return Err(RecordError::NotAlwaysOn);
+        }
+        self.sealed_behind_now().await?;
+        let segments = self.0.kept().since(0);
+        file(segments).await
+    }
+
+    /// Waits until everything that happened before now is in a sealed segment, and answers the
+    /// number of the last one.
+    async fn sealed_behind_now(&self) -> Result<u64, RecordError> {
+        let mut sealed = self.0.sealed.clone();
+        let target = *sealed.borrow() + BEHIND;
+        let wait = async {
+            while *sealed.borrow_and_update() < target {
+                nudge(self.0.recorder.handle());
+                // In vain if nothing came: another nudge.
+                let _ = timeout(ROTATION, sealed.changed()).await;
+            }
+        };
+        timeout(SEAL_LIMIT, wait).await.map_err(|_| RecordError::Silent)?;
+        Ok(target)
+    }
+}
+
+impl Shared {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Kept {
+    fn since(&self, number: u64) -> Vec<Bytes> {
+        let wanted = self.segments.iter().filter(|(its, _)| *its > number);
+        wanted.map(|(_, segment)| segment.clone()).collect()
+    }
+}
+
+/// Recording that was asked for; over when dropped.
+struct Recorded<'a>(&'a Shared);
+
+impl<'a> Recorded<'a> {
+    fn start(shared: &'a Shared) -> Self {
+        shared.recorder.enable();
+        shared.cpu.record(true);
+        Self(shared)
+    }
+}
+
+impl Drop for Recorded<'_> {
+    fn drop(&mut self) {
+        self.0.recorder.handle().disable();
+        self.0.cpu.record(false);
+        *self.0.kept() = Kept::default();
+    }
+}
+
+/// Keeps the sealed segments.
+struct Keep {
+    kept: Arc<Mutex<Kept>>,
+    capacity: usize,
+    sealed: watch::Sender<u64>,
+}
+
+type Processed<'a> = Pin<Box<dyn Future<Output = Result<SegmentData, ProcessError>> + Send + 'a>>;
+
+impl SegmentProcessor for Keep {
+    fn name(&self) -> &'static str {
+        "keep"
+    }
+
+    fn process(&mut self, mut data: SegmentData) -> Processed<'_> {
+        let segment = data.take_payload().into_bytes();
+        data.adjust_accounting();
+        let number = *self.sealed.borrow() + 1;
+        {
+            let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.bytes += segment.len();
+            kept.segments.push_back((number, segment));
+            while kept.bytes > self.capacity
+                && let Some((_, oldest)) = kept.segments.pop_front()
+            {
+                kept.bytes -= oldest.len();
+            }
+        }
+        self.sealed.send_replace(number);
+        Box::pin(std::future::ready(Ok(data)))
+    }
+}
+
+/// A recorder to which nothing happens seals nothing. The buffer of a thread that ends is handed
+/// on at once.
+fn nudge(recorder: &Dial9Handle) {
+    #[derive(TraceEvent)]
+    struct Nudge {
+        #[traceevent(timestamp)]
+        timestamp_ns: u64,
+    }
+    let recorder = recorder.clone();
+    let nudge = move || recorder.record_event(Nudge { timestamp_ns: clock_monotonic_ns() });
+    // Without a thread it only takes longer.
+    let _ = thread::Builder::new().name("recorder nudge".to_owned()).spawn(nudge);
+}
+
+/// The segments as they are, behind them the names of the functions that were sampled.
+async fn file(segments: Vec<Bytes>) -> Result<Recording, RecordError> {
+    let work = move || {
+        let mut raw: Vec<u8> = segments.concat();
+        let mut names = Vec::new();
+        // Without names the addresses remain.
+        if symbolize_trace_with_maps(&raw, &read_proc_maps(), &mut names).is_ok() {
+            raw.append(&mut names);
+        }
+        gzip(&mem::take(&mut raw))
+    };
+    let file = spawn_blocking(work).await.map_err(io::Error::other)??;
+    Ok(Recording { file })
+}
+
+/// An operation that has ended, among the events of a recording.
+pub struct RecordedOperation {
+    /// Such as `query Query.books`.
+    pub name: String,
+    /// Its trace.
+    pub trace_id: String,
+    /// How long ago it began.
+    pub duration: Duration,
+    /// The code of its error, if there is one.
+    pub error: &'static str,
+}
+
+/// Records an operation, which is only then made, if there is a recording.
+pub fn record_operation(operation: impl FnOnce() -> RecordedOperation) {
+    Dial9Handle::current().record_event_with(operation);
+}
+
+#[derive(TraceEvent)]
+#[traceevent(name = "GraphqlOperation")]
+struct OperationEvent<'a> {
+    #[traceevent(timestamp)]
+    timestamp_ns: u64,
+    name: InternedString,
+    /// The number by which the events of polls and wakes know its task.
+    task_id: u64,
+    trace_id: &'a str,
+    error: InternedString,
+    #[traceevent(unit = "ns", kind = "gauge")]
+    duration_ns: u64,
+}
+
+impl Encodable for RecordedOperation {
+    fn encode(&self, encoder: &mut ThreadLocalEncoder<'_>) {
+        let duration_ns = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
+        let (name, error) = (encoder.intern_string(&self.name), encoder.intern_string(self.error));
+        encoder.encode(&OperationEvent {
+            timestamp_ns: clock_monotonic_ns().saturating_sub(duration_ns),
+            name,
+            task_id: task::try_id().and_then(|id| id.to_string().parse().ok()).unwrap_or(0),
+            trace_id: &self.trace_id,
+            error,
+            duration_ns,
+        });
     }
 }

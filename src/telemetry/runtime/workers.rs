@@ -17,6 +17,7 @@ use opentelemetry::trace::SpanContext;
 use pin_project_lite::pin_project;
 
 use super::{
+    cpu::timeline,
     tasks::{Part, Task},
     watchdog,
 };
@@ -29,6 +30,8 @@ static WORKERS: OnceLock<Vec<Worker>> = OnceLock::new();
 thread_local! {
     /// The worker that this thread is, during a poll.
     static HERE: Cell<Option<&'static Worker>> = const { Cell::new(None) };
+    /// This thread's number in the operating system.
+    static THREAD: Cell<u32> = const { Cell::new(0) };
 }
 
 /// A poll that holds a worker for longer keeps other tasks from it.
@@ -64,6 +67,8 @@ pub struct Worker {
 /// A poll that goes on.
 #[derive(Clone, Debug)]
 pub struct CurrentPoll {
+    /// The thread's number in the operating system.
+    pub thread: u32,
     /// When it began.
     pub since: Instant,
     /// Where the task was spawned.
@@ -115,12 +120,21 @@ impl Worker {
     }
 }
 
+/// A thread of the runtime starts.
+pub(super) fn thread_starts() {
+    // "1234/task/1239"
+    let link = std::fs::read_link("/proc/thread-self").unwrap_or_default();
+    let number = link.file_name().and_then(|name| name.to_str()?.parse().ok());
+    THREAD.set(number.unwrap_or_default());
+}
+
 /// The runtime is about to poll a task on this thread.
 pub(super) fn poll_begins(spawned_at: &'static Location<'static>) {
     let index = tokio::runtime::worker_index();
     let Some(worker) = index.and_then(|index| all().get(index)) else { return };
     HERE.set(Some(worker));
     *worker.poll() = Some(CurrentPoll {
+        thread: THREAD.get(),
         since: Instant::now(),
         spawned_at,
         task: None,
@@ -133,8 +147,9 @@ pub(super) fn poll_begins(spawned_at: &'static Location<'static>) {
 /// It has polled it.
 pub(super) fn poll_ended() {
     let Some(worker) = HERE.take() else { return };
-    let poll = worker.poll().take();
-    if let Some(poll) = poll.filter(|poll| !poll.told && poll.since.elapsed() > slow_poll()) {
+    let Some(poll) = worker.poll().take() else { return };
+    timeline::ended(&poll);
+    if !poll.told && poll.since.elapsed() > slow_poll() {
         watchdog::tell(worker, &poll, true);
     }
 }
