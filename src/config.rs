@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, Parser, Subcommand, parser::ValueSource};
+use clap::{ArgAction, Args, Parser, Subcommand, parser::ValueSource};
 use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use tracing_subscriber::EnvFilter;
 use url::Url;
@@ -196,6 +196,10 @@ pub struct HttpSettings {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Runtime")]
 pub struct RuntimeSettings {
+    /// Whether to measure tasks and polls: the profile of each operation, slow polls, histograms
+    #[arg(long, global = true, env = "COLOPHON_RUNTIME_PROFILING", default_value = "true",
+        value_parser = switch, action = ArgAction::Set, value_name = "true|false")]
+    pub runtime_profiling: bool,
     /// From when on a poll that holds a worker is slow: counted, and told in the log
     #[arg(long, global = true, env = "COLOPHON_SLOW_POLL", default_value = "10ms",
         value_parser = duration, value_name = "TIME")]

@@ -55,7 +55,8 @@ fn in_runtime(
 ) -> io::Result<ExitCode> {
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
-    let runtime = runtime::build(recorder.recorder(), options.slow_poll)?;
+    let slow_poll = options.runtime_profiling.then_some(options.slow_poll);
+    let runtime = runtime::build(recorder.recorder(), slow_poll)?;
     let observation = Observation { scrape, propagate, recorder };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.

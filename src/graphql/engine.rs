@@ -35,7 +35,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         graphql::{self as telemetry, Execution, Identity, Phase},
-        runtime::{profile::profiled, tasks, watchdog},
+        runtime::{profile::profiled, tasks, watchdog, workers},
     },
 };
 
@@ -225,14 +225,19 @@ impl Engine {
         let tag = telemetry.tag(kind, root_field);
         let work = async move {
             // Caught here and not by the task's handle, so that the operation's telemetry says it.
-            let work = profiled(since, AssertUnwindSafe(work).catch_unwind());
-            let (result, profile) = work.await;
+            let work = AssertUnwindSafe(work).catch_unwind();
+            let (result, profile) = if workers::are_watched() {
+                let (result, profile) = profiled(since, work).await;
+                (result, Some(profile))
+            } else {
+                (work.await, None)
+            };
             let answer = result.unwrap_or_else(|_| {
                 let error = Error::Internal("a resolver panicked".into());
                 telemetry.fault(&error);
                 Answer::refused(server_error(error))
             });
-            telemetry.end(&answer.codes, Some(&profile));
+            telemetry.end(&answer.codes, profile.as_ref());
             answer
         };
         let task = tasks::spawn_operation(tag, self.running.track_future(work).instrument(span));

@@ -22,17 +22,19 @@ use dial9::{Dial9HandleTokioExt, Recorder, TokioAttachOptions, TokioHooks};
 use tokio::runtime::{Builder, Runtime};
 
 /// Builds the runtime that the service runs in, with the watchdog beside it. `recorder` is told
-/// of all that happens in it while it records. A poll over `slow_poll` is slow.
+/// of all that happens in it while it records. A poll over `slow_poll` is slow; if there is none,
+/// neither tasks nor polls are measured.
 ///
 /// # Errors
 /// If the operating system refuses threads or sockets.
-pub fn build(recorder: &Recorder, slow_poll: Duration) -> io::Result<Runtime> {
+pub fn build(recorder: &Recorder, slow_poll: Option<Duration>) -> io::Result<Runtime> {
+    let mut builder = Builder::new_multi_thread();
+    builder.enable_all().thread_name("worker");
+    let Some(slow_poll) = slow_poll else { return builder.build() };
     let mut hooks = TokioHooks::default();
     hooks.on_thread_start(workers::thread_starts);
     hooks.on_before_task_poll(|task| workers::poll_begins(task.spawned_at()));
     hooks.on_after_task_poll(|_| workers::poll_ended());
-    let mut builder = Builder::new_multi_thread();
-    builder.enable_all().thread_name("worker");
     sampler::enable_histograms(&mut builder);
     let options = TokioAttachOptions::builder()
         .runtime_name("service")

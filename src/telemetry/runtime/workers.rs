@@ -41,7 +41,7 @@ pub fn slow_poll() -> Duration {
 }
 
 /// Sets what counts as slow.
-pub fn set_slow_poll(limit: Duration) {
+pub(super) fn set_slow_poll(limit: Duration) {
     SLOW_POLL.store(u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
 }
 
@@ -49,6 +49,12 @@ pub fn set_slow_poll(limit: Duration) {
 #[must_use]
 pub fn all() -> &'static [Worker] {
     WORKERS.get().map_or(&[], Vec::as_slice)
+}
+
+/// Whether tasks and polls are measured.
+#[must_use]
+pub fn are_watched() -> bool {
+    WORKERS.get().is_some()
 }
 
 /// Says how many workers there are.
