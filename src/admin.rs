@@ -136,7 +136,7 @@ async fn livez(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
                 "seconds": poll.since.elapsed().as_secs_f64(),
                 "task": poll.task.as_ref().map(|task| task.name()),
                 "field": poll.place.as_ref().map(|place| place.coordinate),
-                "traceId": operation.map(|operation| operation.context.trace_id().to_string()),
+                "traceId": operation.map(|operation| operation.span.trace_id().to_string()),
             })
         })
         .collect();

@@ -164,7 +164,7 @@ fn spin(time: Duration) {
 
 async fn slow_statement(db: &Session<'_>, time: Duration) -> Result<()> {
     /// What SQLite counts to in a millisecond, roughly.
-    const COUNTS: u64 = 8000;
+    const COUNTS: u64 = 4000;
     let backend = db.get_database_backend();
     let statement = if backend == DbBackend::Postgres {
         let sql = "SELECT pg_sleep($1)::text";

@@ -223,13 +223,17 @@ async fn starved_workers_are_seen_by_those_who_wait_for_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_leaked_task_stays() {
-    let service = lab(&Db::sqlite()).await;
+    let collector = Collector::start();
+    let service = observed_lab(&Db::sqlite(), &collector).await;
     let tasks = async || series(&service.scrape().await, "tokio_tasks_alive").unwrap();
     let before = tasks().await;
     for _ in 0..20 {
         service.data("{ labLeak }", json!({})).await;
     }
     assert!(tasks().await >= before + 20.0);
+    let (trace, _) = service.traced("{ labLeak }", json!({})).await;
+    let spans = collector.trace(&trace);
+    assert_eq!(spans.len(), 4, "the trace ends although the task does not: {spans:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

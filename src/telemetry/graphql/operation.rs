@@ -93,8 +93,7 @@ impl Operation {
         OperationTag {
             name: task_name(kind, root_field),
             root_field,
-            span: self.span.clone(),
-            context: self.context.span().span_context().clone(),
+            span: self.context.span().span_context().clone(),
         }
     }
 

@@ -4,28 +4,20 @@
 //! thread. Profiles know the operation that a worker was polling when it was sampled.
 
 pub mod output;
+pub mod source;
+pub mod timeline;
 
 use std::{
     collections::HashMap,
-    fs, io,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    fs,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use dial9::{
-    core::{Encodable, FlushContext, Source, ThreadLocalEncoder, clock_monotonic_ns},
-    format::{InternedString, TraceEvent},
-};
-use dial9_perf_self_profile::{
-    EventSource, PerfSampler, SamplerConfig, SamplingMode, register_current_thread,
-    unregister_current_thread,
-};
-use dial9_trace_format::InternedStackFrames;
+use dial9::core::{FlushContext, clock_monotonic_ns};
+use dial9_perf_self_profile::{EventSource, PerfSampler, SamplerConfig, SamplingMode};
 
-use super::workers;
+use self::source::CpuSample;
 
 /// Samples of each busy thread a second. Not a round number, so as not to keep in step with what
 /// happens every hundredth of a second.
@@ -196,7 +188,7 @@ impl Sampling {
         }
         let process = std::process::id();
         let Self { sampler, names, recording: since, profile, .. } = self;
-        let mut polls = timeline::take();
+        let polls = timeline::take();
         sampler.for_each_sample(|sample| {
             if sample.pid != process {
                 return;
@@ -240,145 +232,4 @@ fn thread_name(names: &mut HashMap<u32, Arc<str>>, thread: u32) -> Option<Arc<st
     let name: Arc<str> = name.trim().into();
     names.insert(thread, name.clone());
     Some(name)
-}
-
-/// Gives a recording its samples.
-pub struct CpuSource(pub Cpu);
-
-impl Source for CpuSource {
-    fn flush(&mut self, context: &FlushContext<'_>) {
-        if let Some(mut sampling) = self.0.lock() {
-            sampling.drain(Some(context));
-        }
-    }
-
-    fn on_thread_start(&mut self) -> io::Result<()> {
-        register_current_thread()
-    }
-
-    fn on_thread_stop(&mut self) {
-        unregister_current_thread();
-    }
-
-    fn name(&self) -> &'static str {
-        "cpu_profile"
-    }
-
-    fn segment_metadata(&mut self, out: &mut Vec<(String, String)>) {
-        let Some(sampling) = self.0.lock() else { return };
-        let backend = sampling.sampler.active_backend().as_str();
-        out.push(("cpu.profile.enabled".into(), "true".into()));
-        out.push(("cpu.profile.frequency_hz".into(), FREQUENCY.to_string()));
-        out.push(("cpu.profile.backend".into(), backend.into()));
-    }
-}
-
-/// As dial9's own source writes it (`cpu_source.rs` of dial9-perf-self-profile), which is private:
-/// that one goes on sampling while nothing is recorded, and shares with nobody.
-#[derive(TraceEvent)]
-struct CpuSampleEvent {
-    #[traceevent(timestamp)]
-    timestamp_ns: u64,
-    worker_id: u64,
-    tid: u32,
-    source: u8,
-    thread_name: Option<InternedString>,
-    callchain: InternedStackFrames,
-    cpu: Option<u64>,
-}
-
-struct CpuSample<'a> {
-    time: u64,
-    thread: u32,
-    name: Option<Arc<str>>,
-    stack: &'a [u64],
-    cpu: Option<u32>,
-}
-
-impl Encodable for CpuSample<'_> {
-    fn encode(&self, encoder: &mut ThreadLocalEncoder<'_>) {
-        /// The viewer finds the worker by the thread.
-        const UNKNOWN_WORKER: u64 = 255;
-        let thread_name = self.name.as_deref().map(|name| encoder.intern_string(name));
-        let callchain = encoder.intern_stack_frames(self.stack);
-        encoder.encode(&CpuSampleEvent {
-            timestamp_ns: self.time,
-            worker_id: UNKNOWN_WORKER,
-            tid: self.thread,
-            source: 0,
-            thread_name,
-            callchain,
-            cpu: self.cpu.map(u64::from),
-        });
-    }
-}
-
-/// Which operation each worker was polling at what time, while a profile is made.
-pub(super) mod timeline {
-    use super::{AtomicBool, HashMap, Mutex, Ordering, PoisonError, clock_monotonic_ns, workers};
-
-    static IS_KEPT: AtomicBool = AtomicBool::new(false);
-    static ENDED: Mutex<Vec<Poll>> = Mutex::new(Vec::new());
-
-    struct Poll {
-        thread: u32,
-        from: u64,
-        to: u64,
-        root_field: &'static str,
-    }
-
-    pub(super) fn is_kept() -> bool {
-        IS_KEPT.load(Ordering::Acquire)
-    }
-
-    pub(super) fn keep(on: bool) {
-        IS_KEPT.store(on, Ordering::Release);
-        ENDED.lock().unwrap_or_else(PoisonError::into_inner).clear();
-    }
-
-    /// A poll on this thread has ended.
-    pub fn ended(poll: &workers::CurrentPoll) {
-        if !is_kept() {
-            return;
-        }
-        if let Some(poll) = Poll::of(poll) {
-            ENDED.lock().unwrap_or_else(PoisonError::into_inner).push(poll);
-        }
-    }
-
-    impl Poll {
-        fn of(poll: &workers::CurrentPoll) -> Option<Self> {
-            let to = clock_monotonic_ns();
-            let took = u64::try_from(poll.since.elapsed().as_nanos()).ok()?;
-            let root_field = poll.task.as_ref()?.operation()?.root_field;
-            Some(Self { thread: poll.thread, from: to.saturating_sub(took), to, root_field })
-        }
-    }
-
-    /// The polls of the time since they were taken last, by thread.
-    #[derive(Default)]
-    pub(super) struct Polls(HashMap<u32, Vec<Poll>>);
-
-    impl Polls {
-        /// The root field of the operation that `thread` was polling at `time`.
-        pub(super) fn find(&mut self, thread: u32, time: u64) -> Option<&'static str> {
-            let polls = self.0.get(&thread)?;
-            let poll = polls.iter().find(|poll| (poll.from..=poll.to).contains(&time))?;
-            Some(poll.root_field)
-        }
-    }
-
-    /// Takes the polls that have ended, with those that go on.
-    pub(super) fn take() -> Polls {
-        let mut polls = Polls::default();
-        if !is_kept() {
-            return polls;
-        }
-        let going_on = workers::all().iter().filter_map(|worker| Poll::of(&worker.current()?));
-        let ended = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
-        for poll in going_on.chain(ended) {
-            polls.0.entry(poll.thread).or_default().push(poll);
-        }
-        polls
-    }
 }

@@ -167,7 +167,7 @@ pub struct Busy;
 impl TaskDump {
     fn new(task: &Task, state: State) -> Self {
         let operation = task.operation();
-        let trace = operation.map(|operation| &operation.context).filter(|it| it.is_valid());
+        let trace = operation.map(|operation| &operation.span).filter(|it| it.is_valid());
         Self {
             id: task.id(),
             name: task.name().to_owned(),

@@ -30,7 +30,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::cpu::{Cpu, CpuSource, output::gzip};
+use super::cpu::{Cpu, output::gzip, source::CpuSource};
 
 /// How often dial9 seals a segment.
 const ROTATION: Duration = Duration::from_millis(250);

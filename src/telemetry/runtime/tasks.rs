@@ -19,7 +19,6 @@ use tokio::{
     runtime::{self, Handle},
     task::{AbortHandle, Builder, JoinHandle, JoinSet},
 };
-use tracing::Span;
 
 use super::{
     dump::{self, Asked},
@@ -33,10 +32,8 @@ pub struct OperationTag {
     pub name: String,
     /// The coordinate of its root field.
     pub root_field: &'static str,
-    /// Its span, for log lines.
-    pub span: Span,
-    /// The same span, as OpenTelemetry names it.
-    pub context: SpanContext,
+    /// Its span, by name only: a task that goes on must not keep the span from ending.
+    pub span: SpanContext,
 }
 
 /// Parts of a task that can say where they wait.

@@ -12,6 +12,7 @@ use std::{
 };
 
 use metrics::{Counter, Label};
+use opentelemetry::{Context, trace::TraceContextExt};
 use tracing::warn;
 
 use super::workers::{self, CurrentPoll, Worker, slow_poll};
@@ -76,26 +77,24 @@ pub(super) fn tell(worker: &Worker, poll: &CurrentPoll, ended: bool) {
     let task = poll.task.as_ref().map(|task| task.name());
     // Ours are all spawned at one place.
     let spawned_at = task.is_none().then(|| poll.spawned_at.to_string());
-    let say = || {
-        warn!(
-            name: "tokio.slow_poll",
-            task,
-            operation = operation.map(|operation| &*operation.name),
-            { own::FIELD_COORDINATE } = place.map(|place| place.coordinate),
-            field_span_id = place.map(|place| place.span.span_id().to_string()),
-            { own::WORKER } = worker.index(),
-            duration = duration.as_secs_f64(),
-            ended,
-            spawned_at,
-            untold,
-            "a poll held a worker for {duration:.1?}{}",
-            if ended { "" } else { " so far" },
-        );
-    };
-    match operation {
-        Some(operation) => operation.span.in_scope(say),
-        None => say(),
-    }
+    // So that the line and the record name the operation's span.
+    let _in_its_span = operation.map(|operation| {
+        Context::current().with_remote_span_context(operation.span.clone()).attach()
+    });
+    warn!(
+        name: "tokio.slow_poll",
+        task,
+        operation = operation.map(|operation| &*operation.name),
+        { own::FIELD_COORDINATE } = place.map(|place| place.coordinate),
+        field_span_id = place.map(|place| place.span.span_id().to_string()),
+        { own::WORKER } = worker.index(),
+        duration = duration.as_secs_f64(),
+        ended,
+        spawned_at,
+        untold,
+        "a poll held a worker for {duration:.1?}{}",
+        if ended { "" } else { " so far" },
+    );
 }
 
 fn slow_polls() -> &'static Series<&'static str, Counter> {
