@@ -59,7 +59,8 @@ impl Profile {
                 // They come outermost first.
                 found.reverse();
                 if found.is_empty() {
-                    let name = format!("{address:#x}");
+                    // Of the kernel's page in the process, mostly: what asks for the time.
+                    let name = "(unknown)".to_owned();
                     found.push(Function { name, file: String::new(), line: 0 });
                 }
                 found
