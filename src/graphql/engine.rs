@@ -209,7 +209,9 @@ impl Engine {
     pub async fn run(&self, operation: Operation) -> Answer {
         let Operation { understood, telemetry } = operation;
         let Understood { request, kind, root_field, arrangement } = understood;
-        let work = self.clone().execute(request, kind, arrangement, telemetry.execution());
+        // Sixteen kilobytes, which would be copied at each step from here to the runtime.
+        let work =
+            Box::pin(self.clone().execute(request, kind, arrangement, telemetry.execution()));
         self.run_task(kind, root_field, work, telemetry).await
     }
 
@@ -217,7 +219,7 @@ impl Engine {
         &self,
         kind: OperationType,
         root_field: &'static str,
-        work: impl Future<Output = Answer> + Send + 'static,
+        work: impl Future<Output = Answer> + Send + Unpin + 'static,
         telemetry: telemetry::Operation,
     ) -> Answer {
         let span = telemetry.span();
@@ -412,7 +414,7 @@ mod tests {
         db.migrate_up().await.unwrap();
         let engine = Engine::new(db, settings.limits, Duration::from_secs(5), false, false).await;
 
-        let panics = async { panic!("the secret plan") };
+        let panics = Box::pin(async { panic!("the secret plan") });
         let telemetry = telemetry::Operation::start();
         let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
         let errors = serde_json::to_string(&answer.response.errors).unwrap();

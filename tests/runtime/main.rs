@@ -9,6 +9,7 @@ mod support;
 mod console;
 mod dump;
 mod fingerprints;
+mod leftovers;
 mod profile;
 mod recording;
 mod watchdog;

@@ -1,8 +1,14 @@
 //! tokio-console: what the runtime tells of its tasks, for a terminal on the same machine.
+//!
+//! console-subscriber keeps two histograms of each task, some 50 kB, until its retention is over: at
+//! a thousand operations a second that is gigabytes. So only so many new tasks a second are told;
+//! those that are see everything, the others cost nothing.
 
 use std::{
     net::{SocketAddr, TcpListener},
+    sync::{Mutex, PoisonError},
     thread,
+    time::Instant,
 };
 
 use console_subscriber::{Builder, ConsoleLayer, Server, ServerParts};
@@ -10,7 +16,7 @@ use opentelemetry::Context;
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::transport;
 use tracing::{Metadata, error, subscriber::NoSubscriber};
-use tracing_subscriber::{Layer, filter::FilterFn};
+use tracing_subscriber::{Layer, filter::DynFilterFn};
 
 use super::{TelemetryError, logs::BoxedLayer};
 use crate::config::ConsoleSettings;
@@ -28,7 +34,9 @@ pub fn start(settings: &ConsoleSettings) -> Result<(SocketAddr, BoxedLayer), Tel
     thread::Builder::new()
         .name("tokio-console".to_owned())
         .spawn(move || serve(server, listener))?;
-    Ok((address, layer.with_filter(FilterFn::new(is_of_the_runtime)).boxed()))
+    let admission = Admission::default();
+    let filter = DynFilterFn::new(move |metadata, _| admission.admits(metadata));
+    Ok((address, layer.with_filter(filter).boxed()))
 }
 
 fn builder(settings: &ConsoleSettings) -> Builder {
@@ -42,11 +50,63 @@ fn builder(settings: &ConsoleSettings) -> Builder {
     }
 }
 
-/// Tokio's instrumentation of itself.
-fn is_of_the_runtime(metadata: &Metadata<'_>) -> bool {
-    metadata.target().starts_with("tokio")
-        || metadata.target().starts_with("runtime")
-        || metadata.name().starts_with("runtime.")
+/// What is told of tokio's instrumentation of itself.
+struct Admission {
+    tasks: Budget,
+    resources: Budget,
+    operations: Budget,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        Self {
+            tasks: Budget::new(500.0, 20.0),
+            resources: Budget::new(2000.0, 50.0),
+            operations: Budget::new(2000.0, 50.0),
+        }
+    }
+}
+
+impl Admission {
+    /// What belongs to something that was not admitted is passed over by the layer.
+    fn admits(&self, metadata: &Metadata<'_>) -> bool {
+        match metadata.name() {
+            "runtime.spawn" => self.tasks.take(),
+            "runtime.resource" => self.resources.take(),
+            "runtime.resource.async_op" => self.operations.take(),
+            name => {
+                let target = metadata.target();
+                name.starts_with("runtime.")
+                    || target.starts_with("runtime")
+                    || target.starts_with("tokio")
+            }
+        }
+    }
+}
+
+/// So many at once, and so many more a second.
+struct Budget {
+    most: f64,
+    a_second: f64,
+    left: Mutex<(f64, Instant)>,
+}
+
+impl Budget {
+    fn new(most: f64, a_second: f64) -> Self {
+        Self { most, a_second, left: Mutex::new((most, Instant::now())) }
+    }
+
+    fn take(&self) -> bool {
+        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        let gained = (now - left.1).as_secs_f64() * self.a_second;
+        *left = ((left.0 + gained).min(self.most), now);
+        let is_enough = left.0 >= 1.0;
+        if is_enough {
+            left.0 -= 1.0;
+        }
+        is_enough
+    }
 }
 
 fn serve(server: Server, listener: TcpListener) {

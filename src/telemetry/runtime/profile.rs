@@ -76,12 +76,12 @@ impl Profile {
 
 /// Profiles a task. `since` is when the work began that the task goes on with; what was done of it
 /// before the task was spawned counts as busy.
-pub fn profiled<F>(since: Instant, work: F) -> Profiled<F> {
+pub fn profiled<F: Unpin>(since: Instant, work: F) -> Profiled<F> {
     let spawned = Instant::now();
     let wakes =
         Arc::new(Wakes { origin: spawned, woken: AtomicU64::new(0), waker: Mutex::default() });
     Profiled {
-        work: Box::pin(work),
+        work,
         waker: Waker::from(wakes.clone()),
         wakes,
         profile: Profile { busy: spawned - since, ..Profile::default() },
@@ -91,7 +91,7 @@ pub fn profiled<F>(since: Instant, work: F) -> Profiled<F> {
 
 /// See [`profiled`].
 pub struct Profiled<F> {
-    work: Pin<Box<F>>,
+    work: F,
     wakes: Arc<Wakes>,
     waker: Waker,
     profile: Profile,
@@ -140,7 +140,7 @@ impl Wake for Wakes {
     }
 }
 
-impl<F: Future> Future for Profiled<F> {
+impl<F: Future + Unpin> Future for Profiled<F> {
     type Output = (F::Output, Profile);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
@@ -151,7 +151,7 @@ impl<F: Future> Future for Profiled<F> {
         this.profile.idle += woken - this.left;
         this.profile.scheduled += began - woken;
         this.wakes.forward_to(context.waker());
-        let result = this.work.as_mut().poll(&mut task::Context::from_waker(&this.waker));
+        let result = Pin::new(&mut this.work).poll(&mut task::Context::from_waker(&this.waker));
         this.left = Instant::now();
         let took = this.left - began;
         this.profile.polls += 1;
@@ -169,10 +169,10 @@ mod tests {
     #[tokio::test]
     async fn the_states_add_up_to_the_whole() {
         let since = Instant::now();
-        let work = async {
+        let work = Box::pin(async {
             std::thread::sleep(Duration::from_millis(20));
             tokio::time::sleep(Duration::from_millis(30)).await;
-        };
+        });
         let ((), profile) = tokio::spawn(profiled(since, work)).await.unwrap();
         let whole = since.elapsed();
         assert!(profile.busy >= Duration::from_millis(20), "{profile:?}");
