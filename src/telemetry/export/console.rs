@@ -19,7 +19,7 @@ use tracing::{Metadata, error, subscriber::NoSubscriber};
 use tracing_subscriber::{Layer, filter::DynFilterFn};
 
 use super::{TelemetryError, logs::BoxedLayer};
-use crate::config::ConsoleSettings;
+use crate::{config::ConsoleSettings, telemetry::runtime::tasks};
 
 /// Listens for consoles, on a thread of its own, and answers where, with what collects for them.
 ///
@@ -125,7 +125,7 @@ fn run(server: Server, listener: TcpListener) -> Result<(), Box<dyn std::error::
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         let ServerParts { instrument_server, aggregator, .. } = server.into_parts();
-        tokio::spawn(aggregator.run());
+        tasks::spawn("tokio-console aggregator", aggregator.run());
         let router = transport::Server::builder().add_service(instrument_server);
         Ok(router.serve_with_incoming(TcpListenerStream::new(listener)).await?)
     })

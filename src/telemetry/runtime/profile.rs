@@ -165,6 +165,7 @@ impl<F: Future + Unpin> Future for Profiled<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::telemetry::runtime::tasks;
 
     #[tokio::test]
     async fn the_states_add_up_to_the_whole() {
@@ -173,7 +174,7 @@ mod tests {
             std::thread::sleep(Duration::from_millis(20));
             tokio::time::sleep(Duration::from_millis(30)).await;
         });
-        let ((), profile) = tokio::spawn(profiled(since, work)).await.unwrap();
+        let ((), profile) = tasks::spawn("test", profiled(since, work)).await.unwrap();
         let whole = since.elapsed();
         assert!(profile.busy >= Duration::from_millis(20), "{profile:?}");
         assert!(profile.idle >= Duration::from_millis(25), "{profile:?}");
