@@ -38,6 +38,15 @@ async fn observed_lab(db: &Db, collector: &Collector) -> Service {
     lab_with(db, &prompt(&collector.http)).await
 }
 
+/// Waits until the log has told `event` so many times.
+async fn told(service: &Service, event: &str, times: usize) {
+    let started = std::time::Instant::now();
+    while service.log().iter().filter(|line| line["event"] == event).count() < times {
+        assert!(started.elapsed() < support::PATIENCE, "{event} was not told {times} times");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+}
+
 /// A number among a span's attributes.
 fn number(span: &Span, name: &str) -> f64 {
     span.attribute(name).parse().unwrap()

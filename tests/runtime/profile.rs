@@ -5,7 +5,7 @@ use std::{io::Write, process::Command};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::{lab, support::Db};
+use crate::{lab, support::Db, told};
 
 /// What `go tool pprof` says of a profile.
 fn pprof(option: &str, profile: &[u8]) -> String {
@@ -52,7 +52,7 @@ async fn a_profile_and_a_recording_can_be_made_at_the_same_time() {
     let profile = service.client.get(format!("{}/debug/pprof/profile?seconds=2", service.admin));
     let second = service.client.get(format!("{}/debug/pprof/profile?seconds=1", service.admin));
     let second = async {
-        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        told(&service, "profile.started", 1).await;
         second.send().await
     };
     let spin = service.data("{ labSpin(ms: 2500) }", json!({}));

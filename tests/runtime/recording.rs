@@ -17,6 +17,7 @@ use tempfile::NamedTempFile;
 use crate::{
     lab, lab_with,
     support::{Db, PATIENCE, Service},
+    told,
 };
 
 /// What a recording tells.
@@ -42,10 +43,10 @@ async fn read(response: Response) -> Told {
     let mut file = NamedTempFile::with_suffix(".gz").unwrap();
     file.write_all(&response.bytes().await.unwrap()).unwrap();
     let path = file.path().to_str().unwrap().to_owned();
-    tokio::task::spawn_blocking(move || told(&path)).await.unwrap()
+    tokio::task::spawn_blocking(move || events(&path)).await.unwrap()
 }
 
-fn told(path: &str) -> Told {
+fn events(path: &str) -> Told {
     let text = |value: Option<&FieldValue>| match value {
         Some(FieldValue::String(text)) => text.clone(),
         other => panic!("no text: {other:?}"),
@@ -97,13 +98,12 @@ async fn operations(service: &Service) -> BTreeSet<(String, String)> {
 async fn a_recording_tells_the_operations_of_its_time() {
     let service = lab(&Db::sqlite()).await;
     let before = operations(&service).await;
-    for _ in 0..2 {
+    for number in 1..=2 {
         let work = async {
-            // Recording begins within a second or so, and ends in four at the earliest.
-            tokio::time::sleep(Duration::from_millis(2500)).await;
+            told(&service, "recording.started", number).await;
             operations(&service).await
         };
-        let (response, during) = tokio::join!(record(&service, 4), work);
+        let (response, during) = tokio::join!(record(&service, 3), work);
         let told = read(response).await;
         assert_eq!(told.operations, during, "and none of {before:?}, nor of an earlier recording");
         assert!(told.polled.len() > 3 && told.wakes > 0 && told.parks > 0, "{told:?}");
@@ -151,7 +151,7 @@ async fn what_a_recording_takes_is_limited() {
 async fn one_recording_at_a_time_and_none_of_nonsense() {
     let service = lab(&Db::sqlite()).await;
     let (first, second) = tokio::join!(record(&service, 1), async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        told(&service, "recording.started", 1).await;
         record(&service, 1).await
     });
     assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 409));

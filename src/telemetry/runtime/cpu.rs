@@ -17,6 +17,8 @@ use std::{
 use dial9::core::{FlushContext, clock_monotonic_ns};
 use dial9_perf_self_profile::{EventSource, PerfSampler, SamplerConfig, SamplingMode};
 
+use tracing::info;
+
 use self::source::CpuSample;
 
 /// Samples of each busy thread a second. Not a round number, so as not to keep in step with what
@@ -105,6 +107,7 @@ impl Cpu {
     /// If there is another profile, or no sampler.
     pub async fn profile(&self, time: Duration) -> Result<Profile, ProfileError> {
         let _ends = self.begin()?;
+        info!(name: "profile.started", ?time, "profiling the CPU");
         let until = Instant::now() + time;
         while Instant::now() < until {
             tokio::time::sleep(DRAIN_INTERVAL).await;

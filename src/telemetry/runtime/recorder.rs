@@ -30,6 +30,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
+use tracing::info;
+
 use super::cpu::{Cpu, output::gzip, source::CpuSource};
 
 /// How often dial9 seals a segment.
@@ -141,6 +143,7 @@ impl FlightRecorder {
             // What was left over from the last recording.
             from = self.sealed_behind_now().await?;
         }
+        info!(name: "recording.started", ?time, "recording the runtime");
         sleep(time).await;
         self.sealed_behind_now().await?;
         let segments = self.0.kept().since(from);
