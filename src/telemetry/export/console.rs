@@ -130,3 +130,19 @@ fn run(server: Server, listener: TcpListener) -> Result<(), Box<dyn std::error::
         Ok(router.serve_with_incoming(TcpListenerStream::new(listener)).await?)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_used_up_and_comes_back() {
+        let budget = Budget::new(3.0, 0.0);
+        let taken: Vec<_> = (0..5).map(|_| budget.take()).collect();
+        assert_eq!(taken, [true, true, true, false, false]);
+        // As if an hour had passed: full again, and no more than that.
+        let generous = Budget { a_second: 1e12, ..budget };
+        assert!(generous.take());
+        assert!(generous.left.lock().unwrap().0 <= 2.0);
+    }
+}

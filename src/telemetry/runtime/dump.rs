@@ -109,8 +109,8 @@ pub struct Frame {
     pub place: Option<String>,
 }
 
-/// Dumps the tasks of the service, whose runtime is `runtime`. Blocks, for `limit` at most and the time it takes to find the names of
-/// functions, a second or so the first time.
+/// Dumps the tasks of the service, whose runtime is `runtime`. Blocks, for `limit` at most and the
+/// time it takes to find the names of functions, a second or so the first time.
 ///
 /// # Errors
 /// If another dump is under way.
