@@ -6,6 +6,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
+    net::TcpListener,
     path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
@@ -30,6 +31,10 @@ pub struct Collector {
 /// How a collector is to run.
 #[derive(Default)]
 pub struct Options<'a> {
+    /// The repository's layers on `config.yaml`, such as `grafana`.
+    pub layers: &'a [&'a str],
+    /// Variables that the configuration reads.
+    pub variables: &'a [(&'a str, &'a str)],
     /// Configuration to merge with that of the repository.
     pub overlay: Option<&'a str>,
     /// The port for OTLP over HTTP, for one that comes back; the kernel chooses if there is none.
@@ -99,7 +104,7 @@ impl Collector {
     pub fn start_with(options: &Options) -> Self {
         let dir = TempDir::new().unwrap();
         let mut command = Command::new(program());
-        command.arg("--config").arg(repository().join("collector/config.yaml"));
+        command.args(configuration(options.layers));
         if let Some(overlay) = options.overlay {
             let path = dir.path().join("overlay.yaml");
             fs::write(&path, overlay).unwrap();
@@ -116,6 +121,11 @@ impl Collector {
             .env("COLOPHON_METRICS_TARGET", options.scrape.unwrap_or("127.0.0.1:1"))
             .env("COLLECTOR_FILE", dir.path().join("otlp.jsonl"))
             .env("COLLECTOR_SCRAPED_FILE", dir.path().join("scraped.jsonl"))
+            .env("COLLECTOR_STORAGE", dir.path().join("storage"))
+            .env("COLLECTOR_PROMETHEUS", "127.0.0.1:0")
+            .env("COLLECTOR_FLUSH_INTERVAL", "1s")
+            .env("COLLECTOR_DECISION_WAIT", "2s")
+            .envs(options.variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -136,7 +146,8 @@ impl Collector {
         collector
     }
 
-    fn log(&self) -> String {
+    /// What the collector logged.
+    pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
     }
 
@@ -163,6 +174,12 @@ impl Collector {
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());
+    }
+
+    /// Has the collector end by itself.
+    pub fn end(mut self) {
+        self.signal("-TERM");
+        self.child.wait().unwrap();
     }
 
     /// Waits until `is_so`, looking again and again.
@@ -257,8 +274,20 @@ impl Drop for Collector {
     }
 }
 
+/// The arguments for the repository's configuration with these layers.
+pub fn configuration(layers: &[&str]) -> Vec<String> {
+    let files = ["config"].iter().chain(layers);
+    let path = |name| repository().join(format!("collector/{name}.yaml")).display().to_string();
+    files.flat_map(|name| ["--config".to_owned(), path(name)]).collect()
+}
+
+/// A port that was free a moment ago, for what cannot tell which one the kernel chose.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
 /// The program, as `scripts/collector` finds or builds it.
-fn program() -> PathBuf {
+pub fn program() -> PathBuf {
     if let Some(path) = std::env::var_os("COLOPHON_TEST_COLLECTOR") {
         return path.into();
     }

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     Db, Service,
-    collector::{Collector, Options, prompt},
+    collector::{Collector, Options, free_port, prompt},
     trace_of,
 };
 
@@ -163,11 +163,6 @@ async fn trouble_is_survived(trouble: Trouble) {
         assert!(back.elapsed() < Duration::from_secs(10), "telemetry does not flow again");
     }
     println!("flows again after {:?}, grown by {grown} bytes", back.elapsed());
-}
-
-/// A port that nothing listens at.
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// Sends requests, some at a time, that must all succeed; tells how long the slowest took.

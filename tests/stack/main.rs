@@ -1,0 +1,11 @@
+//! What runs around the service: the collector's layers with the backends that they feed, and what
+//! dashboards and alerts make of it, all with the real programs and the repository's files.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod elastic_cloud;
+mod layers;
+mod sampling;
