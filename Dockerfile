@@ -1,0 +1,37 @@
+# The service with its playground: one program, no shell, no root.
+#
+#   docker build --tag colophon .
+#   docker run --read-only --publish 127.0.0.1:8000:8000 --volume colophon:/data colophon
+#
+# It serves at every address of the container; whom that reaches is said by what is published.
+
+FROM node:24.11-bookworm-slim AS node
+
+FROM rust:1.95-bookworm AS build
+# For the playground, which the build embeds.
+COPY --from=node /usr/local/bin/node /usr/local/bin/node
+COPY --from=node /usr/local/lib/node_modules /usr/local/lib/node_modules
+RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
+WORKDIR /build
+COPY . .
+# The sections that say which line is where are two thirds of the program. Profiles and task dumps read
+# them, compressed or not.
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    cargo build --release --locked --bin colophon \
+    && objcopy --compress-debug-sections=zlib target/release/colophon /colophon \
+    && mkdir /data
+
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /colophon /usr/local/bin/colophon
+# The database's folder, where SQLite is used. A volume takes over the owner.
+COPY --from=build --chown=nonroot:nonroot /data /data
+VOLUME /data
+ENV DATABASE_URL=sqlite:///data/colophon.db?mode=rwc \
+    COLOPHON_LISTEN=0.0.0.0:8000 \
+    COLOPHON_ADMIN_LISTEN=0.0.0.0:9464
+EXPOSE 8000 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["colophon", "health"]
+# nonroot, as Kubernetes wants to have it.
+USER 65532
+ENTRYPOINT ["colophon"]
+CMD ["serve"]
