@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint schema playground collector observe tools clean
+.PHONY: help run test lint schema playground collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,16 @@ collector: ## Build the OpenTelemetry Collector once, unless there is one (needs
 observe: ## Run the collector: traces, metrics and logs come to its console and to target/
 	collector=$$(scripts/collector) && exec "$$collector" --config collector/config.yaml
 
+dashboards: ## Write the dashboards of Grafana and Kibana anew (needs npm)
+	npm --prefix collector/dashboards ci --no-audit --no-fund
+	npm --prefix collector/dashboards run build
+
+up: ## Everything together in containers: Grafana at http://localhost:3000 (needs Docker)
+	docker compose --file collector/compose.yaml up --build --detach
+
+down: ## End what `make up` began; its data is kept
+	docker compose --file collector/compose.yaml --profile '*' down
+
 clean: ## Remove what was built
 	cargo clean
-	rm -rf playground/node_modules playground/dist tests/web/node_modules
+	rm -rf playground/node_modules playground/dist tests/web/node_modules collector/dashboards/node_modules

@@ -2,6 +2,7 @@
 //! log lines come only from serving.
 
 pub mod config;
+pub mod health;
 pub mod import;
 pub mod migrate;
 pub mod schema;

@@ -64,6 +64,8 @@ pub enum Command {
     Schema,
     /// Print the effective settings and where each comes from, secrets masked
     Config,
+    /// Ask the service that runs with these settings whether it is ready (exit code 0) or not (1)
+    Health,
 }
 
 /// What to do with the schema.

@@ -34,6 +34,7 @@ fn main() -> ExitCode {
         }
         Command::Schema => command::schema::run(&settings.limits),
         Command::Config => command::config::run(&matches),
+        Command::Health => in_runtime(command::health::run(settings.http.admin_listen)),
     }
 }
 

@@ -114,11 +114,11 @@ impl Observed {
             let address = peer.ip().to_string();
             span.record(attr::CLIENT_ADDRESS, address.as_str());
             span.record(attr::NETWORK_PEER_ADDRESS, address.as_str());
-            span.record(attr::NETWORK_PEER_PORT, peer.port());
+            span.record(attr::NETWORK_PEER_PORT, i64::from(peer.port()));
         }
         if let Some((host, port)) = text(header::HOST).and_then(server) {
             span.record(attr::SERVER_ADDRESS, host);
-            span.record(attr::SERVER_PORT, port);
+            span.record(attr::SERVER_PORT, i64::from(port));
         }
         if let Some(query) = redacted_query(request.uri()) {
             span.record(attr::URL_QUERY, query);
@@ -139,7 +139,8 @@ impl Observed {
         self.is_answered = true;
         let status = response.status();
         let span = Span::current();
-        span.record(attr::HTTP_RESPONSE_STATUS_CODE, status.as_u16());
+        // Signed, for tracing-opentelemetry makes text of unsigned numbers.
+        span.record(attr::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
         let error = server_error(response);
         if let Some(error) = &error {
             span.record(attr::ERROR_TYPE, *error);

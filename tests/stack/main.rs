@@ -7,5 +7,9 @@
 mod support;
 
 mod elastic_cloud;
+mod elasticsearch;
 mod layers;
+mod load;
+mod panels;
+mod rules;
 mod sampling;

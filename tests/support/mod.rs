@@ -3,6 +3,9 @@
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
 pub mod collector;
+pub mod elasticsearch;
+pub mod prometheus;
+pub mod stack;
 
 use std::{
     io::{BufRead, BufReader},
@@ -117,14 +120,21 @@ impl Db {
         service
     }
 
+    /// Starts the service with its admin listener at this address.
+    pub async fn serve_at(&self, admin: &str, variables: &[(&str, &str)]) -> Service {
+        let service = self.spawn_in(variables, &["--admin-listen", admin]);
+        service.ready().await;
+        service
+    }
+
     /// Starts the service without waiting until it is ready.
     pub fn spawn(&self, arguments: &[&str]) -> Service {
         self.spawn_in(&[], arguments)
     }
 
     fn spawn_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Service {
-        let fixed = ["serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"];
-        let mut command = self.command(&[&fixed, arguments].concat());
+        let mut command = self.command(&[&["serve"], arguments].concat());
+        command.env("COLOPHON_LISTEN", "127.0.0.1:0").env("COLOPHON_ADMIN_LISTEN", "127.0.0.1:0");
         command.envs(variables.iter().copied());
         Service::start(command, self.dir.clone())
     }

@@ -66,6 +66,8 @@ async fn a_nested_query_is_one_trace(db: Db) {
         assert_eq!(server.attribute(name), value, "{name}");
     }
     assert!(server.attribute("server.port").parse::<u16>().is_ok());
+    let number = r#""http.response.status_code","value":{"intValue":"200"}"#;
+    assert!(collector.raw().contains(number), "numbers arrive as numbers");
 
     let operation = find(&spans, "query");
     for (name, value) in [

@@ -1,0 +1,47 @@
+//! The rules by themselves: with invented series, as promtool runs them.
+
+use std::{fs, process::Command};
+
+use crate::support::{repository, stderr, stdout};
+
+fn promtool(arguments: &str) {
+    let folder = repository().join("collector/prometheus");
+    let files = |folder: &str| {
+        let entries = fs::read_dir(repository().join("collector/prometheus").join(folder)).unwrap();
+        entries.map(|entry| entry.unwrap().path()).collect::<Vec<_>>()
+    };
+    let mut command = Command::new("promtool");
+    for argument in arguments.split(' ') {
+        match argument.strip_suffix("/*") {
+            Some(folder) => command.args(files(folder)),
+            None => command.arg(argument),
+        };
+    }
+    let output = command.current_dir(folder).output().expect("promtool cannot be started");
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+}
+
+#[test]
+fn configuration_and_rules_are_right() {
+    promtool("check config prometheus.yml");
+    promtool("check rules rules/*");
+}
+
+#[test]
+fn alerts_fire_when_they_are_to() {
+    promtool("test rules tests/*");
+}
+
+#[test]
+fn every_alert_has_its_section_in_the_runbook() {
+    let rules =
+        fs::read_to_string(repository().join("collector/prometheus/rules/alerts.yml")).unwrap();
+    let runbook = fs::read_to_string(repository().join("docs/runbook.md")).unwrap();
+    let alerts: Vec<_> =
+        rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(alerts.len() > 10);
+    for alert in alerts {
+        assert!(runbook.contains(&format!("\n## {alert}\n")), "{alert} has no section");
+        assert!(rules.contains(&format!("docs/runbook.md#{}\n", alert.to_lowercase())), "{alert}");
+    }
+}

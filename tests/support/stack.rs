@@ -1,0 +1,46 @@
+//! Service, collector and Prometheus, as they stand together in `collector/compose.yaml`.
+
+#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+
+use super::{
+    Db, Service,
+    collector::{Collector, Options, free_port, prompt},
+    prometheus::{Prometheus, Targets},
+};
+
+/// All of it. In the place of Tempo and Loki there is another collector, which writes down what it
+/// gets.
+pub struct Stack {
+    pub service: Service,
+    pub collector: Collector,
+    pub backend: Option<Collector>,
+    pub prometheus: Prometheus,
+}
+
+impl Stack {
+    /// Starts everything, the service with these variables and the laboratory.
+    pub async fn start(db: &Db, variables: &[(&str, &str)]) -> Self {
+        let backend = Collector::start();
+        let targets = Targets::choose();
+        // The collector must know where to scrape before the service is there, and the service where
+        // to send.
+        let admin = format!("127.0.0.1:{}", free_port());
+        let collector = Collector::start_with(&Options {
+            layers: &["grafana"],
+            scrape: Some(&admin),
+            variables: &[
+                ("TEMPO_OTLP_ENDPOINT", backend.grpc.trim_start_matches("http://")),
+                ("LOKI_OTLP_ENDPOINT", &backend.http),
+                ("COLLECTOR_PROMETHEUS", &targets.exposed),
+                ("COLLECTOR_METRICS_PORT", targets.own_port()),
+            ],
+            ..Options::default()
+        });
+        let mut all = prompt(&collector.http);
+        all.push(("COLOPHON_LAB", "true"));
+        all.extend(variables);
+        let service = db.serve_at(&admin, &all).await;
+        let prometheus = Prometheus::start(&targets).await;
+        Self { service, collector, backend: Some(backend), prometheus }
+    }
+}
