@@ -54,12 +54,15 @@ async fn alerts_fire_on_faults_and_only_then() {
     until_fired(&stack, &["ColophonSlowPolls"], blocking).await;
     let starving = async || repeat(service, "{ labStarve(ms: 1000) }", 10).await;
     until_fired(&stack, &["ColophonTasksWait"], starving).await;
-    let exhausting = async || {
-        let all = ask(service, "{ labExhaustPool(ms: 3000) }");
-        futures_util::join!(all, repeat(service, "{ books(first: 1) { nodes { id } } }", 8));
+    // For longer than anyone waits for a connection, and for less.
+    let exhausting = async |ms: usize, waiting: usize| {
+        let all = format!("{{ labExhaustPool(ms: {ms}) }}");
+        let waiting = repeat(service, "{ books(first: 1) { nodes { id } } }", waiting);
+        futures_util::join!(ask(service, &all), waiting);
     };
-    let pool = ["ColophonPoolTimeouts", "ColophonDatabaseUnavailable", "ColophonPoolSaturated"];
-    until_fired(&stack, &pool, exhausting).await;
+    let lacking = ["ColophonPoolTimeouts", "ColophonDatabaseUnavailable"];
+    until_fired(&stack, &lacking, async || exhausting(2000, 8).await).await;
+    until_fired(&stack, &["ColophonPoolSaturated"], async || exhausting(400, 40).await).await;
 
     let normal = async || repeat(service, "{ books(first: 1) { nodes { id } } }", 2).await;
     until_fired(&stack, &["ColophonBackendUnreachable"], normal).await;
