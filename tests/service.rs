@@ -140,7 +140,9 @@ fn config_shows_every_setting_with_its_origin() {
 #[test]
 fn help_names_commands_and_variables() {
     let text = stdout(&program(&["--help"]).output().unwrap());
-    for part in ["serve", "migrate", "import", "schema", "config", "COLOPHON_ADMIN_LISTEN"] {
+    for part in
+        ["serve", "migrate", "import", "schema", "config", "health", "COLOPHON_ADMIN_LISTEN"]
+    {
         assert!(text.contains(part), "{part}");
     }
 }
@@ -291,6 +293,25 @@ impl Drop for Cluster {
     }
 }
 
+/// What `colophon health` says of a service.
+fn health(service: &Service) -> std::process::Output {
+    let address = service.admin.trim_start_matches("http://");
+    program(&["health", "--admin-listen", address]).output().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn health_is_told_by_the_exit_code() {
+    let mut service = Db::sqlite().serve().await;
+    let ready = health(&service);
+    assert!(ready.status.success(), "{}", stderr(&ready));
+    assert!(stdout(&ready).contains("ready"));
+    service.signal("-TERM");
+    service.wait();
+    let gone = health(&service);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(stderr(&gone).contains("cannot be asked"), "{}", stderr(&gone));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
     let cluster = Cluster::new();
@@ -300,6 +321,9 @@ async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
     let livez = service.client.get(format!("{}/livez", service.admin)).send().await.unwrap();
     assert_eq!(livez.status(), 200);
     assert_eq!(service.readyz().await, 503);
+    let health = health(&service);
+    assert_eq!(health.status.code(), Some(1));
+    assert!(stderr(&health).contains("not ready"), "{}", stderr(&health));
     let (status, answer) =
         send(post(&service, &json!({ "query": "{ books { totalCount } }" }))).await;
     assert_eq!((status.as_u16(), code(&answer)), (503, "DATABASE_UNAVAILABLE"));

@@ -6,7 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use promql_parser::{parser, util};
 use serde_json::Value;
 
 use crate::{
@@ -192,26 +191,50 @@ async fn nothing_is_asked_for_in_vain(prometheus: &Prometheus, targets: &[Target
     assert!(unknown.is_empty(), "there are no such metrics: {unknown:?}");
 }
 
-/// The names of the metrics that an expression selects.
+/// The names of the metrics that an expression selects: the words that are neither functions nor
+/// keywords, nor within braces, brackets, quotes or a list of labels.
 fn selected(expression: &str) -> BTreeSet<String> {
-    struct Names(BTreeSet<String>);
-    impl util::ExprVisitor for Names {
-        type Error = std::convert::Infallible;
-
-        fn pre_visit(&mut self, expression: &parser::Expr) -> Result<bool, Self::Error> {
-            let selector = match expression {
-                parser::Expr::VectorSelector(selector) => selector,
-                parser::Expr::MatrixSelector(matrix) => &matrix.vs,
-                _ => return Ok(true),
-            };
-            self.0.extend(selector.name.clone());
-            Ok(true)
+    const KEYWORDS: &[&str] = &["and", "or", "unless", "offset", "bool", "inf", "nan"];
+    const LISTS: &[&str] = &["by", "without", "on", "ignoring", "group_left", "group_right"];
+    let mut names = BTreeSet::new();
+    let mut rest = expression.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let after = |end: char, rest: &'_ str| rest[1..].find(end).map_or(rest.len(), |at| at + 2);
+        let is_word = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        let length = match first {
+            '{' => after('}', rest),
+            '[' => after(']', rest),
+            '"' => after('"', rest),
+            _ if is_word(first) => rest.find(|c| !is_word(c)).unwrap_or(rest.len()),
+            _ => first.len_utf8(),
+        };
+        let (word, behind) = rest.split_at(length);
+        rest = behind.trim_start();
+        let is_called = ["(", "by ", "without "].iter().any(|next| rest.starts_with(next));
+        if LISTS.contains(&word) {
+            if is_called {
+                rest = rest[after(')', rest)..].trim_start();
+            }
+        } else if is_word(first) && !first.is_numeric() && !is_called && !KEYWORDS.contains(&word) {
+            names.insert(word.to_owned());
         }
     }
-    let parsed = parser::parse(expression).unwrap_or_else(|error| panic!("{expression}: {error}"));
-    let mut names = Names(BTreeSet::new());
-    util::walk_expr(&mut names, &parsed).unwrap();
-    names.0
+    names
+}
+
+#[test]
+fn names_are_found_in_expressions() {
+    let names = |expression| selected(expression).into_iter().collect::<Vec<_>>().join(" ");
+    assert_eq!(
+        names("sum by (le, x) (rate(a_bucket{b=\"c\"}[5m] offset 1h)) / on (x) d:e > 0.5"),
+        "a_bucket d:e"
+    );
+    assert_eq!(
+        names("max without (x) (a) and b unless on () vector(1) or {__name__=\"c\"}"),
+        "a b"
+    );
+    // The label's value has a brace in it.
+    assert_eq!(names("label_replace(a, \"b\", \"}\", \"c\", \"\")"), "a");
 }
 
 /// Every metric of the service is on a panel, or it is written down why not.
