@@ -11,9 +11,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use support::{Db, Service, stack::Stack};
+use support::{
+    Db, Service,
+    stack::{FAULT, Stack, make_unbearable},
+};
 
 /// How long a fault goes on at most until its alert fires.
 const LIMIT: Duration = Duration::from_mins(4);
@@ -29,24 +31,14 @@ const VARIABLES: &[(&str, &str)] = &[
 async fn alerts_fire_on_faults_and_only_then() {
     let db = Db::postgres().await;
     let mut stack = Stack::start(&db, VARIABLES).await;
-    let connection = Database::connect(&db.url).await.unwrap();
-    connection
-        .execute_unprepared(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
-             AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON book FOR EACH ROW
-             WHEN (NEW.title = 'unbearable') EXECUTE FUNCTION refuse()",
-        )
-        .await
-        .unwrap();
+    make_unbearable(&db).await;
     quiet(&stack).await;
 
     // Traces wait from here on; the alert looks back for five minutes.
     stack.backend = None;
     let service = &stack.service;
     let failing = async || {
-        let failing =
-            repeat(service, "mutation { createBook(input: { title: \"unbearable\" }) { id } }", 4);
+        let failing = repeat(service, FAULT, 4);
         futures_util::join!(failing, repeat(service, "{ labSleep(ms: 300) }", 20));
     };
     until_fired(&stack, &["ColophonErrorBudgetBurn", "ColophonLatencyBudgetBurn"], failing).await;

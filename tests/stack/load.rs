@@ -1,10 +1,12 @@
 //! A load that touches every feature and fault, so that each series there can be is there.
 
 use futures_util::future::join_all;
-use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::support::{Db, Service};
+use crate::support::{
+    Db, Service,
+    stack::{FAULT, make_unbearable},
+};
 
 /// What the service is to be started with: limits that are reached soon, a pool that is small.
 pub const VARIABLES: &[(&str, &str)] = &[
@@ -14,18 +16,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("COLOPHON_OPERATION_TIMEOUT", "1s"),
 ];
 
-/// Books and authors, and a title that the database cannot bear.
+/// Books and authors, and a fault.
 pub async fn prepare(db: &Db, service: &Service) {
-    let connection = Database::connect(&db.url).await.unwrap();
-    connection
-        .execute_unprepared(
-            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
-             AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
-             CREATE TRIGGER refuse BEFORE INSERT ON book FOR EACH ROW
-             WHEN (NEW.title = 'unbearable') EXECUTE FUNCTION refuse()",
-        )
-        .await
-        .unwrap();
+    make_unbearable(db).await;
     for number in 0..30 {
         let author = json!([{ "name": format!("Author {}", number % 7) }]);
         service.create(json!({ "title": format!("Book {number}"), "authors": author })).await;
@@ -79,8 +72,7 @@ const REFUSED: &[&str] = &[
     "mutation { createBook(input: { title: \"\" }) { id } }",
 ];
 
-const FAULTS: &[&str] =
-    &["{ labSleep(ms: 3000) }", "mutation { createBook(input: { title: \"unbearable\" }) { id } }"];
+const FAULTS: &[&str] = &["{ labSleep(ms: 3000) }", FAULT];
 
 async fn ask(service: &Service, document: &str) -> Value {
     service.execute(document, json!({})).await

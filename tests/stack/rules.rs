@@ -45,3 +45,23 @@ fn every_alert_has_its_section_in_the_runbook() {
         assert!(rules.contains(&format!("docs/runbook.md#{}\n", alert.to_lowercase())), "{alert}");
     }
 }
+
+/// Titles of panels are in italics there.
+#[test]
+fn the_runbook_names_panels_that_there_are() {
+    let runbook = fs::read_to_string(repository().join("docs/runbook.md")).unwrap();
+    let text: Vec<_> = runbook.lines().filter(|line| !line.starts_with("    ")).collect();
+    let text = text.join(" ").replace("**", "");
+    let without_code: String = text.split('`').step_by(2).collect();
+    let italic = without_code.split('*').skip(1).step_by(2);
+    let titles: Vec<_> = italic.filter(|text| *text != "Now").collect();
+    assert!(titles.len() > 10, "{titles:?}");
+    let folder = repository().join("collector/grafana/dashboards");
+    let dashboards: String = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    for title in titles {
+        assert!(dashboards.contains(&format!("\"title\": \"{title}\"")), "no panel {title}");
+    }
+}

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
 
+use sea_orm::{ConnectionTrait, Database};
+
 use super::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
@@ -43,4 +45,21 @@ impl Stack {
         let prometheus = Prometheus::start(&targets).await;
         Self { service, collector, backend: Some(backend), prometheus }
     }
+}
+
+/// A mutation that fails through the database, once [`make_unbearable`] has been called.
+pub const FAULT: &str = "mutation { createBook(input: { title: \"unbearable\" }) { id } }";
+
+/// Has PostgreSQL refuse books with a certain title.
+pub async fn make_unbearable(db: &Db) {
+    let connection = Database::connect(&db.url).await.unwrap();
+    connection
+        .execute_unprepared(
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql
+             AS $$ BEGIN RAISE EXCEPTION 'no'; END $$;
+             CREATE TRIGGER refuse BEFORE INSERT ON book FOR EACH ROW
+             WHEN (NEW.title = 'unbearable') EXECUTE FUNCTION refuse()",
+        )
+        .await
+        .unwrap();
 }
