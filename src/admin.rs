@@ -30,6 +30,7 @@ use tokio::{
 use tracing::error;
 
 use crate::{
+    config::limits::RequestLimits,
     database::Database,
     http::server::Server,
     telemetry::{
@@ -60,18 +61,19 @@ pub struct Admin {
 
 impl Admin {
     /// Serves at `listener` on a thread of its own, which ends with the process.
-    /// `head_timeout` is for the heads of requests.
+    /// The limits are those of the public listener, but for the number of connections.
     ///
     /// # Errors
     /// If the operating system refuses.
-    pub fn start(self, listener: net::TcpListener, head_timeout: Duration) -> io::Result<()> {
+    pub fn start(self, listener: net::TcpListener, limits: &RequestLimits) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
+        let limits = RequestLimits { max_connections: CONNECTIONS, ..limits.clone() };
         let serve = async move {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
             spawn("telemetry upkeep", self.upkeep.clone().run());
             let name = "admin connection";
-            Server::new(name, router(self), CONNECTIONS, head_timeout).accept(listener).await;
+            Server::new(name, router(self), &limits).accept(listener).await;
             Ok::<_, io::Error>(())
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {

@@ -1,24 +1,25 @@
 //! The settings: flags, environment variables and defaults, in that order. Each field's
 //! doc is its help text; the flag, the variable and the default stand beside it.
 
-use std::{
-    fmt,
-    net::{SocketAddr, ToSocketAddrs},
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+pub mod database;
+pub mod http;
+pub mod limits;
+pub mod runtime;
+mod values;
 
-use clap::{ArgAction, Args, Parser, Subcommand, parser::ValueSource};
-use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
-use tracing_subscriber::EnvFilter;
-use url::Url;
+use std::path::PathBuf;
 
-use crate::{
-    books::import::Mapping,
-    graphql::guard::Limits,
-    telemetry::{database::CommentMode, export::lines::LogFormat},
+use clap::{Args, Parser, Subcommand, parser::ValueSource};
+pub use database::mask;
+
+use self::{
+    database::DatabaseSettings,
+    http::HttpSettings,
+    limits::Limits,
+    runtime::RuntimeSettings,
+    values::{log_filter, switch},
 };
+use crate::{books::import::Mapping, telemetry::export::lines::LogFormat};
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///
@@ -92,7 +93,7 @@ pub struct Settings {
     /// The listeners.
     #[command(flatten)]
     pub http: HttpSettings,
-    /// What documents may cost.
+    /// What requests and documents may cost.
     #[command(flatten)]
     pub limits: Limits,
     /// The asynchronous runtime, and looking into it.
@@ -120,266 +121,6 @@ pub struct Settings {
         help_heading = "Logs"
     )]
     pub log_format: LogFormat,
-}
-
-/// The database and its pool.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Database")]
-pub struct DatabaseSettings {
-    /// sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE
-    #[arg(
-        long,
-        global = true,
-        env = "DATABASE_URL",
-        hide_env_values = true,
-        default_value = "sqlite://colophon.db?mode=rwc",
-        value_name = "URL"
-    )]
-    pub database_url: DatabaseUrl,
-    /// Connections in the pool; on SQLite those that read, beside the one that writes
-    #[arg(long, global = true, env = "COLOPHON_POOL_SIZE", default_value = "16",
-        value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
-    pub pool_size: u32,
-    /// How long to wait for a connection of the pool
-    #[arg(long, global = true, env = "COLOPHON_POOL_WAIT", default_value = "1s",
-        value_parser = duration, value_name = "TIME")]
-    pub pool_wait: Duration,
-    /// Which comments statements get, for the database's administrator: off, tags (application,
-    /// route and root field) or traceparent (the trace besides, for statements that are traced)
-    #[arg(
-        long,
-        global = true,
-        env = "COLOPHON_SQLCOMMENTER",
-        default_value = "off",
-        value_name = "MODE"
-    )]
-    pub sqlcommenter: CommentMode,
-    /// How long a statement may run (PostgreSQL)
-    #[arg(long, global = true, env = "COLOPHON_STATEMENT_TIMEOUT", default_value = "3s",
-        value_parser = duration, value_name = "TIME")]
-    pub statement_timeout: Duration,
-}
-
-/// The listeners.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Serving")]
-pub struct HttpSettings {
-    /// Where to serve the catalogue
-    #[arg(long, global = true, env = "COLOPHON_LISTEN", default_value = "127.0.0.1:8000",
-        value_parser = address, value_name = "ADDRESS")]
-    pub listen: SocketAddr,
-    /// Where to serve /livez, /readyz and /metrics
-    #[arg(long, global = true, env = "COLOPHON_ADMIN_LISTEN", default_value = "127.0.0.1:9464",
-        value_parser = address, value_name = "ADDRESS")]
-    pub admin_listen: SocketAddr,
-    /// Open connections in all; further ones wait to be accepted
-    #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS", default_value = "1024",
-        value_parser = positive, value_name = "N")]
-    pub max_connections: usize,
-    /// How long the head of a request may take to arrive, and how long its body
-    #[arg(long, global = true, env = "COLOPHON_REQUEST_TIMEOUT", default_value = "10s",
-        value_parser = duration, value_name = "TIME")]
-    pub request_timeout: Duration,
-    /// How long a GraphQL operation may take
-    #[arg(long, global = true, env = "COLOPHON_OPERATION_TIMEOUT", default_value = "5s",
-        value_parser = duration, value_name = "TIME")]
-    pub operation_timeout: Duration,
-    /// How long requests in flight may take to finish after SIGTERM
-    #[arg(long, global = true, env = "COLOPHON_DRAIN_TIMEOUT", default_value = "10s",
-        value_parser = duration, value_name = "TIME")]
-    pub drain_timeout: Duration,
-    /// How long the last telemetry may take to leave after that
-    #[arg(long, global = true, env = "COLOPHON_FLUSH_TIMEOUT", default_value = "5s",
-        value_parser = duration, value_name = "TIME")]
-    pub flush_timeout: Duration,
-}
-
-/// The asynchronous runtime, and looking into it.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Runtime")]
-pub struct RuntimeSettings {
-    /// Whether to measure tasks and polls: the profile of each operation, slow polls, histograms
-    #[arg(long, global = true, env = "COLOPHON_RUNTIME_PROFILING", default_value = "true",
-        value_parser = switch, action = ArgAction::Set, value_name = "true|false")]
-    pub runtime_profiling: bool,
-    /// From when on a poll that holds a worker is slow: counted, and told in the log
-    #[arg(long, global = true, env = "COLOPHON_SLOW_POLL", default_value = "10ms",
-        value_parser = duration, value_name = "TIME")]
-    pub slow_poll: Duration,
-    /// How long all workers may be blocked before /livez says so
-    #[arg(long, global = true, env = "COLOPHON_STALL_LIMIT", default_value = "5s",
-        value_parser = duration, value_name = "TIME")]
-    pub stall_limit: Duration,
-    /// tokio-console.
-    #[command(flatten)]
-    pub console: ConsoleSettings,
-    /// Keep a recording of the last minutes at all times, not only when asked for one
-    #[arg(long, global = true, env = "COLOPHON_FLIGHT_RECORDER", value_parser = switch)]
-    pub flight_recorder: bool,
-    /// What a recording may take, in MiB; of a longer one the end is kept
-    #[arg(long, global = true, env = "COLOPHON_RECORDING_SIZE", default_value = "64",
-        value_parser = clap::value_parser!(u16).range(4..=1024), value_name = "MIB")]
-    pub recording_size: u16,
-    /// Add fields that misbehave on purpose, to see what that looks like (on loopback only)
-    #[arg(long, global = true, env = "COLOPHON_LAB", value_parser = switch)]
-    pub lab: bool,
-}
-
-/// tokio-console, with the variables that console-subscriber knows.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Runtime")]
-pub struct ConsoleSettings {
-    /// Let tokio-console in
-    #[arg(long = "tokio-console", global = true, env = "TOKIO_CONSOLE", value_parser = switch)]
-    pub enabled: bool,
-    /// Where tokio-console connects to; whoever can, sees all tasks
-    #[arg(long = "tokio-console-bind", global = true, env = "TOKIO_CONSOLE_BIND",
-        default_value = "127.0.0.1:6669", value_parser = host_and_port, value_name = "HOST:PORT")]
-    pub bind: SocketAddr,
-    /// How long tokio-console is told of tasks that have ended
-    #[arg(long = "tokio-console-retention", global = true, env = "TOKIO_CONSOLE_RETENTION",
-        default_value = "60s", value_parser = duration, value_name = "TIME")]
-    pub retention: Duration,
-    /// How often tokio-console is told of what is new
-    #[arg(long = "tokio-console-publish-interval", global = true,
-        env = "TOKIO_CONSOLE_PUBLISH_INTERVAL", default_value = "1s", value_parser = duration,
-        value_name = "TIME")]
-    pub publish_interval: Duration,
-    /// Events that wait to be counted for tokio-console; those beyond are lost to it
-    #[arg(long = "tokio-console-buffer-capacity", global = true,
-        env = "TOKIO_CONSOLE_BUFFER_CAPACITY", default_value = "102400", value_parser = capacity,
-        value_name = "N")]
-    pub buffer_capacity: usize,
-    /// A file to write all of it to
-    #[arg(
-        long = "tokio-console-record-path",
-        global = true,
-        env = "TOKIO_CONSOLE_RECORD_PATH",
-        value_name = "FILE"
-    )]
-    pub record_path: Option<PathBuf>,
-}
-
-/// The URL of a database of a kind that is supported. Shown without its password.
-#[derive(Clone)]
-pub enum DatabaseUrl {
-    /// A file.
-    Sqlite(String),
-    /// A server.
-    Postgres(String),
-}
-
-impl DatabaseUrl {
-    /// The URL with its password.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        let (Self::Sqlite(url) | Self::Postgres(url)) = self;
-        url
-    }
-}
-
-impl FromStr for DatabaseUrl {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if text.starts_with("sqlite:") {
-            text.parse::<SqliteConnectOptions>().map_err(|error| error.to_string())?;
-            Ok(Self::Sqlite(text.to_owned()))
-        } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            text.parse::<PgConnectOptions>().map_err(|error| error.to_string())?;
-            Ok(Self::Postgres(text.to_owned()))
-        } else {
-            Err("must begin with sqlite: or postgres://".to_owned())
-        }
-    }
-}
-
-impl fmt::Display for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&mask(self.as_str()))
-    }
-}
-
-impl fmt::Debug for DatabaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// `text` without the password if it is a URL with one, and without all that could hold one
-/// if it is something like a URL.
-#[must_use]
-pub fn mask(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else {
-        return match (text.find("://"), text.rfind('@')) {
-            (Some(start), Some(end)) if start < end => {
-                format!("{}***{}", &text[..start + 3], &text[end..])
-            }
-            _ => text.to_owned(),
-        };
-    };
-    let secret = |key: &str| key.contains("password") || key.contains("key");
-    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
-    if url.password().is_none() && !pairs.iter().any(|(key, _)| secret(key)) {
-        return text.to_owned();
-    }
-    if url.password().is_some() {
-        // Fails only for URLs that cannot have a password.
-        let _ = url.set_password(Some("***"));
-    }
-    if !pairs.is_empty() {
-        let masked = pairs
-            .iter()
-            .map(|(key, value)| (key.as_str(), if secret(key) { "***" } else { value.as_str() }));
-        url.query_pairs_mut().clear().extend_pairs(masked);
-    }
-    url.into()
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    text.parse().map_err(|_| "must be an IP address and a port, such as 127.0.0.1:8000".to_owned())
-}
-
-fn host_and_port(text: &str) -> Result<SocketAddr, String> {
-    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
-    found
-        .ok_or_else(|| "must be a host that is known and a port, such as localhost:6669".to_owned())
-}
-
-fn capacity(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| (1024..=10_000_000).contains(number))
-        .ok_or_else(|| "must be a number from 1024 to 10000000".to_owned())
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text)
-        .ok()
-        .filter(|time| (Duration::from_millis(1)..=Duration::from_hours(24)).contains(time))
-        .ok_or_else(|| "must be a time from 1ms to 24h, such as 500ms, 10s or 1m".to_owned())
-}
-
-/// A whole number from 1 on.
-pub(crate) fn positive(text: &str) -> Result<usize, String> {
-    text.parse()
-        .ok()
-        .filter(|number| *number > 0)
-        .ok_or_else(|| "must be a whole number from 1 on".to_owned())
-}
-
-fn switch(text: &str) -> Result<bool, String> {
-    match text {
-        "1" | "true" | "yes" | "on" => Ok(true),
-        "" | "0" | "false" | "no" | "off" => Ok(false),
-        _ => Err("must be true or false".to_owned()),
-    }
-}
-
-fn log_filter(text: &str) -> Result<String, String> {
-    EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(|error| {
-        format!("must be a tracing filter such as info or colophon=debug,info ({error})")
-    })
 }
 
 /// One line of `colophon config`.
@@ -472,18 +213,6 @@ mod tests {
     #[test]
     fn the_grammar_is_sound() {
         command().debug_assert();
-    }
-
-    #[test]
-    fn passwords_are_masked_wherever_they_stand() {
-        for secret in [
-            "postgres://ada:s3cret@db/books",
-            "postgres://db/books?user=ada&password=s3cret",
-            "postgres://ada:s3cret@db:port/books",
-        ] {
-            assert!(!mask(secret).contains("s3cret"), "{}", mask(secret));
-        }
-        assert_eq!(mask("sqlite://colophon.db?mode=rwc"), "sqlite://colophon.db?mode=rwc");
     }
 
     #[test]

@@ -22,7 +22,7 @@ use sea_orm::{
 };
 
 use crate::{
-    config::{DatabaseSettings, DatabaseUrl},
+    config::database::{DatabaseSettings, DatabaseUrl},
     error::{Error, Result},
     telemetry::database::{Pool, PoolOptions, Session, Transaction},
 };
@@ -225,7 +225,7 @@ fn pool(settings: &DatabaseSettings, name: &'static str, size: u32) -> PoolOptio
         namespace,
         server,
         size,
-        wait: settings.pool_wait,
+        wait: settings.limits.pool_wait,
         comments: settings.sqlcommenter,
     }
 }
@@ -234,7 +234,7 @@ fn options(settings: &DatabaseSettings, max_connections: u32) -> ConnectOptions 
     let mut options = ConnectOptions::new(settings.database_url.as_str());
     options
         .max_connections(max_connections)
-        .acquire_timeout(settings.pool_wait)
+        .acquire_timeout(settings.limits.pool_wait)
         .test_before_acquire_if_idle_for(TEST_AFTER_IDLE)
         .sqlx_logging(false);
     options
@@ -243,11 +243,11 @@ fn options(settings: &DatabaseSettings, max_connections: u32) -> ConnectOptions 
 fn postgres(settings: &DatabaseSettings) -> ConnectOptions {
     let mut options = options(settings, settings.pool_size);
     // Also what ends a transaction whose client is gone.
-    let idle = settings.statement_timeout.as_millis().to_string();
+    let idle = settings.limits.statement_timeout.as_millis().to_string();
     options
         .connect_lazy(true)
         .set_application_name("colophon")
-        .statement_timeout(settings.statement_timeout)
+        .statement_timeout(settings.limits.statement_timeout)
         .map_sqlx_postgres_opts(move |options| {
             options.options([("idle_in_transaction_session_timeout", &idle)])
         });

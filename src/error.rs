@@ -27,6 +27,14 @@ pub enum Code {
     OperationResolutionFailure,
     /// The document or the request is larger or deeper than the service allows.
     LimitExceeded,
+    /// Nobody knows the document of this hash: send its text too.
+    PersistedQueryNotFound,
+    /// Only documents known beforehand are served, and this is none.
+    DocumentNotTrusted,
+    /// The request says not, or not so that it can be believed, who sends it.
+    Unauthenticated,
+    /// Whoever sends it may not do this.
+    Forbidden,
     /// The request is not GraphQL over HTTP.
     BadRequest,
     /// The method cannot be used here, such as GET for a mutation.
@@ -49,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::BadUserInput,
         Self::NotFound,
         Self::Conflict,
@@ -57,6 +65,10 @@ impl Code {
         Self::GraphqlValidationFailed,
         Self::OperationResolutionFailure,
         Self::LimitExceeded,
+        Self::PersistedQueryNotFound,
+        Self::DocumentNotTrusted,
+        Self::Unauthenticated,
+        Self::Forbidden,
         Self::BadRequest,
         Self::MethodNotAllowed,
         Self::NotAcceptable,
@@ -79,6 +91,10 @@ impl Code {
             Self::GraphqlValidationFailed => "GRAPHQL_VALIDATION_FAILED",
             Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
+            Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::DocumentNotTrusted => "DOCUMENT_NOT_TRUSTED",
+            Self::Unauthenticated => "UNAUTHENTICATED",
+            Self::Forbidden => "FORBIDDEN",
             Self::BadRequest => "BAD_REQUEST",
             Self::MethodNotAllowed => "METHOD_NOT_ALLOWED",
             Self::NotAcceptable => "NOT_ACCEPTABLE",
@@ -107,6 +123,8 @@ impl Code {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
+            Self::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,

@@ -23,12 +23,12 @@ use async_graphql::{
 
 use self::{
     connection::{AuthorConnection, BookConnection},
-    guard::Limits,
     lab::QueryWithLab,
     mutation::Mutation,
     query::Query,
     validator::StopBeforeExecution,
 };
+use crate::config::limits::DocumentLimits;
 
 /// The service's schema.
 #[derive(Clone)]
@@ -51,7 +51,7 @@ pub enum Purpose {
 impl CatalogueSchema {
     /// The schema, `with_lab` or without.
     #[must_use]
-    pub fn new(limits: &Limits, with_lab: bool, purpose: Purpose) -> Self {
+    pub fn new(limits: &DocumentLimits, with_lab: bool, purpose: Purpose) -> Self {
         if with_lab {
             Self::WithLab(build(QueryWithLab::default(), limits, purpose))
         } else {
@@ -81,7 +81,7 @@ impl CatalogueSchema {
 
 fn build<Q: ObjectType + 'static>(
     query: Q,
-    limits: &Limits,
+    limits: &DocumentLimits,
     purpose: Purpose,
 ) -> Schema<Q, Mutation, EmptySubscription> {
     let builder = Schema::build(query, Mutation, EmptySubscription)

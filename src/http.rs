@@ -5,7 +5,7 @@ pub mod negotiate;
 pub mod playground;
 pub mod server;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router, middleware,
@@ -13,17 +13,15 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{graphql::engine::Engine, telemetry};
+use crate::{config::limits::RequestLimits, graphql::engine::Engine, telemetry};
 
 /// What the public handlers share.
 #[derive(Clone)]
 pub struct Public {
     /// Runs operations.
     pub engine: Engine,
-    /// Bytes of a body.
-    pub max_body: usize,
-    /// How long a body may take to arrive.
-    pub body_timeout: Duration,
+    /// What a request may cost.
+    pub limits: RequestLimits,
     /// Whether the caller's trace is gone on with.
     pub propagate: bool,
 }

@@ -32,7 +32,7 @@ fn main() -> ExitCode {
         Command::Import { files, map } => {
             in_runtime(command::import::run(&files, &map, &settings.database))
         }
-        Command::Schema => command::schema::run(&settings.limits),
+        Command::Schema => command::schema::run(&settings.limits.documents),
         Command::Config => command::config::run(&matches),
         Command::Health => in_runtime(command::health::run(settings.http.admin_listen)),
     }

@@ -107,22 +107,14 @@ impl Service {
             address: http.admin_listen,
             error,
         })?;
-        let engine = Engine::new(
-            db.clone(),
-            settings.limits.clone(),
-            http.operation_timeout,
-            settings.trace_documents,
-            settings.runtime.lab,
-        )
-        .await;
+        let engine = Engine::new(db.clone(), &settings).await;
+        let limits = &settings.limits.requests;
         let router = http::router(Public {
             engine: engine.clone(),
-            max_body: settings.limits.max_body,
-            body_timeout: http.request_timeout,
+            limits: limits.clone(),
             propagate: observation.propagate,
         });
-        let (cap, head) = (http.max_connections, http.request_timeout);
-        let public = (Server::new("http connection", router, cap, head), public);
+        let public = (Server::new("http connection", router, limits), public);
         telemetry::graphql::start_counters();
         metrics::created(0);
         let pools = db.clone();
@@ -154,7 +146,7 @@ impl Service {
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
         let (health, upkeep) = (admin.health.clone(), admin.upkeep.clone());
-        admin.start(admin_listener, settings.http.request_timeout)?;
+        admin.start(admin_listener, &settings.limits.requests)?;
         let accept = {
             let public = public.clone();
             async move { public.accept(listener).await }

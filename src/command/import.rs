@@ -17,7 +17,7 @@ use crate::{
         import::{self, Mapping, Report, Summary},
         store,
     },
-    config::DatabaseSettings,
+    config::database::DatabaseSettings,
     database::Database,
     error::{Error, Result},
 };

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use super::fail;
 use crate::{
-    config::{DatabaseSettings, Migrate},
+    config::{Migrate, database::DatabaseSettings},
     database::Database,
     error::Result,
 };

@@ -3,10 +3,13 @@
 use std::process::ExitCode;
 
 use super::print;
-use crate::graphql::{CatalogueSchema, Purpose, guard::Limits};
+use crate::{
+    config::limits::DocumentLimits,
+    graphql::{CatalogueSchema, Purpose},
+};
 
 /// Prints the GraphQL schema.
 #[must_use]
-pub fn run(limits: &Limits) -> ExitCode {
+pub fn run(limits: &DocumentLimits) -> ExitCode {
     print(&CatalogueSchema::new(limits, false, Purpose::Execution).sdl())
 }

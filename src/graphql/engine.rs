@@ -4,7 +4,6 @@ use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
     sync::Arc,
-    time::Duration,
 };
 
 use async_graphql::{
@@ -24,13 +23,13 @@ use super::{
     arrange::Arrangement,
     dataloader::Batches,
     documents::{self, Document, Documents},
-    guard::Limits,
     loaders::Catalogue,
     nulls::Shapes,
     present::{Answer, parse_error, server_error},
     validator::Validator,
 };
 use crate::{
+    config::{Settings, limits::Limits},
     database::Database,
     error::{Code, Error},
     telemetry::{
@@ -52,7 +51,6 @@ pub struct Engine {
     tell_documents: bool,
     db: Database,
     limits: Limits,
-    timeout: Duration,
     coordinates: Coordinates,
     shapes: Arc<Shapes>,
     running: TaskTracker,
@@ -86,15 +84,10 @@ struct Understood {
 
 impl Engine {
     /// An engine over `db`.
-    pub async fn new(
-        db: Database,
-        limits: Limits,
-        timeout: Duration,
-        tell_documents: bool,
-        with_lab: bool,
-    ) -> Self {
-        let schema = CatalogueSchema::new(&limits, with_lab, Purpose::Execution);
-        let validator = Validator::new(&limits, with_lab);
+    pub async fn new(db: Database, settings: &Settings) -> Self {
+        let (limits, with_lab) = (&settings.limits.documents, settings.runtime.lab);
+        let schema = CatalogueSchema::new(limits, with_lab, Purpose::Execution);
+        let validator = Validator::new(limits, with_lab);
         let documents = Documents::default();
         let coordinates = Coordinates::of(&schema).await;
         let shapes = Arc::new(Shapes::of(&schema).await);
@@ -102,10 +95,9 @@ impl Engine {
             schema,
             validator,
             documents,
-            tell_documents,
+            tell_documents: settings.trace_documents,
             db,
-            limits,
-            timeout,
+            limits: settings.limits.clone(),
             coordinates,
             shapes,
             running: TaskTracker::new(),
@@ -195,9 +187,9 @@ impl Engine {
     }
 
     fn parse(&self, query: &str) -> Result<ExecutableDocument, ServerError> {
-        self.limits.check_text(query).map_err(server_error)?;
+        self.limits.documents.check_text(query).map_err(server_error)?;
         let document = parse_query(query).map_err(parse_error)?;
-        self.limits.check_document(&document).map_err(server_error)?;
+        self.limits.documents.check_document(&document).map_err(server_error)?;
         Ok(document)
     }
 
@@ -274,8 +266,12 @@ impl Engine {
         let batches = Batches::default();
         let request = request.data(Catalogue::new(&self.db, &batches, execution.clone()));
         let running = batches.drive(self.schema.execute(request));
-        let Ok(mut response) = timeout(self.timeout, running).await else {
-            let error = Error::Timeout(format!("the operation ran for {:?}", self.timeout));
+        let Ok(mut response) = timeout(self.limits.requests.operation_timeout, running).await
+        else {
+            let error = Error::Timeout(format!(
+                "the operation ran for {:?}",
+                self.limits.requests.operation_timeout
+            ));
             return refused(error, &execution);
         };
         if !response.errors.is_empty() {
@@ -412,7 +408,7 @@ mod tests {
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
         db.migrate_up().await.unwrap();
-        let engine = Engine::new(db, settings.limits, Duration::from_secs(5), false, false).await;
+        let engine = Engine::new(db, &settings).await;
 
         let panics = Box::pin(async { panic!("the secret plan") });
         let telemetry = telemetry::Operation::start();

@@ -8,68 +8,16 @@
 
 use std::collections::HashMap;
 
+use crate::{
+    config::limits::DocumentLimits,
+    error::{Code, Error, Result},
+};
 use async_graphql::{
     Name, Positioned,
     parser::types::{Directive, ExecutableDocument, FragmentDefinition, Selection, SelectionSet},
 };
-use clap::Args;
 
-use crate::{
-    config::positive,
-    error::{Code, Error, Result},
-};
-
-/// What a document may cost.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Limits")]
-pub struct Limits {
-    /// Bytes of a request's body
-    #[arg(long, global = true, env = "COLOPHON_MAX_BODY", default_value = "262144",
-        value_parser = positive, value_name = "BYTES")]
-    pub max_body: usize,
-    /// Tokens of a document
-    #[arg(long, global = true, env = "COLOPHON_MAX_TOKENS", default_value = "5000",
-        value_parser = positive, value_name = "N")]
-    pub max_tokens: usize,
-    /// Brackets of any kind open at the same time in a document (the library's parser is
-    /// recursive, so more than 64 are not allowed)
-    #[arg(long, global = true, env = "COLOPHON_MAX_NESTING", default_value = "32",
-        value_parser = nesting, value_name = "N")]
-    pub max_nesting: usize,
-    /// Levels of fields in an operation; those of introspection do not count
-    #[arg(long, global = true, env = "COLOPHON_MAX_DEPTH", default_value = "10",
-        value_parser = positive, value_name = "N")]
-    pub max_depth: usize,
-    /// Aliases in an operation
-    #[arg(long, global = true, env = "COLOPHON_MAX_ALIASES", default_value = "30",
-        value_parser = positive, value_name = "N")]
-    pub max_aliases: usize,
-    /// Root fields of an operation
-    #[arg(long, global = true, env = "COLOPHON_MAX_ROOT_FIELDS", default_value = "20",
-        value_parser = positive, value_name = "N")]
-    pub max_root_fields: usize,
-    /// Directives in an operation
-    #[arg(long, global = true, env = "COLOPHON_MAX_DIRECTIVES", default_value = "50",
-        value_parser = positive, value_name = "N")]
-    pub max_directives: usize,
-    /// Fields and fragments of a document once all fragments are expanded
-    #[arg(long, global = true, env = "COLOPHON_MAX_SELECTIONS", default_value = "10000",
-        value_parser = positive, value_name = "N")]
-    pub max_selections: usize,
-    /// Complexity of an operation: its fields, those in a list counted once for each item asked for
-    #[arg(long, global = true, env = "COLOPHON_MAX_COMPLEXITY", default_value = "50000",
-        value_parser = positive, value_name = "N")]
-    pub max_complexity: usize,
-}
-
-fn nesting(text: &str) -> std::result::Result<usize, String> {
-    positive(text)
-        .ok()
-        .filter(|number| *number <= 64)
-        .ok_or_else(|| "must be a whole number from 1 to 64".to_owned())
-}
-
-impl Limits {
+impl DocumentLimits {
     /// Checks the text of a document, before parsing.
     ///
     /// # Errors
@@ -292,8 +240,8 @@ mod tests {
     use super::*;
     use crate::config::Cli;
 
-    fn limits() -> Limits {
-        Cli::parse_from(["colophon"]).settings.limits
+    fn limits() -> DocumentLimits {
+        Cli::parse_from(["colophon"]).settings.limits.documents
     }
 
     fn check(document: &str) -> Result<()> {

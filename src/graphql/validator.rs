@@ -10,7 +10,8 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 
-use super::{CatalogueSchema, Purpose, guard::Limits};
+use super::{CatalogueSchema, Purpose};
+use crate::config::limits::DocumentLimits;
 
 /// Checks documents and variables against the schema.
 #[derive(Clone)]
@@ -18,7 +19,7 @@ pub struct Validator(CatalogueSchema);
 
 impl Validator {
     /// With these limits.
-    pub fn new(limits: &Limits, with_lab: bool) -> Self {
+    pub fn new(limits: &DocumentLimits, with_lab: bool) -> Self {
         Self(CatalogueSchema::new(limits, with_lab, Purpose::Validation))
     }
 

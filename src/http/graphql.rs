@@ -89,10 +89,11 @@ async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
         ));
     }
     refuse_encoding(&head.headers)?;
-    let limit = public.max_body;
-    let bytes = timeout(public.body_timeout, to_bytes(body, limit)).await.map_err(|_| {
-        Error::Client(Code::RequestTimeout, "The body did not arrive in time.".into())
-    })?;
+    let limit = public.limits.max_body;
+    let bytes =
+        timeout(public.limits.request_timeout, to_bytes(body, limit)).await.map_err(|_| {
+            Error::Client(Code::RequestTimeout, "The body did not arrive in time.".into())
+        })?;
     let bytes = bytes.map_err(|_| {
         let message = format!("The body is broken off or larger than {limit} bytes.");
         Error::Client(Code::LimitExceeded, message)

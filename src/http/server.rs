@@ -14,7 +14,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-use crate::telemetry::{http::Peer, runtime::tasks};
+use crate::{
+    config::limits::RequestLimits,
+    telemetry::{http::Peer, runtime::tasks},
+};
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.
@@ -35,20 +38,14 @@ pub struct Server {
 }
 
 impl Server {
-    /// A server of `router`, whose tasks are called `name`, that takes `max_connections` at a
-    /// time and closes those that need longer than `head_timeout` for the head of a request.
+    /// A server of `router`, whose tasks are called `name`.
     #[must_use]
-    pub fn new(
-        name: &'static str,
-        router: Router,
-        max_connections: usize,
-        head_timeout: Duration,
-    ) -> Self {
+    pub fn new(name: &'static str, router: Router, limits: &RequestLimits) -> Self {
         Self {
             name,
             router,
-            slots: Arc::new(Semaphore::new(max_connections.min(Semaphore::MAX_PERMITS))),
-            head_timeout,
+            slots: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+            head_timeout: limits.request_timeout,
             drain: CancellationToken::new(),
             connections: TaskTracker::new(),
             requests: TaskTracker::new(),

@@ -45,7 +45,7 @@ use super::{
     names::{LOGS_EXPORTED, LOGS_PROCESSED, Metric, SPANS_EXPORTED, SPANS_PROCESSED},
     runtime::tasks,
 };
-use crate::config::ConsoleSettings;
+use crate::config::runtime::ConsoleSettings;
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]

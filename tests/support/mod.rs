@@ -4,6 +4,7 @@
 
 pub mod collector;
 pub mod elasticsearch;
+pub mod probe;
 pub mod prometheus;
 pub mod stack;
 
@@ -26,6 +27,11 @@ use tempfile::TempDir;
 
 /// How long anything that a test waits for may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Whether long tests are to run in full, as `make soak` has them, and not in a shortened form.
+pub fn full() -> bool {
+    std::env::var_os("COLOPHON_TEST_FULL").is_some()
+}
 
 /// Expands to the same test on both databases.
 #[macro_export]

@@ -19,7 +19,7 @@ use tracing::{Metadata, error, subscriber::NoSubscriber};
 use tracing_subscriber::{Layer, filter::DynFilterFn};
 
 use super::{TelemetryError, logs::BoxedLayer};
-use crate::{config::ConsoleSettings, telemetry::runtime::tasks};
+use crate::{config::runtime::ConsoleSettings, telemetry::runtime::tasks};
 
 /// Listens for consoles, on a thread of its own, and answers where, with what collects for them.
 ///

@@ -1,0 +1,136 @@
+//! The database and its pool.
+
+use std::{fmt, str::FromStr};
+
+use clap::Args;
+use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use url::Url;
+
+use super::limits::DatabaseLimits;
+use crate::telemetry::database::CommentMode;
+
+/// The database and its pool.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Database")]
+pub struct DatabaseSettings {
+    /// sqlite://FILE?mode=rwc or postgres://USER:PASSWORD@HOST/DATABASE
+    #[arg(
+        long,
+        global = true,
+        env = "DATABASE_URL",
+        hide_env_values = true,
+        default_value = "sqlite://colophon.db?mode=rwc",
+        value_name = "URL"
+    )]
+    pub database_url: DatabaseUrl,
+    /// Connections in the pool; on SQLite those that read, beside the one that writes
+    #[arg(long, global = true, env = "COLOPHON_POOL_SIZE", default_value = "16",
+        value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
+    pub pool_size: u32,
+    /// Which comments statements get, for the database's administrator: off, tags (application,
+    /// route and root field) or traceparent (the trace besides, for statements that are traced)
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_SQLCOMMENTER",
+        default_value = "off",
+        value_name = "MODE"
+    )]
+    pub sqlcommenter: CommentMode,
+    /// How long it may keep us.
+    #[command(flatten)]
+    pub limits: DatabaseLimits,
+}
+
+/// The URL of a database of a kind that is supported. Shown without its password.
+#[derive(Clone)]
+pub enum DatabaseUrl {
+    /// A file.
+    Sqlite(String),
+    /// A server.
+    Postgres(String),
+}
+
+impl DatabaseUrl {
+    /// The URL with its password.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let (Self::Sqlite(url) | Self::Postgres(url)) = self;
+        url
+    }
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("sqlite:") {
+            text.parse::<SqliteConnectOptions>().map_err(|error| error.to_string())?;
+            Ok(Self::Sqlite(text.to_owned()))
+        } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            text.parse::<PgConnectOptions>().map_err(|error| error.to_string())?;
+            Ok(Self::Postgres(text.to_owned()))
+        } else {
+            Err("must begin with sqlite: or postgres://".to_owned())
+        }
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&mask(self.as_str()))
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `text` without the password if it is a URL with one, and without all that could hold one
+/// if it is something like a URL.
+#[must_use]
+pub fn mask(text: &str) -> String {
+    let Ok(mut url) = Url::parse(text) else {
+        return match (text.find("://"), text.rfind('@')) {
+            (Some(start), Some(end)) if start < end => {
+                format!("{}***{}", &text[..start + 3], &text[end..])
+            }
+            _ => text.to_owned(),
+        };
+    };
+    let secret = |key: &str| key.contains("password") || key.contains("key");
+    let pairs: Vec<(String, String)> = url.query_pairs().into_owned().collect();
+    if url.password().is_none() && !pairs.iter().any(|(key, _)| secret(key)) {
+        return text.to_owned();
+    }
+    if url.password().is_some() {
+        // Fails only for URLs that cannot have a password.
+        let _ = url.set_password(Some("***"));
+    }
+    if !pairs.is_empty() {
+        let masked = pairs
+            .iter()
+            .map(|(key, value)| (key.as_str(), if secret(key) { "***" } else { value.as_str() }));
+        url.query_pairs_mut().clear().extend_pairs(masked);
+    }
+    url.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_masked_wherever_they_stand() {
+        for secret in [
+            "postgres://ada:s3cret@db/books",
+            "postgres://db/books?user=ada&password=s3cret",
+            "postgres://ada:s3cret@db:port/books",
+        ] {
+            assert!(!mask(secret).contains("s3cret"), "{}", mask(secret));
+        }
+        assert_eq!(mask("sqlite://colophon.db?mode=rwc"), "sqlite://colophon.db?mode=rwc");
+    }
+}

@@ -1,0 +1,119 @@
+//! Every limit of the service, in one place; `docs/limits.md` is the page for those who meet one.
+//! A page has at most [`MAX_PAGE`](crate::books::page::MAX_PAGE) items, which the schema's own texts
+//! promise, so that this one is no setting.
+
+use std::time::Duration;
+
+use clap::Args;
+
+use super::values::{duration, nesting, positive};
+
+/// What requests and documents may cost.
+#[derive(Clone, Debug, Args)]
+pub struct Limits {
+    /// What a document may cost.
+    #[command(flatten)]
+    pub documents: DocumentLimits,
+    /// What a request may cost.
+    #[command(flatten)]
+    pub requests: RequestLimits,
+}
+
+/// What a document may cost.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct DocumentLimits {
+    /// Tokens of a document
+    #[arg(long, global = true, env = "COLOPHON_MAX_TOKENS", default_value = "5000",
+        value_parser = positive, value_name = "N")]
+    pub max_tokens: usize,
+    /// Brackets of any kind open at the same time in a document (the library's parser is
+    /// recursive, so more than 64 are not allowed)
+    #[arg(long, global = true, env = "COLOPHON_MAX_NESTING", default_value = "32",
+        value_parser = nesting, value_name = "N")]
+    pub max_nesting: usize,
+    /// Levels of fields in an operation; those of introspection do not count
+    #[arg(long, global = true, env = "COLOPHON_MAX_DEPTH", default_value = "10",
+        value_parser = positive, value_name = "N")]
+    pub max_depth: usize,
+    /// Aliases in an operation
+    #[arg(long, global = true, env = "COLOPHON_MAX_ALIASES", default_value = "30",
+        value_parser = positive, value_name = "N")]
+    pub max_aliases: usize,
+    /// Root fields of an operation
+    #[arg(long, global = true, env = "COLOPHON_MAX_ROOT_FIELDS", default_value = "20",
+        value_parser = positive, value_name = "N")]
+    pub max_root_fields: usize,
+    /// Directives in an operation
+    #[arg(long, global = true, env = "COLOPHON_MAX_DIRECTIVES", default_value = "50",
+        value_parser = positive, value_name = "N")]
+    pub max_directives: usize,
+    /// Fields and fragments of a document once all fragments are expanded
+    #[arg(long, global = true, env = "COLOPHON_MAX_SELECTIONS", default_value = "10000",
+        value_parser = positive, value_name = "N")]
+    pub max_selections: usize,
+    /// Complexity of an operation: its fields, those in a list counted once for each item asked for
+    #[arg(long, global = true, env = "COLOPHON_MAX_COMPLEXITY", default_value = "50000",
+        value_parser = positive, value_name = "N")]
+    pub max_complexity: usize,
+}
+
+/// What a request may cost, and how many there may be.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct RequestLimits {
+    /// Bytes of a request's body
+    #[arg(long, global = true, env = "COLOPHON_MAX_BODY", default_value = "262144",
+        value_parser = positive, value_name = "BYTES")]
+    pub max_body: usize,
+    /// Bytes of an answer
+    #[arg(long, global = true, env = "COLOPHON_MAX_ANSWER", default_value = "8388608",
+        value_parser = positive, value_name = "BYTES")]
+    pub max_answer: usize,
+    /// Errors in an answer; of more, the first are told
+    #[arg(long, global = true, env = "COLOPHON_MAX_ERRORS", default_value = "50",
+        value_parser = positive, value_name = "N")]
+    pub max_errors: usize,
+    /// Operations that run at a time
+    #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "128",
+        value_parser = positive, value_name = "N")]
+    pub max_operations: usize,
+    /// How long an operation may wait to be among them
+    #[arg(long, global = true, env = "COLOPHON_QUEUE_WAIT", default_value = "50ms",
+        value_parser = duration, value_name = "TIME")]
+    pub queue_wait: Duration,
+    /// Open connections in all; further ones wait to be accepted
+    #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS", default_value = "1024",
+        value_parser = positive, value_name = "N")]
+    pub max_connections: usize,
+    /// Open connections of one peer address; further ones are closed at once
+    #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS_PER_PEER", default_value = "512",
+        value_parser = positive, value_name = "N")]
+    pub max_connections_per_peer: usize,
+    /// How long the head of a request may take to arrive, and how long its body
+    #[arg(long, global = true, env = "COLOPHON_REQUEST_TIMEOUT", default_value = "10s",
+        value_parser = duration, value_name = "TIME")]
+    pub request_timeout: Duration,
+    /// How long a GraphQL operation may take
+    #[arg(long, global = true, env = "COLOPHON_OPERATION_TIMEOUT", default_value = "5s",
+        value_parser = duration, value_name = "TIME")]
+    pub operation_timeout: Duration,
+    /// How long a client may take to receive an answer
+    #[arg(long, global = true, env = "COLOPHON_ANSWER_TIMEOUT", default_value = "20s",
+        value_parser = duration, value_name = "TIME")]
+    pub answer_timeout: Duration,
+}
+
+/// How long the database may keep us.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct DatabaseLimits {
+    /// How long to wait for a connection of the pool
+    #[arg(long, global = true, env = "COLOPHON_POOL_WAIT", default_value = "1s",
+        value_parser = duration, value_name = "TIME")]
+    pub pool_wait: Duration,
+    /// How long a statement may run (PostgreSQL)
+    #[arg(long, global = true, env = "COLOPHON_STATEMENT_TIMEOUT", default_value = "3s",
+        value_parser = duration, value_name = "TIME")]
+    pub statement_timeout: Duration,
+}
