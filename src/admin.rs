@@ -39,8 +39,8 @@ use crate::{
     },
 };
 
-/// How long the database may take to give a sign of life.
-const PING_LIMIT: Duration = Duration::from_secs(1);
+/// How long the service's runtime may take to look whether it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(2);
 /// Connections at a time.
 const CONNECTIONS: usize = 64;
 
@@ -105,14 +105,8 @@ impl Health {
     }
 
     /// Why the service is not ready, if it is not.
-    async fn problem(self) -> Option<&'static str> {
-        if self.draining.load(Ordering::Acquire) {
-            return Some("draining");
-        }
-        if !self.db.is_migrated() {
-            return Some("database not reached or not migrated");
-        }
-        self.db.ping(PING_LIMIT).await.err().map(|_| "database not reached")
+    fn problem(&self) -> Option<&'static str> {
+        if self.draining.load(Ordering::Acquire) { Some("draining") } else { self.db.problem() }
     }
 }
 
@@ -158,12 +152,13 @@ async fn metrics(State(admin): State<Arc<Admin>>) -> Response {
 }
 
 async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
-    // The pool's sockets belong to the service's runtime, which may be blocked.
+    // Looked at on the service's runtime, so that one that is blocked is seen not to be ready.
     let look = {
         let _entered = admin.runtime.enter();
-        spawn("readiness", admin.health.clone().problem())
+        let health = admin.health.clone();
+        spawn("readiness", async move { health.problem() })
     };
-    let looked = timeout(PING_LIMIT * 2, look).await;
+    let looked = timeout(READY_LIMIT, look).await;
     match looked.map_or(Some("blocked"), |done| done.unwrap_or(Some("failed"))) {
         None => (StatusCode::OK, Json(json!({ "status": "ready" }))),
         Some(problem) => (

@@ -1,48 +1,44 @@
 //! Connecting and migrating. SQLite is the embedded default: many readers and one
 //! writer. PostgreSQL is for real load and for more than one replica.
 
+mod keeper;
+mod postgres;
+mod sqlite;
+
 use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use migration::{Migrator, MigratorTrait};
 use opentelemetry::Context;
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr,
-    SqliteTransactionMode, TransactionOptions, Value,
+    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, Value,
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
-    sqlx::{
-        postgres::PgConnectOptions,
-        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
-    },
+    sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
 };
+use tokio::sync::watch;
 
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl},
-    error::{Error, Result},
-    telemetry::database::{Pool, PoolOptions, Session, Transaction},
+    error::Result,
+    telemetry::database::{Connections, Pool, PoolOptions, Session, Transaction},
 };
 
 /// Names our PostgreSQL advisory lock: "colophon" in ASCII.
 const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"colophon");
-/// How long a writer waits for another process that writes to the same SQLite file.
-const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long to wait before trying again to open a locked SQLite file.
-const SQLITE_RETRY: Duration = Duration::from_millis(20);
-/// A connection that has been idle for longer is tested before use: testing each time would
-/// cost a round trip a statement.
-const TEST_AFTER_IDLE: Duration = Duration::from_secs(30);
-
 /// The catalogue's database.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: Pool,
     writer: Pool,
-    backend: DbBackend,
+    /// How to connect to a server, and how long it may take.
+    server: Option<(PgConnectOptions, Duration)>,
+    /// Whether the server answers, as the keeper found.
+    reachable: Arc<watch::Sender<bool>>,
     migrated: Arc<AtomicBool>,
 }
 
@@ -52,26 +48,29 @@ impl Database {
     /// # Errors
     /// If the SQLite file cannot be opened or created, or is no database.
     pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
-        let (reader, writer, backend) = match &settings.database_url {
+        let (reader, writer, server) = match &settings.database_url {
             DatabaseUrl::Postgres(_) => {
-                let connection = sea_orm::Database::connect(postgres(settings)).await?;
-                let pool = Pool::new(connection, pool(settings, "postgres", settings.pool_size));
-                (pool.clone(), pool, DbBackend::Postgres)
+                let options = postgres::options(settings);
+                let wait = settings.limits.pool_wait;
+                let connections = postgres::connections(options.clone(), wait);
+                let pool = Pool::new(connections, pool(settings, "postgres", settings.pool_size));
+                (pool.clone(), pool, Some((options, wait)))
             }
             DatabaseUrl::Sqlite(url) => {
-                let writer = connect_sqlite(sqlite(settings, true)).await?;
-                let writer = Pool::new(writer, pool(settings, "writer", 1));
+                let writer = sqlite::open(settings, true).await?;
+                let writer = Pool::new(Connections::File(writer), pool(settings, "writer", 1));
                 let reader = if url.contains(":memory:") {
                     // Each connection to memory would be a database of its own.
                     writer.clone()
                 } else {
-                    let reader = connect_sqlite(sqlite(settings, false)).await?;
+                    let reader = Connections::File(sqlite::open(settings, false).await?);
                     Pool::new(reader, pool(settings, "reader", settings.pool_size))
                 };
-                (reader, writer, DbBackend::Sqlite)
+                (reader, writer, None)
             }
         };
-        Ok(Self { reader, writer, backend, migrated: Arc::default() })
+        let reachable = Arc::new(watch::Sender::new(server.is_none()));
+        Ok(Self { reader, writer, server, reachable, migrated: Arc::default() })
     }
 
     /// For reading outside a transaction, on behalf of `parent`; without one the statements are
@@ -98,13 +97,34 @@ impl Database {
     /// Whether the database is a file of ours and not a server.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
-        self.backend == DbBackend::Sqlite
+        self.server.is_none()
     }
 
-    /// Whether the schema is known to be up to date, so that operations can be served.
+    /// Why operations cannot be served now, if they cannot.
     #[must_use]
-    pub fn is_migrated(&self) -> bool {
-        self.migrated.load(Ordering::Acquire)
+    pub fn problem(&self) -> Option<&'static str> {
+        if !*self.reachable.borrow() {
+            Some("database not reached")
+        } else if !self.migrated.load(Ordering::Acquire) {
+            Some("database not migrated")
+        } else {
+            None
+        }
+    }
+
+    /// Waits until the server answers; with a file there is nothing to wait for.
+    pub async fn reached(&self) {
+        self.becomes(true).await;
+    }
+
+    /// Waits until the server answers no more.
+    pub async fn lost(&self) {
+        self.becomes(false).await;
+    }
+
+    async fn becomes(&self, reachable: bool) {
+        // Fails only if the sender is gone, which we have.
+        let _ = self.reachable.subscribe().wait_for(|state| *state == reachable).await;
     }
 
     /// Applies all migrations that have not been, in one transaction and under a lock, so that
@@ -146,24 +166,13 @@ impl Database {
 
     async fn begin_migration(&self) -> Result<Transaction> {
         let tx = self.begin(None).await?;
-        if self.backend == DbBackend::Postgres {
+        if self.server.is_some() {
             // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
                 .await?;
         }
         Ok(tx)
-    }
-
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// [`Error::DatabaseUnavailable`] if there is none within `limit`.
-    pub async fn ping(&self, limit: Duration) -> Result<()> {
-        match tokio::time::timeout(limit, self.reader.ping()).await {
-            Ok(result) => Ok(result?),
-            Err(_) => Err(Error::DatabaseUnavailable(format!("no answer within {limit:?}"))),
-        }
     }
 
     /// Records the state of the pools.
@@ -228,64 +237,4 @@ fn pool(settings: &DatabaseSettings, name: &'static str, size: u32) -> PoolOptio
         wait: settings.limits.pool_wait,
         comments: settings.sqlcommenter,
     }
-}
-
-fn options(settings: &DatabaseSettings, max_connections: u32) -> ConnectOptions {
-    let mut options = ConnectOptions::new(settings.database_url.as_str());
-    options
-        .max_connections(max_connections)
-        .acquire_timeout(settings.limits.pool_wait)
-        .test_before_acquire_if_idle_for(TEST_AFTER_IDLE)
-        .sqlx_logging(false);
-    options
-}
-
-fn postgres(settings: &DatabaseSettings) -> ConnectOptions {
-    let mut options = options(settings, settings.pool_size);
-    // Also what ends a transaction whose client is gone.
-    let idle = settings.limits.statement_timeout.as_millis().to_string();
-    options
-        .connect_lazy(true)
-        .set_application_name("colophon")
-        .statement_timeout(settings.limits.statement_timeout)
-        .map_sqlx_postgres_opts(move |options| {
-            options.options([("idle_in_transaction_session_timeout", &idle)])
-        });
-    options
-}
-
-fn sqlite(settings: &DatabaseSettings, writes: bool) -> ConnectOptions {
-    let mut options = options(settings, if writes { 1 } else { settings.pool_size });
-    options.idle_timeout(None).max_lifetime(None);
-    options.map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
-        let options = options.foreign_keys(true).busy_timeout(SQLITE_BUSY_TIMEOUT);
-        if writes {
-            options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
-        } else {
-            options.pragma("query_only", "on")
-        }
-    });
-    options
-}
-
-/// Connects, trying again while the file is locked: SQLite does not wait by itself for the lock
-/// that turns a new file into one with a write-ahead log, which processes that start together
-/// contend for.
-async fn connect_sqlite(options: ConnectOptions) -> std::result::Result<DatabaseConnection, DbErr> {
-    let started = Instant::now();
-    loop {
-        match sea_orm::Database::connect(options.clone()).await {
-            Err(error) if is_locked(&error) && started.elapsed() < SQLITE_BUSY_TIMEOUT => {
-                tokio::time::sleep(SQLITE_RETRY).await;
-            }
-            result => return result,
-        }
-    }
-}
-
-/// SQLITE_BUSY, in the low byte of the extended code.
-fn is_locked(error: &DbErr) -> bool {
-    let DbErr::Conn(RuntimeErr::SqlxError(error)) = error else { return false };
-    let code = error.as_database_error().and_then(|error| error.code()?.parse::<u32>().ok());
-    code.is_some_and(|code| code & 0xff == 5)
 }

@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// How long to wait before the next try to reach the database.
+/// How long to wait before the next try to prepare the database.
 const RETRY: Duration = Duration::from_millis(500);
 
 /// A service that listens but does not yet serve.
@@ -152,8 +152,12 @@ impl Service {
             async move { public.accept(listener).await }
         };
         tasks::spawn("http accept", accept);
+        db.keep();
         if !db.is_embedded() {
-            tasks::spawn("database keeper", prepare_when_reachable(db.clone(), settings.sample));
+            tasks::spawn(
+                "database preparation",
+                prepare_when_reachable(db.clone(), settings.sample),
+            );
         }
         let signal = stop.await;
         let deadline = settings.http.drain_timeout;
@@ -190,16 +194,18 @@ async fn prepare(db: &Database, sample: bool) -> Result<()> {
     Ok(())
 }
 
-/// Migrates as soon as the database can be reached, telling of it once and not at every try.
+/// Migrates as soon as the database can be reached, telling of failures once and not at every try.
 async fn prepare_when_reachable(db: Database, sample: bool) {
     let mut told = false;
+    db.reached().await;
     while let Err(error) = prepare(&db, sample).await {
         if !told {
             let error = &error as &dyn std::error::Error;
-            warn!(name: "database.unreachable", error, "not ready; trying again until it is there");
+            warn!(name: "database.unprepared", error, "not ready; trying again until it is");
             told = true;
         }
         sleep(RETRY).await;
+        db.reached().await;
     }
     info!(name: "database.ready", "the database is reached and its schema up to date");
 }

@@ -258,21 +258,23 @@ impl Engine {
         arrangement: Arc<Arrangement>,
         execution: Arc<Execution>,
     ) -> Answer {
-        if !self.db.is_migrated() {
-            let error = Error::DatabaseUnavailable("its schema is not yet up to date".into());
-            return refused(error, &execution);
+        if let Some(problem) = self.db.problem() {
+            return refused(Error::DatabaseUnavailable(problem.into()), &execution);
         }
         let (query, name) = (request.query.clone(), request.operation_name.clone());
         let batches = Batches::default();
         let request = request.data(Catalogue::new(&self.db, &batches, execution.clone()));
         let running = batches.drive(self.schema.execute(request));
-        let Ok(mut response) = timeout(self.limits.requests.operation_timeout, running).await
-        else {
-            let error = Error::Timeout(format!(
-                "the operation ran for {:?}",
-                self.limits.requests.operation_timeout
-            ));
-            return refused(error, &execution);
+        let limit = self.limits.requests.operation_timeout;
+        let ended = tokio::select! {
+            ended = timeout(limit, running) => {
+                ended.map_err(|_| Error::Timeout(format!("the operation ran for {limit:?}")))
+            }
+            () = self.db.lost() => Err(Error::DatabaseUnavailable("it was lost".into())),
+        };
+        let mut response = match ended {
+            Ok(response) => response,
+            Err(error) => return refused(error, &execution),
         };
         if !response.errors.is_empty() {
             self.put_nulls(&mut response, kind, &query, name.as_deref());

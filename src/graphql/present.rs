@@ -92,7 +92,8 @@ fn present_code(error: &mut ServerError) -> Code {
         return code;
     };
     let code = source.code();
-    if code.is_server_fault() {
+    // That the database is away is told once, by its keeper.
+    if code.is_server_fault() && !matches!(source, Error::DatabaseUnavailable(_)) {
         error!(
             name: "graphql.error",
             {

@@ -1,19 +1,22 @@
 //! SQL: a span and two metrics for each statement, and the pool's metrics. Every statement goes
 //! through a [`Session`] or a [`Transaction`], which know whose doing it is.
 //!
-//! The pool stands behind a gate of its size, so that waiting for a connection, holding one and
-//! the number of those who wait are measured in one place; the pool behind it never makes anyone
-//! wait except for a connection to be opened.
+//! The pool's connections stand behind a gate of its size, so that waiting for a connection, holding
+//! one and the number of those who wait are measured in one place.
 
 mod comment;
 mod connection;
+mod slots;
 mod statement;
 mod summary;
 
 use std::{
     collections::HashMap,
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, LazyLock, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant, SystemTime},
 };
 
@@ -25,13 +28,17 @@ use opentelemetry::{
     trace::{Span as _, Tracer},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr};
+use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError};
+pub use slots::Connections;
+use slots::{Slot, Slots};
 use statement::{Known, fail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     export::traces::tracer,
-    names::{DB_CONNECTIONS, DB_CONNECTIONS_MAX, DB_PENDING, DB_TIMEOUTS, DB_USE, DB_WAIT},
+    names::{
+        DB_CONNECTIONS, DB_CONNECTIONS_MAX, DB_PENDING, DB_REACHABLE, DB_TIMEOUTS, DB_USE, DB_WAIT,
+    },
 };
 use crate::error::DatabaseFault;
 
@@ -62,7 +69,7 @@ pub struct PoolOptions {
 pub struct Pool(Arc<Shared>);
 
 struct Shared {
-    connection: DatabaseConnection,
+    slots: Slots,
     options: PoolOptions,
     gate: Arc<Semaphore>,
     metrics: PoolMetrics,
@@ -105,26 +112,23 @@ impl PoolMetrics {
     }
 }
 
+/// Records whether the database server answers.
+pub fn report_reachable(is_there: bool) {
+    static REACHABLE: LazyLock<Gauge> = LazyLock::new(|| DB_REACHABLE.gauge(Vec::new()));
+    REACHABLE.set(f64::from(u8::from(is_there)));
+}
+
 impl Pool {
-    /// Measures `connection`.
+    /// A pool of these connections.
     #[must_use]
-    pub fn new(connection: DatabaseConnection, options: PoolOptions) -> Self {
+    pub fn new(connections: Connections, options: PoolOptions) -> Self {
         Self(Arc::new(Shared {
             gate: Arc::new(Semaphore::new(options.size)),
             metrics: PoolMetrics::new(&options),
             known: RwLock::default(),
-            connection,
+            slots: Slots::new(connections, options.size),
             options,
         }))
-    }
-
-    /// Asks the database for a sign of life.
-    ///
-    /// # Errors
-    /// If there is none.
-    pub async fn ping(&self) -> Result<(), DbErr> {
-        let _held = self.acquire(None).await?;
-        self.0.connection.ping().await
     }
 
     /// Holds every connection for as long as `time`. For the laboratory.
@@ -140,30 +144,30 @@ impl Pool {
         Ok(())
     }
 
-    /// Closes all connections.
+    /// Throws all connections away: the server they were of was gone in between.
+    pub fn renew(&self) {
+        self.0.slots.renew();
+    }
+
+    /// Closes all connections that are not in use.
     ///
     /// # Errors
     /// If one cannot be closed.
     pub async fn close(&self) -> Result<(), DbErr> {
-        self.0.connection.clone().close().await
+        for connection in self.0.slots.drain() {
+            connection.close().await?;
+        }
+        Ok(())
     }
 
     /// Records how many connections are open and idle.
     pub fn sample(&self) {
-        let connection = &self.0.connection;
-        let (open, idle) = if self.backend() == DbBackend::Postgres {
-            let pool = connection.get_postgres_connection_pool();
-            (pool.size(), pool.num_idle())
-        } else {
-            let pool = connection.get_sqlite_connection_pool();
-            (pool.size(), pool.num_idle())
-        };
-        let idle = u32::try_from(idle).unwrap_or(u32::MAX).min(open);
+        let idle = u32::try_from(self.0.slots.count_idle()).unwrap_or(u32::MAX);
         self.0.metrics.idle.set(f64::from(idle));
     }
 
     fn backend(&self) -> DbBackend {
-        self.0.connection.get_database_backend()
+        if self.0.slots.is_server() { DbBackend::Postgres } else { DbBackend::Sqlite }
     }
 
     async fn acquire(&self, parent: Option<&Context>) -> Result<Held, DbErr> {
@@ -225,6 +229,9 @@ impl Pool {
 /// A connection's use: from the gate to its return.
 struct Held {
     pool: Pool,
+    /// There until the drop.
+    slot: Option<Slot>,
+    broken: AtomicBool,
     since: Instant,
     _permit: OwnedSemaphorePermit,
 }
@@ -232,14 +239,72 @@ struct Held {
 impl Held {
     fn new(pool: Pool, permit: OwnedSemaphorePermit) -> Self {
         pool.0.metrics.used.increment(1);
-        Self { pool, since: Instant::now(), _permit: permit }
+        let slot = Some(pool.0.slots.take());
+        let broken = AtomicBool::new(false);
+        Self { pool, slot, broken, since: Instant::now(), _permit: permit }
+    }
+
+    fn slot(&self) -> &Slot {
+        self.slot.as_ref().expect("it is taken by the drop only")
+    }
+
+    fn connection(&self) -> &DatabaseConnection {
+        &self.slot().connection
+    }
+
+    /// Waits for `work` on the connection. If nobody waits to the end, or the connection is what
+    /// failed, it is not used again.
+    async fn attend<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
+        let mut work = std::pin::pin!(work);
+        // Declared behind `work` and so dropped in front of it: when the driver gets its connection
+        // back, it must know already that it is to be closed.
+        let unfinished = OnDrop(|| {
+            if self.pool.0.slots.is_server() {
+                self.broken.store(true, Ordering::Relaxed);
+                self.slot().abandon();
+            }
+        });
+        let result = work.as_mut().await;
+        std::mem::forget(unfinished);
+        if result.as_ref().is_err_and(is_of_connection) {
+            self.broken.store(true, Ordering::Relaxed);
+        }
+        result
     }
 }
 
 impl Drop for Held {
     fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            self.pool.0.slots.give_back(slot, *self.broken.get_mut());
+        }
         self.pool.0.metrics.used.decrement(1);
         self.pool.0.metrics.use_time.record(self.since.elapsed().as_secs_f64());
+    }
+}
+
+/// Whether it is the connection that failed, and not what was asked of the database.
+fn is_of_connection(error: &DbErr) -> bool {
+    match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            match &**error {
+                SqlxError::Database(error) => {
+                    // Connection exception, operator intervention.
+                    error.code().is_some_and(|code| {
+                        code.starts_with("08") || (code.starts_with("57") && code != "57014")
+                    })
+                }
+                SqlxError::Io(_)
+                | SqlxError::Tls(_)
+                | SqlxError::Protocol(_)
+                | SqlxError::PoolTimedOut
+                | SqlxError::PoolClosed
+                | SqlxError::WorkerCrashed => true,
+                _ => false,
+            }
+        }
+        _ => false,
     }
 }
 

@@ -233,6 +233,8 @@ catalogue! {
         "Time that requests waited for a connection.";
     DB_USE = metric::DB_CLIENT_CONNECTION_USE_TIME, STATEMENT, "s", POOL,
         "Time that connections were held.";
+    DB_REACHABLE = "db.client.server.reachable", Kind::Gauge, "1", &[],
+        "Whether the database answers: 1 or 0.";
 
     PROCESS_CPU = metric::PROCESS_CPU_TIME, Kind::Sum, "s", &[attr::CPU_MODE],
         "CPU time of the process.";

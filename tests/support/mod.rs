@@ -4,8 +4,10 @@
 
 pub mod collector;
 pub mod elasticsearch;
+pub mod postgres;
 pub mod probe;
 pub mod prometheus;
+pub mod proxy;
 pub mod stack;
 
 use std::{

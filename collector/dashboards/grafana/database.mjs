@@ -101,6 +101,13 @@ export default dashboard({
     ],
     'Connection pools': [
       graph({
+        title: 'Database reachable', unit: 'short', max: 1,
+        shows: 'Whether the database gives signs of life: 1 or 0. While it does not, operations are refused at once.', bad: '0.',
+        then: 'runbook, “ColophonDatabaseUnavailable”.',
+        queries: { '{{instance}}': `min by (instance) (${gauge('db_client_server_reachable')})` },
+        levels: { red: null, green: 1 }, links: [runtime],
+      }),
+      graph({
         title: 'Connections', unit: 'short',
         shows: 'Connections of each pool that are used, that are idle, and how many it may have.', bad: 'used at the maximum for longer than a moment.',
         then: 'see who holds them: the time of use, and the longest statements.',

@@ -29,7 +29,7 @@ impl Pool {
     ) -> Result<Transaction, DbErr> {
         let held = self.acquire(parent).await?;
         let running = Running::start(self.known("BEGIN"), parent);
-        let result = self.0.connection.begin_with_options(options).await;
+        let result = held.attend(held.connection().begin_with_options(options)).await;
         running.end(&result, None);
         Ok(Transaction { inner: result?, pool: self.clone(), parent: parent.cloned(), held })
     }
@@ -37,6 +37,7 @@ impl Pool {
     /// Runs a statement on a connection that is held.
     async fn run<T: Given>(
         &self,
+        held: &Held,
         parent: Option<&Context>,
         mut statement: Statement,
         execute: impl AsyncFnOnce(Statement) -> Result<T, DbErr>,
@@ -47,7 +48,7 @@ impl Pool {
             scope.count_statement();
         }
         self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context());
-        let result = parkable(execute(statement)).await;
+        let result = held.attend(parkable(execute(statement))).await;
         let rows = result.as_ref().ok().and_then(Given::rows);
         running.end(&result, rows);
         result
@@ -82,7 +83,7 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), DbErr> {
         let Self { inner, pool, parent, held } = self;
         let running = Running::start(pool.known("COMMIT"), parent.as_ref());
-        let result = inner.commit().await;
+        let result = held.attend(inner.commit()).await;
         running.end(&result, None);
         drop(held);
         result
@@ -126,31 +127,31 @@ impl ConnectionTrait for Session<'_> {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let _held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = &self.pool.0.connection;
+        let held = self.pool.acquire(self.parent.as_ref()).await?;
+        let connection = held.connection();
         let run = async |statement| connection.execute_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&held, self.parent.as_ref(), statement, run).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let _held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = &self.pool.0.connection;
+        let held = self.pool.acquire(self.parent.as_ref()).await?;
+        let connection = held.connection();
         let run = async |statement: Statement| connection.execute_unprepared(&statement.sql).await;
-        self.pool.run(self.parent.as_ref(), self.pool.statement(sql), run).await
+        self.pool.run(&held, self.parent.as_ref(), self.pool.statement(sql), run).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let _held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = &self.pool.0.connection;
+        let held = self.pool.acquire(self.parent.as_ref()).await?;
+        let connection = held.connection();
         let run = async |statement| connection.query_one_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&held, self.parent.as_ref(), statement, run).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let _held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = &self.pool.0.connection;
+        let held = self.pool.acquire(self.parent.as_ref()).await?;
+        let connection = held.connection();
         let run = async |statement| connection.query_all_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&held, self.parent.as_ref(), statement, run).await
     }
 }
 
@@ -162,21 +163,21 @@ impl ConnectionTrait for Transaction {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let run = async |statement| self.inner.execute_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
         let run = async |statement: Statement| self.inner.execute_unprepared(&statement.sql).await;
-        self.pool.run(self.parent.as_ref(), self.pool.statement(sql), run).await
+        self.pool.run(&self.held, self.parent.as_ref(), self.pool.statement(sql), run).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let run = async |statement| self.inner.query_one_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let run = async |statement| self.inner.query_all_raw(statement).await;
-        self.pool.run(self.parent.as_ref(), statement, run).await
+        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
     }
 }
