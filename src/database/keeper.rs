@@ -24,6 +24,7 @@ impl Database {
     /// Goes on asking the server for signs of life. A file is there.
     pub fn keep(&self) {
         let Some((options, wait)) = self.server.clone() else { return report_reachable(true) };
+        let options = options.application_name("colophon keeper");
         let keeper = Keeper { options, limit: wait * 2 / 5, connection: None };
         tasks::spawn("database keeper", keeper.keep(self.clone()));
     }
