@@ -67,7 +67,11 @@ impl Admin {
     /// If the operating system refuses.
     pub fn start(self, listener: net::TcpListener, limits: &RequestLimits) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let limits = RequestLimits { max_connections: CONNECTIONS, ..limits.clone() };
+        let limits = RequestLimits {
+            max_connections: CONNECTIONS,
+            max_connections_per_peer: CONNECTIONS,
+            ..limits.clone()
+        };
         let serve = async move {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;

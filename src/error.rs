@@ -171,6 +171,9 @@ pub enum Error {
     /// The operation ran into its time limit.
     #[error("{0}")]
     Timeout(String),
+    /// There is no room for the operation.
+    #[error("as many operations run as may")]
+    Overloaded,
     /// The database cannot yet be used.
     #[error("the database cannot be used: {0}")]
     DatabaseUnavailable(String),
@@ -208,6 +211,7 @@ impl Error {
             Self::Conflict(_) => Code::Conflict,
             Self::Client(code, _) => *code,
             Self::Timeout(_) => Code::Timeout,
+            Self::Overloaded => Code::Overloaded,
             Self::DatabaseUnavailable(_) => Code::DatabaseUnavailable,
             Self::Database(fault) => fault.code(),
             Self::Internal(_) => Code::InternalServerError,
@@ -219,6 +223,7 @@ impl Error {
     pub fn public_message(&self) -> String {
         match self.code() {
             Code::Timeout => "The operation took too long and was ended.".into(),
+            Code::Overloaded => "The service is busy; try again in a moment.".into(),
             Code::DatabaseUnavailable => "The catalogue's database cannot be reached now.".into(),
             Code::InternalServerError => "The service failed; its log tells why.".into(),
             _ => self.to_string(),

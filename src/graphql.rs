@@ -1,5 +1,6 @@
 //! The schema over the catalogue, and the running of one operation.
 
+pub mod admission;
 pub mod arrange;
 pub mod connection;
 pub mod dataloader;

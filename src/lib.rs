@@ -8,7 +8,8 @@
 //! - [`admin`]: the second listener, for operators;
 //! - [`database`]: connecting and migrating;
 //! - [`telemetry`]: what the service tells about itself;
-//! - [`shutdown`]: from signal to drained;
+//! - [`shutdown`]: the signals that end the service;
+//! - [`descriptors`]: the files it may have open;
 //! - [`error`]: every error, its code, and what a client may see of it.
 
 pub mod admin;
@@ -16,6 +17,7 @@ pub mod books;
 pub mod command;
 pub mod config;
 pub mod database;
+pub mod descriptors;
 pub mod error;
 pub mod graphql;
 pub mod http;

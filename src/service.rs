@@ -16,9 +16,11 @@ use crate::{
     command,
     config::Settings,
     database::Database,
+    descriptors,
     error::Result,
     graphql::engine::Engine,
     http::{self, Public, server::Server},
+    shutdown::Signals,
     telemetry::{
         self,
         runtime::{recorder::FlightRecorder, tasks},
@@ -108,13 +110,13 @@ impl Service {
             error,
         })?;
         let engine = Engine::new(db.clone(), &settings).await;
-        let limits = &settings.limits.requests;
+        let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
         let router = http::router(Public {
             engine: engine.clone(),
             limits: limits.clone(),
             propagate: observation.propagate,
         });
-        let public = (Server::new("http connection", router, limits), public);
+        let public = (Server::new("http connection", router, &limits).measured(&limits), public);
         telemetry::graphql::start_counters();
         metrics::created(0);
         let pools = db.clone();
@@ -136,12 +138,13 @@ impl Service {
         Ok((self.public.1.local_addr()?, self.admin.1.local_addr()?))
     }
 
-    /// Serves until `stop` is done, then drains: not ready at once, no new connections, requests
-    /// in flight answered. Answers whether that was done within the deadline.
+    /// Serves until a signal comes, then drains: not ready at once, no new connections, requests
+    /// in flight answered. Answers whether that was done within the deadline, and before somebody
+    /// became impatient.
     ///
     /// # Errors
     /// If the admin listener cannot be served.
-    pub async fn run(self, stop: impl Future<Output = &'static str>) -> io::Result<bool> {
+    pub async fn run(self, mut signals: Signals) -> io::Result<bool> {
         let Self { settings, db, engine, public, admin } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
@@ -159,7 +162,7 @@ impl Service {
                 prepare_when_reachable(db.clone(), settings.sample),
             );
         }
-        let signal = stop.await;
+        let signal = signals.stop().await;
         let deadline = settings.http.drain_timeout;
         health.drain();
         info!(name: "service.draining", signal, ?deadline, "answering what is in flight");
@@ -167,13 +170,16 @@ impl Service {
             public.drain().await;
             engine.idle().await;
         };
-        let drained = tokio::time::timeout(deadline, drained).await.is_ok();
+        let drained = tokio::select! {
+            drained = tokio::time::timeout(deadline, drained) => drained.is_ok(),
+            () = signals.hurry() => false,
+        };
         // The last metrics to be exported tell the end.
         upkeep.sample();
         if drained {
             db.close().await;
         } else {
-            warn!(name: "service.drain_timeout", ?deadline, "some requests were cut off");
+            warn!(name: "service.not_drained", ?deadline, "some requests were cut off");
         }
         Ok(drained)
     }

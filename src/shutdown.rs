@@ -1,4 +1,4 @@
-//! From signal to drained.
+//! The signals that end the service.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -21,10 +21,16 @@ impl Signals {
     }
 
     /// Waits for SIGTERM or SIGINT and tells which.
-    pub async fn wait(&mut self) -> &'static str {
+    pub async fn stop(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",
         }
+    }
+
+    /// Waits for a further SIGINT: whoever presses Ctrl-C again will not wait for the drain. A
+    /// further SIGTERM means nothing, since supervisors are known to send several.
+    pub async fn hurry(&mut self) {
+        self.interrupt.recv().await;
     }
 }

@@ -11,6 +11,7 @@ pub mod http;
 mod intern;
 pub mod names;
 pub mod process;
+pub mod rarely;
 pub mod runtime;
 pub mod series;
 pub mod upkeep;

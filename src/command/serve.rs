@@ -65,7 +65,7 @@ fn in_runtime(
 }
 
 async fn serve(settings: Settings, observation: Observation) -> ExitCode {
-    let mut signals = match Signals::listen() {
+    let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(error),
     };
@@ -77,7 +77,7 @@ async fn serve(settings: Settings, observation: Observation) -> ExitCode {
         Ok((public, admin)) => announce(public, admin),
         Err(error) => return fail(error),
     }
-    match service.run(signals.wait()).await {
+    match service.run(signals).await {
         Ok(drained) => {
             info!(name: "service.stopped", drained, "stopped");
             if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE }

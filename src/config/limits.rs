@@ -75,18 +75,20 @@ pub struct RequestLimits {
         value_parser = positive, value_name = "N")]
     pub max_errors: usize,
     /// Operations that run at a time
-    #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "128",
+    #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "64",
         value_parser = positive, value_name = "N")]
     pub max_operations: usize,
     /// How long an operation may wait to be among them
     #[arg(long, global = true, env = "COLOPHON_QUEUE_WAIT", default_value = "50ms",
         value_parser = duration, value_name = "TIME")]
     pub queue_wait: Duration,
-    /// Open connections in all; further ones wait to be accepted
-    #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS", default_value = "1024",
+    /// Open connections in all, or fewer if the limit of open files says so; for a further one
+    /// that goes which has waited longest for a request
+    #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS", default_value = "4096",
         value_parser = positive, value_name = "N")]
     pub max_connections: usize,
-    /// Open connections of one peer address; further ones are closed at once
+    /// Open connections of one peer address (of IPv6, one /64 network); further ones are closed
+    /// at once. Behind a proxy, which is the only peer, as many as in all
     #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS_PER_PEER", default_value = "512",
         value_parser = positive, value_name = "N")]
     pub max_connections_per_peer: usize,

@@ -20,6 +20,7 @@ use tracing::Instrument;
 
 use super::{
     CatalogueSchema, Purpose,
+    admission::{Gate, Place},
     arrange::Arrangement,
     dataloader::Batches,
     documents::{self, Document, Documents},
@@ -53,6 +54,7 @@ pub struct Engine {
     limits: Limits,
     coordinates: Coordinates,
     shapes: Arc<Shapes>,
+    gate: Gate,
     running: TaskTracker,
 }
 
@@ -73,6 +75,7 @@ pub struct RawRequest {
 pub struct Operation {
     understood: Understood,
     telemetry: telemetry::Operation,
+    place: Place,
 }
 
 struct Understood {
@@ -100,21 +103,25 @@ impl Engine {
             limits: settings.limits.clone(),
             coordinates,
             shapes,
+            gate: Gate::new(&settings.limits.requests),
             running: TaskTracker::new(),
         }
     }
 
-    /// Checks and parses a request and finds the operation to run.
+    /// Waits until there is room for an operation, checks and parses the request, and finds the
+    /// operation to run.
     ///
     /// # Errors
     /// The answer that says what is wrong with the document, or that it does not have the
-    /// operation.
-    pub fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
+    /// operation; or that there is no room.
+    pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
+        let place =
+            self.gate.enter().await.map_err(|error| Answer::refused(server_error(error)))?;
         let mut telemetry = telemetry::Operation::start();
         let span = telemetry.span();
         let _entered = span.enter();
         match self.understand(raw, &mut telemetry) {
-            Ok(understood) => Ok(Operation { understood, telemetry }),
+            Ok(understood) => Ok(Operation { understood, telemetry, place }),
             Err(errors) => {
                 let answer = Answer::new(Response::from_errors(errors));
                 telemetry.end(&answer.codes, None);
@@ -199,11 +206,12 @@ impl Engine {
     /// # Panics
     /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
-        let Operation { understood, telemetry } = operation;
+        let Operation { understood, telemetry, place } = operation;
         let Understood { request, kind, root_field, arrangement } = understood;
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
         let work =
             Box::pin(self.clone().execute(request, kind, arrangement, telemetry.execution()));
+        let work = work.inspect(move |_| drop(place));
         self.run_task(kind, root_field, work, telemetry).await
     }
 
@@ -420,7 +428,7 @@ mod tests {
         assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
 
         let query = "{ books { totalCount } }".to_owned();
-        let operation = engine.prepare(RawRequest { query, ..RawRequest::default() });
+        let operation = engine.prepare(RawRequest { query, ..RawRequest::default() }).await;
         let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
         assert!(answer.response.errors.is_empty());
     }

@@ -92,8 +92,10 @@ fn present_code(error: &mut ServerError) -> Code {
         return code;
     };
     let code = source.code();
-    // That the database is away is told once, by its keeper.
-    if code.is_server_fault() && !matches!(source, Error::DatabaseUnavailable(_)) {
+    // That the database is away is told by its keeper, and that there is no room by the gate, each
+    // once and not for every request that is refused so.
+    let is_told = matches!(source, Error::DatabaseUnavailable(_)) || code == Code::Overloaded;
+    if code.is_server_fault() && !is_told {
         error!(
             name: "graphql.error",
             {

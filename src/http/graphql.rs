@@ -35,7 +35,7 @@ pub async fn handle(State(public): State<Arc<Public>>, request: Request) -> Resp
         Ok(raw) => raw,
         Err(error) => return refuse(media_type, error),
     };
-    let operation = match public.engine.prepare(raw) {
+    let operation = match public.engine.prepare(raw).await {
         Ok(operation) => operation,
         Err(answer) => return refuse_document(media_type, &answer),
     };
@@ -202,6 +202,9 @@ fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Respons
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
             let mut response = (status, headers, body).into_response();
+            if status == StatusCode::SERVICE_UNAVAILABLE {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            }
             if let Some(code) = answer.refusal {
                 response.extensions_mut().insert(Failure(code));
             }

@@ -1,40 +1,87 @@
-//! The accept loop. Our own and not `axum::serve`, for what that lacks: a time-out for request
-//! heads, a cap on connections, named tasks, and a drain that ends.
+//! The accept loop. Our own and not `axum::serve`, for what that lacks: time limits for heads and
+//! for the taking of answers, limits of connections, named tasks, and a drain that ends.
 
-use std::{sync::Arc, time::Duration};
+mod activity;
+mod answer;
+mod slots;
+mod stream;
 
-use axum::{Router, body::Body, extract::Request};
-use hyper::{body::Incoming, service::service_fn};
+use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    response::Response,
+};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
+    time::sleep,
 };
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{TaskTracker, task_tracker::TaskTrackerToken},
+};
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+use self::{
+    answer::Answer,
+    slots::{Slot, Slots, TooMany},
+    stream::Stream,
+};
 use crate::{
     config::limits::RequestLimits,
-    telemetry::{http::Peer, runtime::tasks},
+    telemetry::{
+        http::{
+            Peer,
+            connections::{self, Ending},
+        },
+        rarely::Rarely,
+        runtime::tasks,
+    },
 };
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How long connections are still accepted, and requests on idle ones answered, when the drain
+/// has begun: those that were sent before it may yet be on their way.
+const LAST_REQUESTS: Duration = Duration::from_millis(100);
+/// Bytes of a request's head, and of what is read ahead of a body.
+const READ_BUFFER: usize = 64 * 1024;
 
 /// A listener's connections and requests.
 #[derive(Clone)]
 pub struct Server {
     name: &'static str,
     router: Router,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     head_timeout: Duration,
-    /// Cancelled when no more connections are to be accepted.
-    drain: CancellationToken,
-    connections: TaskTracker,
-    /// Requests being answered, up to the last byte of the answer's head.
+    answer_timeout: Duration,
+    /// Cancelled when the end is near: answers close their connections.
+    draining: CancellationToken,
+    /// Cancelled when nothing more is accepted.
+    closing: CancellationToken,
+    /// Requests being answered, up to the last byte, and connections that were upgraded.
     requests: TaskTracker,
+}
+
+/// The connection that a request came by; an extension of each. Whoever upgrades it keeps this
+/// for as long as the connection lives.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Who is at the other end.
+    pub peer: SocketAddr,
+    /// Cancelled when the service is about to end, and the connection should.
+    pub draining: CancellationToken,
+    /// Its place among the connections there may be.
+    pub slot: Arc<Slot>,
+    /// Has the drain wait for it.
+    _request: TaskTrackerToken,
 }
 
 impl Server {
@@ -44,82 +91,212 @@ impl Server {
         Self {
             name,
             router,
-            slots: Arc::new(Semaphore::new(limits.max_connections.min(Semaphore::MAX_PERMITS))),
+            slots: Slots::new(limits, false),
             head_timeout: limits.request_timeout,
-            drain: CancellationToken::new(),
-            connections: TaskTracker::new(),
+            answer_timeout: limits.answer_timeout,
+            draining: CancellationToken::new(),
+            closing: CancellationToken::new(),
             requests: TaskTracker::new(),
         }
     }
 
+    /// This server with its connections in the metrics.
+    #[must_use]
+    pub fn measured(self, limits: &RequestLimits) -> Self {
+        connections::start_counters();
+        Self { slots: Slots::new(limits, true), ..self }
+    }
+
     /// Accepts connections until [`Server::drain`]ed.
     pub async fn accept(&self, listener: TcpListener) {
+        let server = Arc::new(self.clone());
         loop {
-            // A slot first: connections beyond the cap wait in the kernel's queue.
-            let accepted = async {
-                let slot = self.slots.clone().acquire_owned().await;
-                (slot, listener.accept().await)
+            let (socket, peer, slot) = tokio::select! {
+                accepted = self.next(&listener) => accepted,
+                () = self.closing.cancelled() => return,
             };
-            let (slot, accepted) = tokio::select! {
-                accepted = accepted => accepted,
-                () = self.drain.cancelled() => return,
-            };
-            match accepted {
-                Ok((stream, peer)) => {
-                    let server = self.clone();
-                    let serving = async move {
-                        server.serve(stream, Peer(peer)).await;
-                        drop(slot);
-                    };
-                    let task = self.connections.track_future(serving);
-                    tasks::spawn(self.name, task);
-                }
-                Err(error) => {
-                    warn!(name: "http.accept_failed", %error, "a connection cannot be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+            let server = server.clone();
+            tasks::spawn(self.name, async move {
+                let slot = Arc::new(slot);
+                let ending = server.serve(socket, peer, &slot).await;
+                slot.stay();
+                server.closed(ending);
+            });
+        }
+    }
+
+    /// The next connection that gets a place. While there is none, others wait in the kernel.
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Slot) {
+        loop {
+            match listener.accept().await {
+                Ok((socket, peer)) => match self.slots.take(peer.ip()).await {
+                    Ok(slot) => return (socket, peer, slot),
+                    Err(TooMany) => self.closed(Some(Ending::PeerLimit)),
+                },
+                Err(error) => self.recover(error).await,
             }
         }
     }
 
-    async fn serve(&self, stream: TcpStream, peer: Peer) {
+    fn closed(&self, ending: Option<Ending>) {
+        if self.slots.measured {
+            connections::closed(ending);
+        }
+    }
+
+    async fn recover(&self, error: io::Error) {
+        static WARNINGS: Rarely = Rarely::new();
+        if error.kind() == io::ErrorKind::ConnectionAborted {
+            return;
+        }
+        if WARNINGS.is_due() {
+            warn!(name: "http.accept_failed", %error, "a connection cannot be accepted");
+        }
+        self.slots.make_room();
+        sleep(ACCEPT_PAUSE).await;
+    }
+
+    /// Serves a connection and tells why it ended, if not as it should.
+    async fn serve(
+        self: &Arc<Self>,
+        socket: TcpStream,
+        peer: SocketAddr,
+        slot: &Arc<Slot>,
+    ) -> Option<Ending> {
         // Answers are written whole; waiting to fill a packet would only delay them.
-        if let Err(error) = stream.set_nodelay(true) {
+        if let Err(error) = socket.set_nodelay(true) {
             debug!(name: "http.nodelay_failed", %error);
         }
-        let router = self.router.clone();
-        let requests = self.requests.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            requests.track_future(router.clone().oneshot(request))
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
+        let activity = slot.activity();
+        let stream = Stream::new(socket, activity.clone(), self.answer_timeout);
+        let service = service_fn(|request| self.clone().answer(request, peer, slot.clone()));
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
-            .serve_connection(TokioIo::new(stream), service);
+            .max_buf_size(READ_BUFFER)
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = self.drain.cancelled() => {
+            () = activity.must_give_way() => {
+                if activity.waiting().is_some() {
+                    return Some(Ending::Evicted);
+                }
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+            () = self.closing.cancelled() => {
                 // Closes after the answer in flight, or at once if there is none.
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
-        if let Err(error) = result {
-            debug!(name: "http.connection_failed", %error, "a connection ended early");
+        let error = result.err()?;
+        debug!(name: "http.connection_failed", %error, "a connection ended early");
+        let has_asked = activity.waiting().is_none_or(|waiting| waiting.has_asked);
+        Some(ending(&error, has_asked))
+    }
+
+    fn answer(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+        slot: Arc<Slot>,
+    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
+        let activity = slot.activity().clone();
+        let connection = Connection {
+            peer,
+            draining: self.draining.clone(),
+            slot,
+            _request: self.requests.token(),
+        };
+        activity.asked(self.requests.token());
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(connection);
+        async move {
+            let mut response = self.router.clone().oneshot(request).await?;
+            let is_last = self.draining.is_cancelled();
+            if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                let close = HeaderValue::from_static("close");
+                response.headers_mut().insert(header::CONNECTION, close);
+            }
+            Ok(response.map(|body| Answer::new(body, activity)))
         }
     }
 
-    /// Accepts no more connections, and ends once the requests in flight are answered.
-    /// Connections that have sent only part of a request are not waited for.
+    /// Accepts no more connections, and ends once all requests are answered and all upgraded
+    /// connections closed. Connections that have sent only part of a head are not waited for.
     pub async fn drain(&self) {
-        self.drain.cancel();
+        self.draining.cancel();
+        sleep(LAST_REQUESTS).await;
+        self.closing.cancel();
         self.requests.close();
         self.requests.wait().await;
-        self.connections.close();
-        // The last bytes of the last answers; silent connections would stay for ever.
-        let _ = tokio::time::timeout(Duration::from_millis(250), self.connections.wait()).await;
+    }
+}
+
+fn ending(error: &hyper::Error, has_asked: bool) -> Ending {
+    let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    match io_error.map(io::Error::kind) {
+        Some(io::ErrorKind::TimedOut) => Ending::AnswerTimeout,
+        None if error.is_timeout() && has_asked => Ending::IdleTimeout,
+        None if error.is_timeout() => Ending::HeadTimeout,
+        _ => Ending::Broken,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::{response::IntoResponse, routing::any};
+    use clap::Parser;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::config::Cli;
+
+    /// Upgrades, says good-bye when the service is to end, and stays until the client agrees.
+    async fn upgrade(request: Request) -> Response {
+        let connection = request.extensions().get::<Connection>().unwrap().clone();
+        let upgraded = hyper::upgrade::on(request);
+        tasks::spawn("upgraded", async move {
+            let mut stream = TokioIo::new(upgraded.await.unwrap());
+            connection.draining.cancelled().await;
+            stream.write_all(b"bye").await.unwrap();
+            stream.read_u8().await.unwrap();
+            drop(connection);
+        });
+        let head = [(header::CONNECTION, "upgrade"), (header::UPGRADE, "test")];
+        (StatusCode::SWITCHING_PROTOCOLS, head).into_response()
+    }
+
+    #[tokio::test]
+    async fn the_drain_tells_upgraded_connections_and_waits_for_them() {
+        let limits = Cli::parse_from(["colophon"]).settings.limits.requests;
+        let server = Server::new("test", Router::new().route("/", any(upgrade)), &limits);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let accepting = server.clone();
+        tasks::spawn("accept", async move { accepting.accept(listener).await });
+        let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n";
+        client.write_all(request).await.unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            head.push(client.read_u8().await.unwrap());
+        }
+        assert!(head.starts_with(b"HTTP/1.1 101"));
+
+        let mut drained = std::pin::pin!(server.drain());
+        let mut word = [0; 3];
+        tokio::select! {
+            read = client.read_exact(&mut word) => assert_eq!(read.unwrap(), 3),
+            () = drained.as_mut() => panic!("it was not waited for"),
+        }
+        assert_eq!(&word, b"bye");
+        let early = tokio::time::timeout(2 * LAST_REQUESTS, drained.as_mut()).await;
+        assert!(early.is_err(), "it was not waited for");
+        client.write_all(b"!").await.unwrap();
+        drained.await;
     }
 }

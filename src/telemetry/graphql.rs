@@ -14,7 +14,7 @@ use std::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use async_graphql::parser::types::OperationType;
@@ -26,11 +26,11 @@ use opentelemetry::{
     trace::{Link, TraceContextExt, Tracer},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-pub use operation::{Identity, Operation};
+pub use operation::{Identity, Operation, refused};
 
 use super::{
     export::traces::tracer,
-    names::{GRAPHQL_ERRORS, GRAPHQL_PROCESSING, own},
+    names::{GRAPHQL_ERRORS, GRAPHQL_PROCESSING, GRAPHQL_WAIT, own},
     series::Series,
 };
 use crate::error::Code;
@@ -80,6 +80,12 @@ const fn kind_name(kind: OperationType) -> &'static str {
         OperationType::Mutation => "mutation",
         OperationType::Subscription => "subscription",
     }
+}
+
+/// Tells how long an operation waited for others to end.
+pub fn waited(duration: Duration) {
+    static WAITS: LazyLock<Histogram> = LazyLock::new(|| GRAPHQL_WAIT.histogram(Vec::new()));
+    WAITS.record(duration.as_secs_f64());
 }
 
 /// Counts an error of an answer.

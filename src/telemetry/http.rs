@@ -1,6 +1,8 @@
 //! HTTP: the server span, the context that comes in and goes out, the metrics, and one access
 //! line for each request.
 
+pub mod connections;
+
 use std::{
     borrow::Cow,
     net::SocketAddr,

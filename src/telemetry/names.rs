@@ -196,6 +196,12 @@ catalogue! {
         "Size of the bodies of HTTP requests that announce it.";
     HTTP_RESPONSE_SIZE = metric::HTTP_SERVER_RESPONSE_BODY_SIZE, SIZE, "By", HTTP,
         "Size of the bodies of HTTP responses.";
+    HTTP_CONNECTIONS = "http.server.connections.active", Kind::UpDown, "{connection}", &[],
+        "Open connections of clients.";
+    HTTP_CONNECTIONS_CLOSED = "http.server.connections.closed", Kind::Counter, "{connection}",
+        &[attr::ERROR_TYPE],
+        "Connections of clients that were closed. With error.type those that the service closed on \
+         somebody who would have stayed, or that broke.";
 
     GRAPHQL_DURATION = "graphql.server.request.duration", REQUEST, "s",
         &[attr::GRAPHQL_OPERATION_TYPE, own::ROOT_FIELD, attr::ERROR_TYPE],
@@ -206,6 +212,8 @@ catalogue! {
     GRAPHQL_ACTIVE = "graphql.server.active_requests", Kind::UpDown, "{request}",
         &[attr::GRAPHQL_OPERATION_TYPE],
         "GraphQL operations that are being executed.";
+    GRAPHQL_WAIT = "graphql.server.queue.wait", STATEMENT, "s", &[],
+        "Time that GraphQL operations waited until fewer were running, or were refused.";
     GRAPHQL_ERRORS = "graphql.server.errors", Kind::Counter, "{error}", &[attr::ERROR_TYPE],
         "Errors in GraphQL answers, by code.";
     GRAPHQL_FIELD = "graphql.server.field.duration", REQUEST, "s", &[own::FIELD_COORDINATE],

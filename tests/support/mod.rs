@@ -140,11 +140,33 @@ impl Db {
         self.spawn_in(&[], arguments)
     }
 
+    /// Starts the service after a line of shell, such as `ulimit -n 256`.
+    pub async fn serve_after(&self, line: &str, arguments: &[&str]) -> Service {
+        let service = self.serving(&[], arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{line} && exec \"$@\""), "sh"]);
+        shell.arg(service.get_program()).args(service.get_args());
+        for (name, value) in service.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell.current_dir(self.dir.path()).stdin(Stdio::null());
+        let service = Service::start(shell, self.dir.clone());
+        service.ready().await;
+        service
+    }
+
     fn spawn_in(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Service {
+        Service::start(self.serving(variables, arguments), self.dir.clone())
+    }
+
+    fn serving(&self, variables: &[(&str, &str)], arguments: &[&str]) -> Command {
         let mut command = self.command(&[&["serve"], arguments].concat());
         command.env("COLOPHON_LISTEN", "127.0.0.1:0").env("COLOPHON_ADMIN_LISTEN", "127.0.0.1:0");
         command.envs(variables.iter().copied());
-        Service::start(command, self.dir.clone())
+        command
     }
 }
 

@@ -186,6 +186,32 @@ export default dashboard({
         },
         links: [traces(spans('kind = server', 'duration > 250ms'))],
       }),
+      graph({
+        title: 'Connections', unit: 'short',
+        shows: 'Open connections of clients.', bad: 'as many as COLOPHON_MAX_CONNECTIONS, or as the limit of open files leaves: those that wait for a request give way to new ones.',
+        then: 'see beside why connections are closed; peer addresses are in the traces, network.peer.address.',
+        queries: { '{{instance}}': sum(gauge('http_server_connections_active'), 'instance') },
+        links: [traces(spans('kind = server')), logs()],
+      }),
+      graph({
+        title: 'Connections cut', unit: 'cps', stacked: true,
+        shows: 'Connections that did not end as they should, a second. evicted gave way to new ones; peer_limit were too many of one address; head_timeout and idle_timeout asked nothing in time; answer_timeout took no answer in time; broken were broken off.',
+        bad: 'evicted, or a rise of peer_limit or of the timeouts but for idle_timeout: somebody holds connections, or a proxy has not been told of.',
+        then: 'behind a proxy raise COLOPHON_MAX_CONNECTIONS_PER_PEER; else find the addresses in the traces and shut them out before the service.',
+        queries: { '{{error_type}}': sum(rate('http_server_connections_closed_total', 'error_type!=""'), 'error_type') },
+        links: [traces(spans('kind = server')), logs(lines('| severity_text=~"WARN|ERROR"'), 'Warnings and errors')],
+      }),
+      graph({
+        title: 'Waiting for a place', unit: 's',
+        shows: 'Operations wait when as many run as may (COLOPHON_MAX_OPERATIONS). Half and 99 % waited at most so long; after COLOPHON_QUEUE_WAIT they are refused as OVERLOADED.',
+        bad: 'more than some milliseconds for long: the service is at its capacity.',
+        then: 'see CPU and the pool in Database; then more instances, or fewer of the costliest operations in GraphQL.',
+        queries: {
+          p50: quantile(0.5, 'graphql_server_queue_wait_seconds'),
+          p99: quantile(0.99, 'graphql_server_queue_wait_seconds'),
+        },
+        links: [traces(spans('kind = server', 'span.http.response.status_code = 503')), runtime],
+      }),
     ],
     'Process and catalogue': [
       graph({

@@ -2,25 +2,20 @@
 
 use std::{
     fmt,
-    sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use opentelemetry::Context;
 use tracing::{info, warn};
 
-/// How long to keep silent after a warning.
-const SILENCE: Duration = Duration::from_mins(1);
+use crate::telemetry::rarely::Rarely;
 
 /// Tells of the loss of telemetry, on the log lines and not in the telemetry itself.
 #[derive(Debug, Default)]
-pub struct Warnings(Mutex<State>);
-
-#[derive(Debug, Default)]
-struct State {
-    warned: Option<Instant>,
+pub struct Warnings {
+    lines: Rarely,
     /// A warning was told, and not yet that it is over.
-    told: bool,
+    told: AtomicBool,
 }
 
 impl Warnings {
@@ -49,24 +44,15 @@ impl Warnings {
 
     /// An export succeeded.
     pub fn worked(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::take(&mut state.told) {
-            drop(state);
+        // Read first: it is called for each export.
+        if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
             info!(name: "telemetry.export_resumed", "telemetry reaches the collector again");
         }
     }
 
     fn warn(&self, warning: impl FnOnce()) {
-        let is_due = {
-            let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let is_due = state.warned.is_none_or(|last| last.elapsed() >= SILENCE);
-            if is_due {
-                state.warned = Some(Instant::now());
-                state.told = true;
-            }
-            is_due
-        };
-        if is_due {
+        if self.lines.is_due() {
+            self.told.store(true, Ordering::Relaxed);
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             warning();
         }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, LazyLock},
-    time::{Instant, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use async_graphql::parser::types::OperationType;
@@ -202,6 +202,11 @@ impl Drop for Operation {
             statements().of(scope.root_field()).record(scope.statements() as f64);
         }
     }
+}
+
+/// Tells of an operation that was refused before anything was known of it. It has no span.
+pub fn refused(code: Code, duration: Duration) {
+    durations().of((None, None, Some(code.as_str()))).record(duration.as_secs_f64());
 }
 
 /// What an operation's task is called: by the schema's names, and none of the client's.

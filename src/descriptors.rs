@@ -1,0 +1,59 @@
+//! How many files and sockets the process may have open, and that connections of clients leave
+//! some for the database and for looking into the service.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tracing::warn;
+
+use crate::config::limits::RequestLimits;
+
+/// What a connection of the database's pool has open: on SQLite the file, its log, and now and
+/// then a temporary file.
+const OF_DATABASE_CONNECTION: usize = 3;
+/// What else is open: connections of the admin listener (64), exporters, the runtime's own, the
+/// log, `/proc`.
+const OF_OTHERS: usize = 96;
+
+/// Allows the process as many as the system lets it have, and answers `limits` with no more
+/// connections than that leaves room for.
+#[must_use]
+pub fn fit(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
+    let Some(descriptors) = raise() else { return limits.clone() };
+    let max_connections = limits.max_connections.min(left(descriptors, pool_size));
+    if max_connections < limits.max_connections {
+        warn!(
+            name: "service.few_descriptors",
+            descriptors,
+            max_connections,
+            "there will be fewer connections than allowed: raise the limit of open files (ulimit -n)"
+        );
+    }
+    RequestLimits { max_connections, ..limits.clone() }
+}
+
+/// Of `descriptors`, those that are left for connections of clients.
+fn left(descriptors: usize, pool_size: u32) -> usize {
+    let pool = usize::try_from(pool_size).unwrap_or(usize::MAX).saturating_add(1);
+    let reserve = pool.saturating_mul(OF_DATABASE_CONNECTION).saturating_add(OF_OTHERS);
+    descriptors.saturating_sub(reserve).max(descriptors / 4)
+}
+
+/// Raises the soft limit to the hard one and answers it; `None` if there is no limit.
+fn raise() -> Option<usize> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    let limit = if raised.is_ok() { maximum } else { current };
+    limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_some_for_the_rest() {
+        assert_eq!(left(256, 16), 109);
+        assert_eq!(left(1024, 16), 877);
+        // Too few for everything: then everybody gets a part.
+        assert_eq!(left(128, 1000), 32);
+    }
+}

@@ -1,0 +1,119 @@
+//! What a connection is doing: waiting for the head of a request, or answering one.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::Notify;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// What a connection is doing, as its task, its stream and the accept loop see it.
+#[derive(Debug)]
+pub struct Activity {
+    doing: Mutex<Doing>,
+    give_way: Notify,
+}
+
+#[derive(Debug)]
+enum Doing {
+    Waiting(Waiting),
+    /// From the head of a request to the last byte of its answer, which the drain waits for.
+    Answering {
+        /// Whether all of the answer is there, so that only the client has to take it.
+        is_complete: bool,
+        _request: TaskTrackerToken,
+    },
+}
+
+/// For the head of a request. Ordered by who is to give way first: those who never asked
+/// anything before those who did, and then those who have waited longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Waiting {
+    /// Whether there was a request before.
+    pub has_asked: bool,
+    /// Since when.
+    pub since: Instant,
+}
+
+impl Default for Activity {
+    fn default() -> Self {
+        let waiting = Waiting { has_asked: false, since: Instant::now() };
+        Self { doing: Mutex::new(Doing::Waiting(waiting)), give_way: Notify::new() }
+    }
+}
+
+impl Activity {
+    /// The head of a request is there.
+    pub fn asked(&self, request: TaskTrackerToken) {
+        *self.doing() = Doing::Answering { is_complete: false, _request: request };
+    }
+
+    /// All of the answer has been handed over for sending.
+    pub fn completed(&self) {
+        if let Doing::Answering { is_complete, .. } = &mut *self.doing() {
+            *is_complete = true;
+        }
+    }
+
+    /// All that was handed over is sent.
+    pub fn sent(&self) {
+        let mut doing = self.doing();
+        if let Doing::Answering { is_complete: true, .. } = *doing {
+            *doing = Doing::Waiting(Waiting { has_asked: true, since: Instant::now() });
+        }
+    }
+
+    /// Unless a request is being answered.
+    pub fn waiting(&self) -> Option<Waiting> {
+        match *self.doing() {
+            Doing::Waiting(waiting) => Some(waiting),
+            Doing::Answering { .. } => None,
+        }
+    }
+
+    /// Asks the connection's task to end it, since others want the place.
+    pub fn give_way(&self) {
+        self.give_way.notify_one();
+    }
+
+    /// Waits until asked to.
+    pub async fn must_give_way(&self) {
+        self.give_way.notified().await;
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+
+    #[test]
+    fn an_answer_is_over_when_it_is_complete_and_sent() {
+        let (activity, requests) = (Activity::default(), TaskTracker::new());
+        assert!(activity.waiting().is_some_and(|waiting| !waiting.has_asked));
+        activity.asked(requests.token());
+        // Such as `100 Continue`.
+        activity.sent();
+        assert!(activity.waiting().is_none() && requests.len() == 1);
+        activity.completed();
+        assert!(activity.waiting().is_none() && requests.len() == 1);
+        activity.sent();
+        assert!(activity.waiting().is_some_and(|waiting| waiting.has_asked));
+        assert!(requests.is_empty());
+    }
+
+    #[test]
+    fn who_never_asked_gives_way_before_who_has_waited_longer() {
+        let earlier = Instant::now();
+        let silent = Waiting { has_asked: false, since: Instant::now() };
+        let idle = Waiting { has_asked: true, since: earlier };
+        assert!(silent < idle);
+        assert!(Waiting { has_asked: false, since: earlier } <= silent);
+    }
+}

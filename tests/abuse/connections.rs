@@ -1,0 +1,148 @@
+//! Connections: their limits in all and for each peer, who gives way, and descriptors.
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    http::{Connection, allow_many_sockets, half_head, peer, post},
+    support::{Db, PATIENCE, Service, probe::Probe},
+    turn,
+};
+
+const SMALL: &str = "{ books(first: 1) { nodes { id } } }";
+
+/// How many connections were closed for a reason.
+pub async fn closed(service: &Service, reason: &str) -> u64 {
+    value(service, &format!("http_server_connections_closed_total{{error_type=\"{reason}\"}}"))
+        .await
+}
+
+/// The value of a series; 0 if nothing was recorded yet.
+pub async fn value(service: &Service, series: &str) -> u64 {
+    let scrape = service.scrape().await;
+    let line = scrape.lines().find_map(|line| line.strip_prefix(series));
+    line.map_or(0, |value| value.trim().parse().unwrap())
+}
+
+/// Waits until something is so.
+pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < PATIENCE, "{what} never came");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_has_its_share_of_connections() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--max-connections-per-peer", "3"]).await;
+    let (greedy, other) = (peer(1), peer(2));
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let mut connection = Connection::from(greedy, &service).await.unwrap();
+        assert_eq!(connection.ask(&post(SMALL)).await.unwrap().status, 200);
+        held.push(connection);
+    }
+    assert_eq!(closed(&service, "peer_limit").await, 0);
+    Connection::from(greedy, &service).await.unwrap().closed().await;
+    assert_eq!(closed(&service, "peer_limit").await, 1);
+    let mut connection = Connection::from(other, &service).await.unwrap();
+    assert_eq!(connection.ask(&post(SMALL)).await.unwrap().status, 200);
+
+    held.pop();
+    until("the peer's place", async || {
+        let mut connection = Connection::from(greedy, &service).await.unwrap();
+        connection.ask(&post(SMALL)).await.is_ok_and(|answer| answer.status == 200)
+    })
+    .await;
+    for mut connection in held {
+        assert_eq!(connection.ask(&post(SMALL)).await.unwrap().status, 200);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
+    let _turn = turn().await;
+    let arguments = ["--sample", "--lab", "--max-connections", "2"];
+    let service = Db::sqlite().serve_with(&arguments).await;
+    let mut silent = Connection::from(peer(1), &service).await.unwrap();
+    let mut busy = Connection::from(peer(2), &service).await.unwrap();
+    busy.send(post("{ labSleep(ms: 3000) }")).await.unwrap();
+    until("the operation", async || {
+        value(&service, "graphql_server_active_requests{graphql_operation_type=\"query\"}").await
+            == 1
+    })
+    .await;
+    let mut new = Connection::from(peer(3), &service).await.unwrap();
+    assert_eq!(new.ask(&post(SMALL)).await.unwrap().status, 200);
+    assert_eq!(closed(&service, "evicted").await, 1);
+    silent.closed().await;
+    assert_eq!(busy.response().await.unwrap().status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silent_and_idle_connections_and_half_heads_end() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "3s"]).await;
+    let started = Instant::now();
+    let mut silent = Connection::from(peer(1), &service).await.unwrap();
+    let mut half = Connection::from(peer(1), &service).await.unwrap();
+    half.send(half_head()).await.unwrap();
+    let mut idle = Connection::from(peer(1), &service).await.unwrap();
+    assert_eq!(idle.ask(&post(SMALL)).await.unwrap().status, 200);
+    let mut again = Connection::from(peer(1), &service).await.unwrap();
+    assert_eq!(again.ask(&post(SMALL)).await.unwrap().status, 200);
+    again.send(half_head()).await.unwrap();
+    for connection in [&mut silent, &mut half, &mut idle, &mut again] {
+        assert!(connection.is_open().await);
+    }
+    for connection in [&mut silent, &mut half, &mut idle, &mut again] {
+        connection.closed().await;
+    }
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
+    assert_eq!(closed(&service, "head_timeout").await, 2);
+    assert_eq!(closed(&service, "idle_timeout").await, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_does_not_come_is_refused() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "1s"]).await;
+    let mut connection = Connection::from(peer(1), &service).await.unwrap();
+    let head = format!("{}Content-Length: 100\r\n\r\n{{", half_head());
+    let answer = connection.ask(head.as_bytes()).await.unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
+    connection.closed().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_connections_do_not_take_the_last_descriptor() {
+    let _turn = turn().await;
+    allow_many_sockets();
+    let db = Db::sqlite();
+    let mut service = db.serve_after("ulimit -n 256", &["--sample"]).await;
+    service.wait_for_log("the warning", |event| event["max_connections"] == 109);
+    let probe = Probe::start(&service);
+    let mut flood = Vec::new();
+    for number in 0..1000 {
+        flood.push(Connection::from(peer(number / 100), &service).await.unwrap());
+    }
+    let flooded = Instant::now();
+    let mut honest = Connection::from(Ipv4Addr::new(127, 7, 7, 7), &service).await.unwrap();
+    assert_eq!(honest.ask(&post(SMALL)).await.unwrap().status, 200);
+    let took = flooded.elapsed();
+    println!("accepting again after {took:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    // The database opens files when it needs them.
+    service.create(json!({ "title": "In the flood" })).await;
+    let open = std::fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap().count();
+    assert!(open < 256, "{open}");
+    assert!(closed(&service, "evicted").await >= 800);
+    probe.saw_nothing().await;
+    assert!(!service.log().iter().any(|event| event["level"] == "ERROR"), "{:#?}", service.log());
+}

@@ -1,0 +1,154 @@
+//! Ten times as many clients as the service can serve.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use tokio::task::JoinSet;
+
+use crate::{
+    connections::value,
+    http::{Connection, allow_many_sockets, header, peer, post},
+    slow::memory,
+    support::{
+        Db, Service, full,
+        probe::{Probe, percentile},
+    },
+    turn,
+};
+
+const QUERY: &str = "{ books(first: 50) { nodes { id title authors { id name } } } }";
+/// So many clients, each of which asks again as soon as it is answered, keep the service busy.
+const ENOUGH: usize = 8;
+
+/// What a crowd of clients got.
+#[derive(Default)]
+struct Outcome {
+    time: Duration,
+    good: Vec<Duration>,
+    refused: Vec<Duration>,
+}
+
+impl Outcome {
+    fn add(&mut self, other: Self) {
+        self.time += other.time;
+        self.good.extend(other.good);
+        self.refused.extend(other.refused);
+    }
+
+    /// Good answers a second.
+    #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+    fn rate(&self) -> f64 {
+        self.good.len() as f64 / self.time.as_secs_f64()
+    }
+}
+
+/// The share of the peak that must be left. A build without optimisation takes a millisecond for
+/// a refusal; that is what it can show, and that refusals do not grow with the crowd.
+const GOODPUT: f64 = if cfg!(debug_assertions) { 0.5 } else { 0.8 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_overload_costs_those_who_are_served_little() {
+    let _turn = turn().await;
+    allow_many_sockets();
+    let service = Db::sqlite().serve_with(&["--sample"]).await;
+    ask(&service, ENOUGH, Duration::from_secs(1)).await;
+    // In turns, since the machine may have other things to do.
+    let (rounds, seconds) = if full() { (1, 60) } else { (4, 2) };
+    let (mut peak, mut overload) = (Outcome::default(), Outcome::default());
+    for _ in 0..rounds {
+        peak.add(ask(&service, ENOUGH, Duration::from_secs(seconds)).await);
+        overload.add(ask(&service, 10 * ENOUGH, Duration::from_secs(seconds)).await);
+    }
+    let over = Instant::now();
+    let goodput = overload.rate() / peak.rate();
+    let (served, refused) = (percentile(overload.good, 99), overload.refused.len());
+    assert!(refused > 0, "the load is no overload");
+    let refusal = percentile(overload.refused, 99);
+    let resident = memory(&service, "VmHWM") >> 20;
+    println!(
+        "peak {:.0}/s; under overload {:.0} % of it, p99 {served:?}; {refused} refusals, p99 \
+         {refusal:?}; {resident} MiB",
+        peak.rate(),
+        100.0 * goodput
+    );
+    assert!(goodput >= GOODPUT, "{goodput}");
+    assert!(resident <= 256, "{resident} MiB");
+    let counted = value(&service, "graphql_server_errors_total{error_type=\"OVERLOADED\"}").await;
+    assert_eq!(counted, refused as u64);
+    // Told once a minute and not for each.
+    let told = |level: &str| service.log().iter().filter(|event| event["level"] == level).count();
+    assert!(told("WARN") <= 2 && told("ERROR") == 0, "{:#?}", service.log());
+
+    let probe = Probe::with(&service, QUERY);
+    tokio::time::sleep(Duration::from_secs(2).saturating_sub(over.elapsed())).await;
+    probe.saw_nothing().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--lab", "--max-operations", "2"]).await;
+    let mut running = Vec::new();
+    for number in 0..2 {
+        let mut connection = Connection::from(peer(number), &service).await.unwrap();
+        connection.send(post("{ labSleep(ms: 2000) }")).await.unwrap();
+        running.push(connection);
+    }
+    let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
+    crate::connections::until("both", async || value(&service, active).await == 2).await;
+    let mut durations = Vec::new();
+    let mut connection = Connection::from(peer(3), &service).await.unwrap();
+    for _ in 0..10 {
+        let asked = Instant::now();
+        let answer = connection.ask(&post("{ books { totalCount } }")).await.unwrap();
+        durations.push(asked.elapsed());
+        assert_eq!((answer.status, answer.code().as_str()), (503, "OVERLOADED"));
+        assert_eq!(header(&answer.head, "retry-after"), Some("1"));
+    }
+    let p90 = percentile(durations, 90);
+    assert!((Duration::from_millis(50)..Duration::from_millis(100)).contains(&p90), "{p90:?}");
+    for connection in &mut running {
+        assert_eq!(connection.response().await.unwrap().status, 200);
+    }
+    let answer = connection.ask(&post("{ books { totalCount } }")).await.unwrap();
+    assert_eq!(answer.status, 200);
+    let told = service.log().iter().filter(|event| event["level"] == "WARN").count();
+    assert_eq!(told, 1);
+}
+
+/// Lets `clients` ask for `time`, each as soon as it is answered, be it by a refusal.
+async fn ask(service: &Service, clients: usize, time: Duration) -> Outcome {
+    let stop = Arc::<AtomicBool>::default();
+    let mut crowd = JoinSet::new();
+    for number in 0..clients {
+        let mut connection = Connection::from(peer(number), service).await.unwrap();
+        let stop = stop.clone();
+        crowd.spawn(async move {
+            let (request, mut outcome) = (post(QUERY), Outcome::default());
+            while !stop.load(Ordering::Relaxed) {
+                let asked = Instant::now();
+                let answer = connection.ask(&request).await.unwrap();
+                match answer.status {
+                    200 if !answer.body.is_empty() => outcome.good.push(asked.elapsed()),
+                    503 if answer.code() == "OVERLOADED" => outcome.refused.push(asked.elapsed()),
+                    _ => panic!("{answer:?}"),
+                }
+            }
+            outcome
+        });
+    }
+    let began = Instant::now();
+    tokio::time::sleep(time).await;
+    stop.store(true, Ordering::Relaxed);
+    let mut all = Outcome::default();
+    while let Some(outcome) = crowd.join_next().await {
+        all.add(outcome.unwrap());
+    }
+    all.time = began.elapsed();
+    all
+}

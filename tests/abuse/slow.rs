@@ -1,0 +1,168 @@
+//! Slow clients of all kinds at once: half heads, silent connections, dripping bodies, and
+//! readers that take a large answer a few bytes at a time.
+
+use std::{
+    net::Ipv4Addr,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    task::JoinSet,
+    time::{interval, timeout},
+};
+
+use crate::{
+    connections::{closed, value},
+    http::{Connection, allow_many_sockets, half_head, peer, post},
+    support::{Db, PATIENCE, Service, full, probe::Probe},
+    turn,
+};
+
+/// Books with long titles.
+const BOOKS: usize = 20;
+/// How often an answer has each title: it is large and cheap to make.
+const COPIES: usize = 26;
+/// How many bytes at a time, and how often, somebody slow sends or reads.
+const DRIP: (usize, Duration) = (64, Duration::from_millis(500));
+
+/// How many there are of each kind.
+const HALF_HEADS: usize = 500;
+const SILENT: usize = 500;
+const DRIPPING: usize = 200;
+
+/// Each of them costs a fifth of a second where nothing is optimised.
+fn readers() -> usize {
+    if full() { 200 } else { 40 }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_of_one_address_are_cut() {
+    let _turn = turn().await;
+    let service = attacked(|_| peer(1)).await;
+    assert!(closed(&service, "peer_limit").await >= 600);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_clients_of_many_addresses_are_cut() {
+    let _turn = turn().await;
+    let service = attacked(|number| peer(number / 10)).await;
+    assert_eq!(closed(&service, "peer_limit").await, 0);
+    let cut = (closed(&service, "head_timeout").await, closed(&service, "answer_timeout").await);
+    assert_eq!(cut, ((HALF_HEADS + SILENT) as u64, readers() as u64));
+}
+
+/// A service after an attack by slow clients, which it survived without anybody noticing.
+async fn attacked(address: impl Fn(usize) -> Ipv4Addr) -> Service {
+    allow_many_sockets();
+    let service = prepared().await;
+    let before = memory(&service, "VmRSS");
+    let probe = Probe::start(&service);
+    let began = Instant::now();
+    let mut crowd = JoinSet::new();
+    let mut addresses = (0..).map(address);
+    let mut next = || addresses.next().unwrap();
+    // Readers first, so that there are some whatever a peer may have. One after the other: the
+    // taking of their answers is to be slow, and not the making.
+    for _ in 0..readers() {
+        let reader = reader(next(), &service).await;
+        crowd.spawn(read_slowly(reader));
+    }
+    for _ in 0..DRIPPING {
+        let head = format!("{}Content-Length: 100000\r\n\r\n", half_head());
+        crowd.spawn(drip(connection(next(), &service, &head).await));
+    }
+    for _ in 0..HALF_HEADS {
+        crowd.spawn(wait(connection(next(), &service, half_head()).await));
+    }
+    for _ in 0..SILENT {
+        crowd.spawn(wait(connection(next(), &service, "").await));
+    }
+    let complete = Instant::now();
+    while let Some(cut) = crowd.join_next().await {
+        cut.unwrap();
+    }
+    let took = complete.elapsed();
+    let grown = memory(&service, "VmHWM").saturating_sub(before) >> 20;
+    println!("there after {:?}, cut after {took:?}, +{grown} MiB", complete - began);
+    assert!(took < Duration::from_secs(30), "cut after {took:?}");
+    assert!(grown <= 200, "{grown} MiB");
+    probe.saw_nothing().await;
+    assert!(value(&service, "http_server_connections_active").await < 10);
+    assert!(!service.log().iter().any(|event| event["level"] == "ERROR"), "{:#?}", service.log());
+    service
+}
+
+async fn prepared() -> Service {
+    let shorter = ["--request-timeout", "5s", "--answer-timeout", "12s"];
+    let service = Db::sqlite().serve_with(if full() { &[] } else { &shorter }).await;
+    for number in 0..BOOKS {
+        let title = format!("{number:03}{}", "𝔅".repeat(497));
+        service.create(json!({ "title": title })).await;
+    }
+    let data = service.data(&large(), json!({})).await;
+    assert!(data.to_string().len() > 1_000_000);
+    service
+}
+
+/// A query for 1 MB.
+fn large() -> String {
+    let titles: Vec<_> = (0..COPIES).map(|copy| format!("t{copy}: title")).collect();
+    format!("{{ books(first: {BOOKS}) {{ nodes {{ {} }} }} }}", titles.join(" "))
+}
+
+async fn connection(address: Ipv4Addr, service: &Service, start: &str) -> Connection {
+    let mut connection = Connection::from(address, service).await.unwrap();
+    // It may be closed already, where its address has too many.
+    let _ = connection.send(start).await;
+    connection
+}
+
+/// A client that gets a large answer, of which it has read the first bytes.
+async fn reader(address: Ipv4Addr, service: &Service) -> Connection {
+    let mut connection = Connection::with_buffer(address, service, Some(4096)).await.unwrap();
+    connection.send(post(&large())).await.unwrap();
+    let mut status = [0; 12];
+    connection.stream.read_exact(&mut status).await.unwrap();
+    assert_eq!(&status, b"HTTP/1.1 200");
+    connection
+}
+
+async fn read_slowly(mut connection: Connection) {
+    let mut ticks = interval(DRIP.1);
+    let mut read = 0;
+    loop {
+        ticks.tick().await;
+        let mut buffer = [0; DRIP.0];
+        match timeout(PATIENCE, connection.stream.read(&mut buffer)).await.expect("an end") {
+            Ok(0) | Err(_) => break,
+            Ok(more) => read += more,
+        }
+    }
+    assert!(read < 1_000_000, "the whole answer was taken");
+}
+
+async fn drip(mut connection: Connection) {
+    let mut ticks = interval(DRIP.1);
+    loop {
+        ticks.tick().await;
+        // An answer or the end: that it is refused is all that is waited for.
+        let mut buffer = [0; 1024];
+        let told = timeout(Duration::from_millis(1), connection.stream.read(&mut buffer)).await;
+        if told.is_ok() || connection.stream.write_all(&[b' '; DRIP.0]).await.is_err() {
+            return connection.closed().await;
+        }
+    }
+}
+
+async fn wait(mut connection: Connection) {
+    connection.closed().await;
+}
+
+/// Of the process, in bytes.
+pub fn memory(service: &Service, what: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.trim_matches(|c: char| !c.is_ascii_digit()).parse::<u64>().unwrap() << 10
+}
