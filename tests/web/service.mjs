@@ -9,13 +9,18 @@ import { fileURLToPath } from 'node:url';
 const program = process.env.COLOPHON_BIN
   ?? fileURLToPath(new URL('../../target/debug/colophon', import.meta.url));
 
-/** A service with the sample; `stop` ends it and answers its exit code. */
-export async function start() {
+// With backtraces, the first fault of the service would have its answer wait for a second: that long
+// it takes to read the program's debug information.
+const env = { ...process.env, RUST_BACKTRACE: '0' };
+
+/** A service with the sample and further arguments; `stop` ends it and answers its exit code. */
+export async function start(...further) {
   const folder = await mkdtemp(join(tmpdir(), 'colophon-'));
   const child = spawn(program, [
     'serve', '--sample', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0',
     '--database-url', `sqlite://${folder}/books.db?mode=rwc`, '--log-format', 'json',
-  ], { stdio: ['ignore', 'pipe', 'inherit'] });
+    ...further,
+  ], { stdio: ['ignore', 'pipe', 'inherit'], env });
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', resolve);
