@@ -1,4 +1,4 @@
-//! What operations leave behind: nothing, with everything switched on. A million of them are run by
+//! What operations leave behind: nothing, with everything switched on. An hour of load is
 //! `bench/soak`.
 
 use std::time::{Duration, Instant};
