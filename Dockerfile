@@ -1,9 +1,14 @@
 # The service with its playground: one program, no shell, no root.
 #
 #   docker build --tag colophon .
-#   docker run --read-only --publish 127.0.0.1:8000:8000 --volume colophon:/data colophon
+#   docker run --rm colophon token --name me --scope books:read --scope books:write
+#   docker run --read-only --publish 127.0.0.1:8000:8000 --volume colophon:/data \
+#     --volume ./tokens:/tokens:ro --env COLOPHON_TOKENS_FILE=/tokens colophon
 #
-# It serves at every address of the container; whom that reaches is said by what is published.
+# The first makes a token and a line for the file `tokens`. It serves at every address of the container,
+# so that it wants to know who may ask; `--env COLOPHON_INSECURE_OPEN=true` says everybody may whom the
+# published port reaches. The admin listener stays within the container; for scrapes and probes from
+# outside set COLOPHON_ADMIN_LISTEN=0.0.0.0:9464 and COLOPHON_ADMIN_TOKEN.
 
 FROM node:24.11-bookworm-slim AS node
 
@@ -27,8 +32,7 @@ COPY --from=build /colophon /usr/local/bin/colophon
 COPY --from=build --chown=nonroot:nonroot /data /data
 VOLUME /data
 ENV DATABASE_URL=sqlite:///data/colophon.db?mode=rwc \
-    COLOPHON_LISTEN=0.0.0.0:8000 \
-    COLOPHON_ADMIN_LISTEN=0.0.0.0:9464
+    COLOPHON_LISTEN=0.0.0.0:8000
 EXPOSE 8000 9464
 HEALTHCHECK --interval=10s --timeout=5s --start-period=10s CMD ["colophon", "health"]
 # nonroot, as Kubernetes wants to have it.

@@ -16,8 +16,9 @@ use std::{
 
 use axum::{
     Json, Router,
-    extract::State,
-    http::{StatusCode, header},
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode, header},
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
@@ -32,7 +33,8 @@ use tracing::error;
 use crate::{
     config::limits::RequestLimits,
     database::Database,
-    http::server::Server,
+    http::{bearer, headers, server::Server},
+    security::AdminToken,
     telemetry::{
         runtime::{recorder::FlightRecorder, tasks::spawn, watchdog},
         upkeep::Upkeep,
@@ -57,6 +59,8 @@ pub struct Admin {
     pub runtime: Handle,
     /// How long all workers may be blocked before `/livez` says so.
     pub stall_limit: Duration,
+    /// What one must have to look at more than the health.
+    pub token: AdminToken,
 }
 
 impl Admin {
@@ -115,18 +119,36 @@ impl Health {
 }
 
 fn router(admin: Admin) -> Router {
+    let admin = Arc::new(admin);
+    let guarded = Router::new()
+        .route("/metrics", get(metrics))
+        .merge(debug::router())
+        .route_layer(middleware::from_fn_with_state(admin.clone(), guard));
     Router::new()
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
-        .route("/metrics", get(metrics))
-        .merge(debug::router())
-        .with_state(Arc::new(admin))
+        .merge(guarded)
+        .with_state(admin)
+        .layer(middleware::map_response(headers::harden))
 }
 
-async fn livez(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
+/// Lets through who has the token.
+async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    if admin.token.admits(bearer::token(request.headers())) {
+        return next.run(request).await;
+    }
+    let why = "Send COLOPHON_ADMIN_TOKEN as `Authorization: Bearer …`.\n";
+    (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, bearer::CHALLENGE.clone())], why)
+        .into_response()
+}
+
+async fn livez(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
     let Some(stuck) = watchdog::stalled(admin.stall_limit) else {
         return (StatusCode::OK, Json(json!({ "status": "alive" })));
     };
+    if !admin.token.admits(bearer::token(&headers)) {
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "status": "blocked" })));
+    }
     let workers: Vec<_> = stuck
         .iter()
         .map(|(worker, poll)| {

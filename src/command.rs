@@ -7,12 +7,15 @@ pub mod import;
 pub mod migrate;
 pub mod schema;
 pub mod serve;
+pub mod token;
 
 use std::{
     io::{ErrorKind, Write},
     process::ExitCode,
 };
 
+/// The settings cannot be used.
+pub const BAD_SETTINGS: u8 = 2;
 /// Something went wrong that is not the command line's fault.
 pub const FAILURE: u8 = 1;
 /// Some rows of an import were refused.
@@ -22,6 +25,12 @@ pub const SOME_REFUSED: u8 = 3;
 pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::from(FAILURE)
+}
+
+/// Says on standard error why the settings cannot be used.
+pub fn refuse(reason: impl std::fmt::Display) -> ExitCode {
+    eprintln!("error: {reason}");
+    ExitCode::from(BAD_SETTINGS)
 }
 
 /// Prints a command's output. A reader that has had enough, such as `head`, is no failure.

@@ -2,9 +2,11 @@
 //! doc is its help text; the flag, the variable and the default stand beside it.
 
 pub mod database;
+pub mod files;
 pub mod http;
 pub mod limits;
 pub mod runtime;
+pub mod security;
 mod values;
 
 use std::path::PathBuf;
@@ -17,14 +19,16 @@ use self::{
     http::HttpSettings,
     limits::Limits,
     runtime::RuntimeSettings,
-    values::{log_filter, switch},
+    security::SecuritySettings,
+    values::{log_filter, switch, token_name},
 };
-use crate::{books::import::Mapping, telemetry::export::lines::LogFormat};
+use crate::{books::import::Mapping, security::Scope, telemetry::export::lines::LogFormat};
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///
 /// Without a command it serves. Each setting is a flag or an environment variable; the flag
-/// wins. `colophon config` shows what they come to.
+/// wins. One with a secret can stand in a file, which its variable with _FILE at the end names.
+/// `colophon config` shows what they come to.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
@@ -65,6 +69,15 @@ pub enum Command {
     Schema,
     /// Print the effective settings and where each comes from, secrets masked
     Config,
+    /// Make a token: print it, and the line for the file that COLOPHON_TOKENS_FILE names
+    Token {
+        /// Whose it is, such as importer
+        #[arg(long, value_parser = token_name)]
+        name: String,
+        /// What it allows: books:read, books:write; several by several --scope
+        #[arg(long, required = true)]
+        scope: Vec<Scope>,
+    },
     /// Ask the service that runs with these settings whether it is ready (exit code 0) or not (1)
     Health,
 }
@@ -93,6 +106,9 @@ pub struct Settings {
     /// The listeners.
     #[command(flatten)]
     pub http: HttpSettings,
+    /// Who may ask.
+    #[command(flatten)]
+    pub security: SecuritySettings,
     /// What requests and documents may cost.
     #[command(flatten)]
     pub limits: Limits,
@@ -132,7 +148,7 @@ pub struct Origin {
     pub variable: String,
     /// The effective value, masked.
     pub value: String,
-    /// Which of flag, variable and default it comes from.
+    /// Which of flag, variable, file and default it comes from.
     pub source: &'static str,
 }
 
@@ -157,16 +173,27 @@ pub fn origins(matches: &clap::ArgMatches) -> Vec<Origin> {
             let source = match innermost.value_source(id) {
                 Some(ValueSource::CommandLine) => "flag",
                 Some(ValueSource::EnvVariable) => "environment",
+                _ if files::is_in_file(arg) => "file",
                 _ => "default",
             };
             Some(Origin {
                 flag: format!("--{}", arg.get_long()?),
                 variable: arg.get_env()?.to_string_lossy().into_owned(),
-                value: mask(&value),
+                value: shown(arg, &value),
                 source,
             })
         })
         .collect()
+}
+
+/// What may be seen of a setting's value: of a URL all but its password, of another secret nothing.
+fn shown(arg: &clap::Arg, value: &str) -> String {
+    let is_url = arg.get_id() == "database_url";
+    if files::is_secret(arg) && !is_url && !value.is_empty() {
+        "***".to_owned()
+    } else {
+        mask(value)
+    }
 }
 
 /// The command line's grammar.
@@ -190,9 +217,11 @@ pub fn explain(error: &clap::Error) -> String {
     let setting = command
         .get_arguments()
         .find(|arg| arg.get_long().is_some_and(|long| flag == format!("--{long}")));
-    let variable = setting.and_then(clap::Arg::get_env).map(|name| name.to_string_lossy());
-    let Some(variable) = variable else { return error.to_string() };
-    let value = mask(&context(ContextKind::InvalidValue));
+    let Some(setting) = setting else { return error.to_string() };
+    let Some(variable) = setting.get_env().map(|name| name.to_string_lossy()) else {
+        return error.to_string();
+    };
+    let value = shown(setting, &context(ContextKind::InvalidValue));
     let right = match error.kind() {
         ErrorKind::ValueValidation => {
             std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()

@@ -40,6 +40,15 @@ pub enum CatalogueSchema {
     WithLab(Schema<QueryWithLab, Mutation, EmptySubscription>),
 }
 
+/// What of a schema is to be had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exposure {
+    /// Whether the laboratory's fields are.
+    pub lab: bool,
+    /// Whether it tells of itself, by introspection and by suggestions in errors.
+    pub told: bool,
+}
+
 /// What a schema is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -50,13 +59,13 @@ pub enum Purpose {
 }
 
 impl CatalogueSchema {
-    /// The schema, `with_lab` or without.
+    /// The schema.
     #[must_use]
-    pub fn new(limits: &DocumentLimits, with_lab: bool, purpose: Purpose) -> Self {
-        if with_lab {
-            Self::WithLab(build(QueryWithLab::default(), limits, purpose))
+    pub fn new(limits: &DocumentLimits, exposure: Exposure, purpose: Purpose) -> Self {
+        if exposure.lab {
+            Self::WithLab(build(QueryWithLab::default(), limits, exposure.told, purpose))
         } else {
-            Self::Plain(build(Query, limits, purpose))
+            Self::Plain(build(Query, limits, exposure.told, purpose))
         }
     }
 
@@ -83,6 +92,7 @@ impl CatalogueSchema {
 fn build<Q: ObjectType + 'static>(
     query: Q,
     limits: &DocumentLimits,
+    told: bool,
     purpose: Purpose,
 ) -> Schema<Q, Mutation, EmptySubscription> {
     let builder = Schema::build(query, Mutation, EmptySubscription)
@@ -95,6 +105,8 @@ fn build<Q: ObjectType + 'static>(
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
         );
+    let builder =
+        if told { builder } else { builder.disable_introspection().disable_suggestions() };
     match purpose {
         Purpose::Execution => builder.validation_mode(ValidationMode::Fast),
         Purpose::Validation => builder.extension(StopBeforeExecution),

@@ -1,7 +1,11 @@
 //! The public listener: GraphQL over HTTP, the playground, and the accept loop.
 
+pub mod bearer;
+pub mod csrf;
 pub mod graphql;
+pub mod headers;
 pub mod negotiate;
+pub mod origin;
 pub mod playground;
 pub mod server;
 
@@ -13,7 +17,8 @@ use axum::{
 };
 use tower_http::catch_panic::CatchPanicLayer;
 
-use crate::{config::limits::RequestLimits, graphql::engine::Engine, telemetry};
+use self::origin::Origins;
+use crate::{config::limits::RequestLimits, graphql::engine::Engine, security::Access, telemetry};
 
 /// What the public handlers share.
 #[derive(Clone)]
@@ -22,20 +27,38 @@ pub struct Public {
     pub engine: Engine,
     /// What a request may cost.
     pub limits: RequestLimits,
+    /// Who may ask.
+    pub access: Access,
+    /// The sites whose pages may ask.
+    pub origins: Origins,
+    /// Whether browsers get the playground.
+    pub playground: bool,
     /// Whether the caller's trace is gone on with.
     pub propagate: bool,
 }
 
 /// The routes of the public listener.
 pub fn router(public: Public) -> Router {
-    let propagate = public.propagate;
+    let (propagate, has_playground) = (public.propagate, public.playground);
+    let cors = public.origins.cors();
     let trace = move |request, next| telemetry::http::trace(propagate, request, next);
-    Router::new()
+    let pages = if has_playground {
+        Router::new()
+            .route("/", get(playground::index))
+            .route("/assets/{*path}", get(playground::asset))
+    } else {
+        Router::new().route("/", get(playground::status))
+    };
+    let router = Router::new()
         .route("/graphql", any(graphql::handle))
-        .route("/", get(playground::index))
-        .route("/assets/{*path}", get(playground::asset))
+        .merge(pages)
         .fallback(playground::not_found)
         .with_state(Arc::new(public))
-        .layer(CatchPanicLayer::custom(graphql::panicked))
-        .layer(middleware::from_fn(trace))
+        .layer(CatchPanicLayer::custom(graphql::panicked));
+    // Before the handlers: who asks whether it may ask has no token yet.
+    let router = match cors {
+        Some(cors) => router.layer(cors),
+        None => router,
+    };
+    router.layer(middleware::map_response(headers::harden)).layer(middleware::from_fn(trace))
 }

@@ -6,6 +6,7 @@
 //! - [`graphql`]: the schema over it, the guard before the parser, and the running of one operation;
 //! - [`http`]: GraphQL over HTTP, the playground, and the accept loop;
 //! - [`admin`]: the second listener, for operators;
+//! - [`security`]: who may ask, and for what;
 //! - [`database`]: connecting and migrating;
 //! - [`telemetry`]: what the service tells about itself;
 //! - [`shutdown`]: the signals that end the service;
@@ -21,6 +22,7 @@ pub mod descriptors;
 pub mod error;
 pub mod graphql;
 pub mod http;
+pub mod security;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;

@@ -13,11 +13,15 @@ use tokio::runtime::Runtime;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let matches = match config::command().try_get_matches() {
+    let grammar = match config::files::with_secrets(config::command()) {
+        Ok(grammar) => grammar,
+        Err(reason) => return command::refuse(reason),
+    };
+    let matches = match grammar.try_get_matches() {
         Ok(matches) => matches,
         Err(error) if error.use_stderr() => {
             eprint!("{}", config::explain(&error));
-            return ExitCode::from(2);
+            return ExitCode::from(command::BAD_SETTINGS);
         }
         // Help and version.
         Err(error) => error.exit(),
@@ -34,6 +38,7 @@ fn main() -> ExitCode {
         }
         Command::Schema => command::schema::run(&settings.limits.documents),
         Command::Config => command::config::run(&matches),
+        Command::Token { name, scope } => command::token::run(&name, &scope),
         Command::Health => in_runtime(command::health::run(settings.http.admin_listen)),
     }
 }

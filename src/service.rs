@@ -19,7 +19,8 @@ use crate::{
     descriptors,
     error::Result,
     graphql::engine::Engine,
-    http::{self, Public, server::Server},
+    http::{self, Public, origin::Origins, server::Server},
+    security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
     telemetry::{
         self,
@@ -72,6 +73,9 @@ pub enum StartError {
         /// What the operating system says.
         error: io::Error,
     },
+    /// It cannot be known who may ask.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
     /// An SQLite catalogue cannot be migrated or filled.
     #[error("cannot prepare {url}: {error}")]
     Prepare {
@@ -111,9 +115,13 @@ impl Service {
         })?;
         let engine = Engine::new(db.clone(), &settings).await;
         let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
+        let security = &settings.security;
         let router = http::router(Public {
             engine: engine.clone(),
             limits: limits.clone(),
+            access: Access::new(security)?,
+            origins: Origins::new(&security.allowed_origins),
+            playground: !security.production,
             propagate: observation.propagate,
         });
         let public = (Server::new("http connection", router, &limits).measured(&limits), public);
@@ -126,6 +134,7 @@ impl Service {
             recorder: observation.recorder,
             runtime: Handle::current(),
             stall_limit: settings.runtime.stall_limit,
+            token: AdminToken::new(security.admin_token.clone()),
         };
         Ok(Self { settings, db, engine, public, admin: (with_admin, admin) })
     }

@@ -106,7 +106,12 @@ async fn pprof(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response
 /// The same as a picture.
 async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
     let picture = profile(&admin, time(asked, 30)?, Named::flame_graph).await?;
-    Ok(([(header::CONTENT_TYPE, "image/svg+xml")], picture).into_response())
+    // Its script zooms and searches.
+    let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
+                  frame-ancestors 'none'";
+    let headers =
+        [(header::CONTENT_TYPE, "image/svg+xml"), (header::CONTENT_SECURITY_POLICY, policy)];
+    Ok((headers, picture).into_response())
 }
 
 async fn profile(

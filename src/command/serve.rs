@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{error, info};
 
-use super::fail;
+use super::{fail, refuse};
 use crate::{
     books::metrics,
     config::Settings,
@@ -27,6 +27,9 @@ const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 pub fn run(settings: Settings) -> ExitCode {
     if settings.runtime.lab && !settings.http.listen.ip().is_loopback() {
         return fail("--lab (or COLOPHON_LAB) is for loopback only, which --listen is not");
+    }
+    if let Err(missing) = settings.security.check(&settings.http) {
+        return refuse(missing);
     }
     let export = match ExportSettings::from_env() {
         Ok(export) => export,

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
+use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
+
+use super::security::{KeySource, Secret};
 
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -65,4 +68,65 @@ pub(super) fn nesting(text: &str) -> Result<usize, String> {
         .ok()
         .filter(|number| *number <= 64)
         .ok_or_else(|| "must be a whole number from 1 to 64".to_owned())
+}
+
+/// A web site, as browsers send it in `Origin`.
+pub(super) fn origin(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.map(|url| url.origin().ascii_serialization())
+        .filter(|origin| origin.eq_ignore_ascii_case(text))
+        .ok_or_else(|| {
+            "must be scheme, host and port if it is not the usual one, such as https://books.example; \
+             there is no origin for all (*)"
+                .to_owned()
+        })
+}
+
+/// A public-key algorithm. With a secret that is shared, whoever checks tokens could make them, and a
+/// public key could be taken for the secret.
+pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
+    use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
+    text.parse()
+        .ok()
+        .filter(|algorithm| {
+            [RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA].contains(algorithm)
+        })
+        .ok_or_else(|| {
+            "must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
+                .to_owned()
+        })
+}
+
+/// A file or a URL that nobody on the way can change the answer of.
+pub(super) fn key_source(text: &str) -> Result<KeySource, String> {
+    let Some((scheme, _)) = text.split_once("://") else { return Ok(KeySource::File(text.into())) };
+    let url = url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
+    let is_local = match url.host() {
+        Some(url::Host::Domain(name)) => name == "localhost",
+        Some(url::Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(url::Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match scheme {
+        "https" => Ok(KeySource::Url(url)),
+        "http" if is_local => Ok(KeySource::Url(url)),
+        _ => Err("must be a file or an https URL (http on this machine only)".to_owned()),
+    }
+}
+
+/// A secret that cannot be guessed.
+pub(super) fn secret(text: &str) -> Result<Secret, String> {
+    let is_token = text.len() >= 16 && text.bytes().all(|byte| byte.is_ascii_graphic());
+    is_token
+        .then(|| Secret::new(text))
+        .ok_or_else(|| "must have 16 characters at least, without spaces".to_owned())
+}
+
+/// A word for a line of the file of tokens.
+pub(super) fn token_name(text: &str) -> Result<String, String> {
+    let is_word = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.@".contains(c));
+    is_word
+        .then(|| text.to_owned())
+        .ok_or_else(|| "must be of letters, digits, and - _ . @ behind the first".to_owned())
 }

@@ -6,7 +6,7 @@ use async_graphql::{
 };
 
 use super::{
-    loaders::resolve,
+    loaders::{Owner, resolve},
     types::{Author, Book},
 };
 use crate::{
@@ -72,7 +72,7 @@ impl TotalCount {
     /// The number of items in the whole list. Counted only when selected; in a large catalogue
     /// it costs more than the page.
     async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
-        resolve(context, self.0.connection_type(), async |call| match &self.0 {
+        resolve(context, Owner::Type(self.0.connection_type()), async |call| match &self.0 {
             List::Books(filter) => store::count(&call.reader(), filter).await,
             List::BooksOf(author) => call.book_count_of_author(*author).await,
             List::Found(search) => search.count(&call.reader()).await,

@@ -19,7 +19,7 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::{
-    CatalogueSchema, Purpose,
+    CatalogueSchema, Exposure, Purpose,
     admission::{Gate, Place},
     arrange::Arrangement,
     dataloader::Batches,
@@ -33,6 +33,7 @@ use crate::{
     config::{Settings, limits::Limits},
     database::Database,
     error::{Code, Error},
+    security::Caller,
     telemetry::{
         graphql::{self as telemetry, Execution, Identity, Phase},
         runtime::{profile::profiled, tasks, watchdog, workers},
@@ -48,6 +49,8 @@ pub struct Engine {
     schema: CatalogueSchema,
     validator: Validator,
     documents: Documents,
+    /// Whether clients may ask for the schema.
+    is_told: bool,
     /// Whether spans have the text of documents.
     tell_documents: bool,
     db: Database,
@@ -69,6 +72,8 @@ pub struct RawRequest {
     pub variables: serde_json::Map<String, serde_json::Value>,
     /// Whether only a query may be run, as by GET.
     pub only_query: bool,
+    /// Who sends it: nobody who may do anything, if nothing is said.
+    pub caller: Caller,
 }
 
 /// An operation that may run.
@@ -83,21 +88,27 @@ struct Understood {
     kind: OperationType,
     root_field: &'static str,
     arrangement: Arc<Arrangement>,
+    caller: Caller,
 }
 
 impl Engine {
     /// An engine over `db`.
     pub async fn new(db: Database, settings: &Settings) -> Self {
-        let (limits, with_lab) = (&settings.limits.documents, settings.runtime.lab);
-        let schema = CatalogueSchema::new(limits, with_lab, Purpose::Execution);
-        let validator = Validator::new(limits, with_lab);
+        let limits = &settings.limits.documents;
+        let exposure = Exposure { lab: settings.runtime.lab, told: !settings.security.production };
+        let schema = CatalogueSchema::new(limits, exposure, Purpose::Execution);
+        let validator = Validator::new(limits, exposure);
+        // We may know what clients may not.
+        let told = Exposure { told: true, ..exposure };
+        let told = CatalogueSchema::new(limits, told, Purpose::Execution);
         let documents = Documents::default();
-        let coordinates = Coordinates::of(&schema).await;
-        let shapes = Arc::new(Shapes::of(&schema).await);
+        let coordinates = Coordinates::of(&told).await;
+        let shapes = Arc::new(Shapes::of(&told).await);
         Self {
             schema,
             validator,
             documents,
+            is_told: exposure.told,
             tell_documents: settings.trace_documents,
             db,
             limits: settings.limits.clone(),
@@ -182,7 +193,7 @@ impl Engine {
             telemetry.document(&document.redacted);
         }
         let arrangement = operation.arrangement.clone();
-        Ok(Understood { request: request(), kind, root_field, arrangement })
+        Ok(Understood { request: request(), kind, root_field, arrangement, caller: raw.caller })
     }
 
     fn read(&self, text: &str) -> Result<Arc<Document>, ServerError> {
@@ -197,6 +208,11 @@ impl Engine {
         self.limits.documents.check_text(query).map_err(server_error)?;
         let document = parse_query(query).map_err(parse_error)?;
         self.limits.documents.check_document(&document).map_err(server_error)?;
+        // The library would answer null, as if there were nothing to know.
+        if !self.is_told && introspects(&document) {
+            let message = "Introspection is switched off.".into();
+            return Err(server_error(Error::Client(Code::GraphqlValidationFailed, message)));
+        }
         Ok(document)
     }
 
@@ -207,10 +223,10 @@ impl Engine {
     /// Outside a tokio runtime.
     pub async fn run(&self, operation: Operation) -> Answer {
         let Operation { understood, telemetry, place } = operation;
-        let Understood { request, kind, root_field, arrangement } = understood;
+        let Understood { request, kind, root_field, arrangement, caller } = understood;
+        let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
-        let work =
-            Box::pin(self.clone().execute(request, kind, arrangement, telemetry.execution()));
+        let work = Box::pin(self.clone().execute(request, kind, arrangement, caller, execution));
         let work = work.inspect(move |_| drop(place));
         self.run_task(kind, root_field, work, telemetry).await
     }
@@ -264,6 +280,7 @@ impl Engine {
         request: Request,
         kind: OperationType,
         arrangement: Arc<Arrangement>,
+        caller: Caller,
         execution: Arc<Execution>,
     ) -> Answer {
         if let Some(problem) = self.db.problem() {
@@ -271,7 +288,7 @@ impl Engine {
         }
         let (query, name) = (request.query.clone(), request.operation_name.clone());
         let batches = Batches::default();
-        let request = request.data(Catalogue::new(&self.db, &batches, execution.clone()));
+        let request = request.data(Catalogue::new(&self.db, &batches, execution.clone(), caller));
         let running = batches.drive(self.schema.execute(request));
         let limit = self.limits.requests.operation_timeout;
         let ended = tokio::select! {
@@ -381,6 +398,15 @@ impl Coordinates {
     }
 }
 
+/// Whether an operation asks for the schema.
+fn introspects(document: &ExecutableDocument) -> bool {
+    let mut names = HashSet::new();
+    for (_, operation) in document.operations.iter() {
+        root_fields(&operation.node.selection_set.node, document, &mut names);
+    }
+    names.contains("__schema") || names.contains("__type")
+}
+
 /// Collects the names of the fields of a root. Ends, since the guard refuses fragments that
 /// contain themselves, and soon, since it limits what they expand to.
 fn root_fields<'a>(
@@ -428,7 +454,9 @@ mod tests {
         assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
 
         let query = "{ books { totalCount } }".to_owned();
-        let operation = engine.prepare(RawRequest { query, ..RawRequest::default() }).await;
+        let operation = engine
+            .prepare(RawRequest { query, caller: Caller::everybody(), ..RawRequest::default() })
+            .await;
         let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
         assert!(answer.response.errors.is_empty());
     }

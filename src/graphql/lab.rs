@@ -17,10 +17,14 @@ use tokio::{
     time::sleep,
 };
 
-use super::{loaders::resolve, query::Query};
+use super::{
+    loaders::{Owner, resolve},
+    query::Query,
+};
 use crate::{
     books::{authors, filter::BookFilter, order::BookOrder, page::Window, store},
     error::{Error, Result},
+    security::Scope,
     telemetry::{database::Session, runtime::tasks},
 };
 
@@ -46,7 +50,7 @@ static LOCK: Mutex<()> = Mutex::const_new(());
 impl Lab {
     /// Blocks a worker, as a synchronous call in an asynchronous resolver does.
     async fn lab_block(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             block(time(ms)?);
             Ok(true)
         })
@@ -55,7 +59,7 @@ impl Lab {
 
     /// Computes without ever giving way.
     async fn lab_spin(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             spin(time(ms)?);
             Ok(true)
         })
@@ -64,7 +68,7 @@ impl Lab {
 
     /// Waits for a timer.
     async fn lab_sleep(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             sleep(time(ms)?).await;
             Ok(true)
         })
@@ -73,7 +77,7 @@ impl Lab {
 
     /// Waits for a slow SQL statement. On SQLite, which cannot wait, it counts that long, about.
     async fn lab_slow_sql(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             slow_statement(&call.reader(), time(ms)?).await?;
             Ok(true)
         })
@@ -82,7 +86,7 @@ impl Lab {
 
     /// Waits for a lock, and then holds it for that long.
     async fn lab_lock(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             let time = time(ms)?;
             let _held = LOCK.lock().await;
             sleep(time).await;
@@ -93,7 +97,7 @@ impl Lab {
 
     /// Spawns a task that nobody waits for and that never ends.
     async fn lab_leak(&self, context: &Context<'_>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             tasks::spawn("lab leak", pending::<()>());
             Ok(true)
         })
@@ -102,7 +106,7 @@ impl Lab {
 
     /// Reads the authors of so many books by one statement for each book.
     async fn lab_n_plus_one(&self, context: &Context<'_>, first: Option<i32>) -> Result<usize> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let window = Window::from_relay((first, None), (None, None), "lab")?;
             let (filter, order) = (BookFilter::default(), BookOrder::default());
             let page = store::list(&call.reader(), &filter, order, &window).await?;
@@ -118,7 +122,7 @@ impl Lab {
 
     /// Takes every connection of the pool that reads, and keeps them for that long.
     async fn lab_exhaust_pool(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             call.occupy_pool(time(ms)?).await?;
             Ok(true)
         })
@@ -128,7 +132,7 @@ impl Lab {
     /// Spawns more tasks that compute than there are workers, which give way every few
     /// milliseconds: others get a worker, but late.
     async fn lab_starve(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, "Query", async |_| {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
             /// Short enough to be no slow poll.
             const SLICE: Duration = Duration::from_millis(5);
             let until = Instant::now() + time(ms)?;

@@ -15,6 +15,7 @@ use crate::{
     },
     database::Database,
     error::Result,
+    security::{Caller, Scope},
     telemetry::{
         database::{Session, Transaction},
         graphql::{Execution, Field},
@@ -29,18 +30,25 @@ pub struct Catalogue(Arc<Parts>);
 struct Parts {
     db: Database,
     execution: Arc<Execution>,
+    caller: Caller,
     authors_of_book: DataLoader<AuthorsOfBook>,
     books_of_author: DataLoader<BooksOfAuthor>,
     book_count_of_author: DataLoader<BookCountOfAuthor>,
 }
 
 impl Catalogue {
-    /// For one request, whose batches `batches` drives.
+    /// For one request of `caller`, whose batches `batches` drives.
     #[must_use]
-    pub fn new(db: &Database, batches: &Batches, execution: Arc<Execution>) -> Self {
+    pub fn new(
+        db: &Database,
+        batches: &Batches,
+        execution: Arc<Execution>,
+        caller: Caller,
+    ) -> Self {
         Self(Arc::new(Parts {
             db: db.clone(),
             execution,
+            caller,
             authors_of_book: DataLoader::new(AuthorsOfBook(db.clone()), batches.clone()),
             books_of_author: DataLoader::new(BooksOfAuthor(db.clone()), batches.clone()),
             book_count_of_author: DataLoader::new(BookCountOfAuthor(db.clone()), batches.clone()),
@@ -55,23 +63,54 @@ pub struct Resolving {
     field: Arc<Field>,
 }
 
-/// Does the work of the call that `context` is of. `parent_type` is the type that has the field.
+/// What has the field that is called, and with it what the caller must be allowed.
+#[derive(Clone, Copy, Debug)]
+pub enum Owner {
+    /// The reading root; its fields say which scope they take.
+    Query(Scope),
+    /// The writing root; its fields say which scope they take.
+    Mutation(Scope),
+    /// A type of this name. What hangs on an object is read, even below a mutation.
+    Type(&'static str),
+}
+
+impl Owner {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Query(_) => "Query",
+            Self::Mutation(_) => "Mutation",
+            Self::Type(name) => name,
+        }
+    }
+
+    const fn scope(self) -> Scope {
+        match self {
+            Self::Query(scope) | Self::Mutation(scope) => scope,
+            Self::Type(_) => Scope::Read,
+        }
+    }
+}
+
+/// Does the work of the call that `context` is of, if the caller may have it done.
 ///
 /// # Errors
-/// Those of the work.
+/// Those of the work, or that the caller may not.
 ///
 /// # Panics
 /// If the request was not made by the engine, which gives each one its catalogue.
 pub async fn resolve<T>(
     context: &Context<'_>,
-    parent_type: &'static str,
+    owner: Owner,
     // By value, and so without a lifetime: the compiler could not tell that the work is `Send`.
     work: impl AsyncFnOnce(Resolving) -> Result<T>,
 ) -> Result<T> {
     let catalogue: &Catalogue = context.data_unchecked();
     let path = context.path_node.as_ref().expect("a field has a path");
     let name = &context.item.node.name.node;
-    let call = catalogue.0.execution.call(parent_type, name, path);
+    let call = catalogue.0.execution.call(owner.name(), name, path);
+    if let Err(error) = catalogue.0.caller.needs(owner.scope()) {
+        return call.end(Err(error));
+    }
     let field = call.field().clone();
     let place = field.place();
     let resolving = Resolving { catalogue: catalogue.clone(), field };

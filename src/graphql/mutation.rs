@@ -5,12 +5,13 @@ use async_graphql::{Context, ID, Object};
 use super::{
     id::GlobalId,
     input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
-    loaders::resolve,
+    loaders::{Owner, resolve},
     types::{Author, Book},
 };
 use crate::{
     books::{authors, metrics, store},
     error::Result,
+    security::Scope,
 };
 
 /// What can be changed.
@@ -25,7 +26,7 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The book.")] input: CreateBookInput,
     ) -> Result<Book> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let book = input.into_book().map_err(|error| error.below(["input"]))?;
             let tx = call.begin().await?;
             let book = store::create(&tx, book).await.map_err(|error| error.below(["input"]))?;
@@ -47,7 +48,7 @@ impl Mutation {
         )]
         expected_version: Option<i32>,
     ) -> Result<Book> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
             let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
             let tx = call.begin().await?;
@@ -71,7 +72,7 @@ impl Mutation {
         )]
         expected_version: Option<i32>,
     ) -> Result<ID> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
             let tx = call.begin().await?;
             store::delete(&tx, row, expected_version).await?;
@@ -88,7 +89,7 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author.")] input: CreateAuthorInput,
     ) -> Result<Author> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let tx = call.begin().await?;
             let author =
                 authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
@@ -105,7 +106,7 @@ impl Mutation {
         #[graphql(desc = "The author's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateAuthorInput,
     ) -> Result<Author> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::author(&id, "id")?;
             let tx = call.begin().await?;
             let author = authors::rename(&tx, row, &input.name)
@@ -124,7 +125,7 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author's global id.")] id: ID,
     ) -> Result<ID> {
-        resolve(context, "Mutation", async |call| {
+        resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::author(&id, "id")?;
             let tx = call.begin().await?;
             authors::delete(&tx, row).await?;

@@ -8,7 +8,7 @@ use super::{
     connection::{AuthorConnection, BookConnection, List, complexity, connection},
     id::GlobalId,
     input::{AuthorFilter, BookFilter, BookOrder},
-    loaders::resolve,
+    loaders::{Owner, resolve},
     types::{Author, Book, Node},
 };
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
         store,
     },
     error::{Error, Result},
+    security::Scope,
     telemetry::database::Session,
 };
 
@@ -41,7 +42,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "A global id, of whatever type.")] id: ID,
     ) -> Result<Option<Node>> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let db = call.reader();
             Ok(match GlobalId::parse(&id, "id")? {
                 GlobalId::Book(row) => store::find(&db, row).await?.map(|b| Node::Book(Book(b))),
@@ -60,7 +61,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "Global ids, of whatever types; 100 at most.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             if ids.len() as u64 > MAX_PAGE {
                 return Err(Error::invalid(["ids"], format!("must be at most {MAX_PAGE}")));
             }
@@ -80,7 +81,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "A book's global id.")] id: ID,
     ) -> Result<Option<Book>> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::book(&id, "id")?;
             Ok(store::find(&call.reader(), row).await?.map(Book))
         })
@@ -93,7 +94,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "An ISBN-10 or ISBN-13; hyphens are allowed.")] isbn: String,
     ) -> Result<Option<Book>> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
                 Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
             })?;
@@ -118,7 +119,7 @@ impl<const PART: bool> Query<PART> {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
             let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
             let window = Window::from_relay((first, after), (last, before), order.name())?;
@@ -134,7 +135,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "An author's global id.")] id: ID,
     ) -> Result<Option<Author>> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::author(&id, "id")?;
             Ok(authors::find(&call.reader(), row).await?.map(Author))
         })
@@ -153,7 +154,7 @@ impl<const PART: bool> Query<PART> {
         #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those that meet these conditions.")] filter: Option<AuthorFilter>,
     ) -> Result<AuthorConnection> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let window = Window::from_relay((first, after), (last, before), ByName.name())?;
             let part = filter.and_then(|filter| filter.name_contains);
             let page = authors::list(&call.reader(), part.as_deref(), &window).await?;
@@ -173,7 +174,7 @@ impl<const PART: bool> Query<PART> {
         #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
     ) -> Result<BookConnection> {
-        resolve(context, "Query", async |call| {
+        resolve(context, Owner::Query(Scope::Read), async |call| {
             let search = Search::new(&query)?;
             let window = Window::from_relay((first, after), (None, None), &search.name)?;
             let page = search.page(&call.reader(), &window).await?;

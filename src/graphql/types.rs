@@ -9,7 +9,7 @@ use super::{
     connection::{BookConnection, List, complexity, connection},
     id::GlobalId,
     input::BookOrder,
-    loaders::resolve,
+    loaders::{Owner, resolve},
 };
 use crate::{
     books::{
@@ -90,7 +90,7 @@ impl Book {
     /// The authors, in the order of the title page.
     #[graphql(complexity = "child_complexity + 1")]
     async fn authors(&self, context: &Context<'_>) -> Result<Vec<Author>> {
-        resolve(context, "Book", async |call| {
+        resolve(context, Owner::Type("Book"), async |call| {
             let authors = call.authors_of_book(self.0.id).await?;
             Ok(authors.into_iter().map(Author).collect())
         })
@@ -134,7 +134,7 @@ impl Author {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        resolve(context, "Author", async |call| {
+        resolve(context, Owner::Type("Author"), async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
             let window = Window::from_relay((first, after), (last, before), order.name())?;
             let page = call.books_of_author(self.0.id, order, window).await?;

@@ -10,7 +10,7 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 
-use super::{CatalogueSchema, Purpose};
+use super::{CatalogueSchema, Exposure, Purpose};
 use crate::config::limits::DocumentLimits;
 
 /// Checks documents and variables against the schema.
@@ -19,8 +19,8 @@ pub struct Validator(CatalogueSchema);
 
 impl Validator {
     /// With these limits.
-    pub fn new(limits: &DocumentLimits, with_lab: bool) -> Self {
-        Self(CatalogueSchema::new(limits, with_lab, Purpose::Validation))
+    pub fn new(limits: &DocumentLimits, exposure: Exposure) -> Self {
+        Self(CatalogueSchema::new(limits, exposure, Purpose::Validation))
     }
 
     /// What is wrong with a request.

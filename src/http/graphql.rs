@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
 
-use super::{Public, negotiate};
+use super::{Public, bearer, csrf, negotiate};
 use crate::{
     error::{Code, Error, Result},
     graphql::{
@@ -31,8 +31,16 @@ pub async fn handle(State(public): State<Arc<Public>>, request: Request) -> Resp
                        application/json.";
         return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
+    // Before the body is read.
+    let caller = match public.access.caller(bearer::token(request.headers())).await {
+        Ok(caller) => caller,
+        Err(refused) => {
+            let error = Error::Client(Code::Unauthenticated, refused.to_string());
+            return refuse(media_type, error);
+        }
+    };
     let raw = match read(&public, request).await {
-        Ok(raw) => raw,
+        Ok(raw) => RawRequest { caller, ..raw },
         Err(error) => return refuse(media_type, error),
     };
     let operation = match public.engine.prepare(raw).await {
@@ -53,6 +61,7 @@ pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
 async fn read(public: &Public, request: Request) -> Result<RawRequest> {
     match *request.method() {
         Method::GET | Method::HEAD => {
+            csrf::check(request.headers())?;
             Ok(RawRequest { only_query: true, ..from_query(request.uri())? })
         }
         Method::POST => from_body(public, request).await,
@@ -136,7 +145,7 @@ fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
     let variables = map(&mut parameters, "variables")?;
     // Checked, though nothing is done with it.
     map(&mut parameters, "extensions")?;
-    Ok(RawRequest { query, operation_name, variables, only_query: false })
+    Ok(RawRequest { query, operation_name, variables, ..RawRequest::default() })
 }
 
 fn map(parameters: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>> {
@@ -156,8 +165,15 @@ fn refuse(media_type: MediaType, error: Error) -> Response {
     let (code, oversized) = (error.code(), matches!(error.code(), Code::LimitExceeded));
     let status = if oversized { StatusCode::PAYLOAD_TOO_LARGE } else { code.status() };
     let mut response = render(status, media_type, &Answer::refused(server_error(error)));
-    if code == Code::MethodNotAllowed {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+    let headers = response.headers_mut();
+    match code {
+        Code::MethodNotAllowed => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
+        }
+        Code::Unauthenticated => {
+            headers.insert(header::WWW_AUTHENTICATE, bearer::CHALLENGE.clone());
+        }
+        _ => {}
     }
     response
 }

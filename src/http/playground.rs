@@ -8,7 +8,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 use rust_embed::{Embed, EmbeddedFile};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What the page may do: load its own files and talk to its own service. Monaco, the editor,
 /// writes style elements, hence the one `unsafe-inline`.
@@ -33,12 +33,7 @@ pub async fn index(headers: HeaderMap) -> Response {
         accept.to_str().is_ok_and(|accept| accept.to_ascii_lowercase().contains("text/html"))
     });
     if !wants_html {
-        let status = json!({
-            "service": env!("CARGO_PKG_NAME"),
-            "version": env!("CARGO_PKG_VERSION"),
-            "graphql": "/graphql",
-        });
-        return ([(header::VARY, "accept")], Json(status)).into_response();
+        return ([(header::VARY, "accept")], status().await).into_response();
     }
     let page = match Files::get("index.html") {
         Some(file) => Html(bytes(file)).into_response(),
@@ -48,10 +43,13 @@ pub async fn index(headers: HeaderMap) -> Response {
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::CACHE_CONTROL, "no-cache"),
         (header::VARY, "accept"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
     ];
     (headers, page).into_response()
+}
+
+/// The small status. Not which version it is: that would tell strangers what it suffers from.
+pub async fn status() -> Json<Value> {
+    Json(json!({ "service": env!("CARGO_PKG_NAME"), "graphql": "/graphql" }))
 }
 
 /// A file of the playground. Its name has a hash of its content, so it can be kept for ever.
@@ -63,14 +61,13 @@ pub async fn asset(Path(path): Path<String>) -> Response {
         (header::CONTENT_TYPE, media_type),
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
-        (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     ];
     (headers, bytes(file)).into_response()
 }
 
 /// The answer to paths that are not served.
 pub async fn not_found() -> Response {
-    let body = json!({ "error": "not found", "graphql": "/graphql", "playground": "/" });
+    let body = json!({ "error": "not found", "graphql": "/graphql" });
     (StatusCode::NOT_FOUND, Json(body)).into_response()
 }
 

@@ -22,7 +22,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use reqwest::Client;
+use reqwest::{
+    Client,
+    header::{HeaderMap, HeaderValue},
+};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -197,10 +200,13 @@ pub struct Service {
     _dir: Arc<TempDir>,
 }
 
-/// A client like any; it wants to know who does TLS, though nothing here is encrypted.
+/// A client like any, which may send queries by GET; it wants to know who does TLS, though nothing here
+/// is encrypted.
 pub fn client() -> Client {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    Client::builder().timeout(PATIENCE).build().unwrap()
+    let mut headers = HeaderMap::new();
+    headers.insert("graphql-require-preflight", HeaderValue::from_static("1"));
+    Client::builder().timeout(PATIENCE).default_headers(headers).build().unwrap()
 }
 
 impl Service {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::{
     Db, PATIENCE, Service,
     collector::{Collector, Record, observed, prompt},
-    trace_of,
+    stdout, trace_of,
 };
 
 /// Where a secret could go.
@@ -101,6 +101,69 @@ async fn no_secret_is_told_on_postgres() {
         AS $b$ BEGIN RAISE EXCEPTION 'MARKER' USING DETAIL = 'MARKER', HINT = 'MARKER'; END $b$ $f$;
         EXECUTE 'CREATE TRIGGER t BEFORE INSERT ON book EXECUTE FUNCTION raise()'; END $$";
     no_secret_is_told(db, raise).await;
+}
+
+/// Tokens, good and bad, wherever a client may put them.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_is_told() {
+    const BAD: &str = "s3cretBad";
+    const ADMIN: &str = "s3cretAdmin012345";
+    let collector = Collector::start();
+    let db = Db::sqlite();
+    let made = stdout(&db.run(&["token", "--name", "test", "--scope", "books:read"]));
+    let lines: Vec<_> = made.lines().filter(|line| !line.starts_with('#')).collect();
+    let (token, file) = (lines[0], db.file("tokens", lines[1]));
+    let hash = lines[1].rsplit_once(':').unwrap().1;
+    let mut variables = prompt(&collector.http);
+    variables.extend([("RUST_LOG", "trace"), ("COLOPHON_TRACE_DOCUMENTS", "true")]);
+    let file = file.to_str().unwrap();
+    variables.extend([("COLOPHON_TOKENS_FILE", file), ("COLOPHON_ADMIN_TOKEN", ADMIN)]);
+    // Keys that are nowhere: they are asked for, and the failure is told.
+    let keys = format!("http://ada:{BAD}@127.0.0.1:1/keys?token={BAD}");
+    variables.extend([("COLOPHON_JWT_ISSUER", "i"), ("COLOPHON_JWT_AUDIENCE", "a")]);
+    variables.push(("COLOPHON_JWT_KEYS", &keys));
+    let service = db.serve_in(&variables).await;
+    let url = format!("{}/graphql", service.url);
+    // {"alg":"RS256"} and what is no JSON.
+    let signed = format!("eyJhbGciOiJSUzI1NiJ9.{BAD}.{BAD}");
+    let body = json!({ "query": "{ books { totalCount } }" });
+    let mut traces = Vec::new();
+    for (token, status) in [(token, 200), (BAD, 401), (&signed, 401)] {
+        let get = [("query", "{ __typename }"), ("access_token", token), (token, token)];
+        let place = |request: reqwest::RequestBuilder| request.bearer_auth(token);
+        for (request, status) in [
+            (place(service.client.post(&url).json(&body)), status),
+            (place(service.client.get(&url).query(&get)), status),
+            (service.client.get(&url).query(&get), 401),
+            (service.client.post(&url).basic_auth("ada", Some(token)).json(&body), 401),
+            (service.client.post(&url).header("authorization", token).json(&body), 401),
+        ] {
+            let response = request.send().await.unwrap();
+            assert_eq!(response.status(), status);
+            traces.push(trace_of(&response));
+            assert!(!response.text().await.unwrap().contains(token));
+        }
+    }
+    for path in ["/metrics", "/debug/tasks"] {
+        let response = service.client.get(format!("{}{path}", service.admin)).bearer_auth(ADMIN);
+        assert_eq!(response.send().await.unwrap().status(), 200);
+    }
+    for trace in &traces {
+        collector.trace(trace);
+        collector.wait("its log records", |c| c.records().iter().any(|r| r.trace == *trace));
+    }
+    let lines: Vec<String> = service.log().iter().map(Value::to_string).collect();
+    assert!(lines.iter().any(|line| line.contains("security.keys_unavailable")), "it is told");
+    let scrape = service.client.get(format!("{}/metrics", service.admin)).bearer_auth(ADMIN);
+    let scrape = scrape.send().await.unwrap().text().await.unwrap();
+    assert!(scrape.contains("UNAUTHENTICATED"), "refusals are counted");
+    let told = [collector.raw(), scrape, lines.join("\n")].join("\n");
+    for secret in [token, BAD, ADMIN, hash] {
+        if let Some(at) = told.find(secret) {
+            let start = told.floor_char_boundary(at.saturating_sub(300));
+            panic!("{secret} is told: …{}", &told[start..at + secret.len()]);
+        }
+    }
 }
 
 /// The log lines and the log records of a request have its trace, and name a span that is there.

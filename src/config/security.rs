@@ -1,0 +1,192 @@
+//! Who may ask, and what strangers see; `docs/security.md` is the page about it.
+
+use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+
+use clap::Args;
+use jsonwebtoken::Algorithm;
+
+use super::{
+    http::HttpSettings,
+    values::{algorithm, duration, key_source, origin, secret, switch},
+};
+
+/// Who may ask, and what strangers see.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Security")]
+pub struct SecuritySettings {
+    /// Show strangers less: no introspection, no suggestions in errors, no playground
+    #[arg(long, global = true, env = "COLOPHON_PRODUCTION", value_parser = switch)]
+    pub production: bool,
+    /// Serve whoever comes without a token, on every address
+    #[arg(long, global = true, env = "COLOPHON_INSECURE_OPEN", value_parser = switch)]
+    pub insecure_open: bool,
+    /// Web sites that may ask too, such as https://books.example; several with commas between
+    #[arg(long, global = true, env = "COLOPHON_ALLOWED_ORIGINS", value_parser = origin,
+        value_delimiter = ',', value_name = "ORIGIN")]
+    pub allowed_origins: Vec<String>,
+    /// A file of tokens, in lines that `colophon token` prints; read again when it changes
+    #[arg(long, global = true, env = "COLOPHON_TOKENS_FILE", value_name = "FILE")]
+    pub tokens_file: Option<PathBuf>,
+    /// Signed tokens.
+    #[command(flatten)]
+    pub jwt: JwtSettings,
+    /// What /metrics and /debug of the admin listener are asked with, 16 characters at least; one is
+    /// needed where it does not listen on the loopback
+    #[arg(long, global = true, env = "COLOPHON_ADMIN_TOKEN", hide_env_values = true,
+        value_parser = secret, value_name = "TOKEN")]
+    pub admin_token: Option<Secret>,
+}
+
+/// Signed tokens (JSON Web Tokens), and who may sign them.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Security")]
+pub struct JwtSettings {
+    /// Who signs tokens: their claim `iss`
+    #[arg(long = "jwt-issuer", global = true, env = "COLOPHON_JWT_ISSUER", value_name = "ISSUER")]
+    pub issuer: Option<String>,
+    /// For whom tokens must be: one of their claim `aud`
+    #[arg(
+        long = "jwt-audience",
+        global = true,
+        env = "COLOPHON_JWT_AUDIENCE",
+        value_name = "AUDIENCE"
+    )]
+    pub audience: Option<String>,
+    /// The keys that tokens are signed with: a JWK set, by https or as a file, or a file with a public
+    /// key in PEM; a file is read again when it changes
+    #[arg(long = "jwt-keys", global = true, env = "COLOPHON_JWT_KEYS", value_parser = key_source,
+        value_name = "FILE|URL")]
+    pub keys: Option<KeySource>,
+    /// The algorithms that tokens may be signed by, with commas between
+    #[arg(long = "jwt-algorithms", global = true, env = "COLOPHON_JWT_ALGORITHMS", default_value = "RS256,ES256,EdDSA",
+        value_parser = algorithm, value_delimiter = ',', value_name = "ALGORITHM")]
+    pub algorithms: Vec<Algorithm>,
+    /// How often keys are fetched from a URL; also when a token names a key that is not known
+    #[arg(long = "jwt-refresh", global = true, env = "COLOPHON_JWT_REFRESH", default_value = "5m",
+        value_parser = duration, value_name = "TIME")]
+    pub refresh: Duration,
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A file, with a JWK set or one public key.
+    File(PathBuf),
+    /// The address of a JWK set.
+    Url(url::Url),
+}
+
+/// A text that is not told.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text`.
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text, to compare with.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl SecuritySettings {
+    /// Whether requests must have a token.
+    #[must_use]
+    pub const fn demands_tokens(&self) -> bool {
+        self.tokens_file.is_some() || self.jwt.keys.is_some()
+    }
+
+    /// Refuses settings under which strangers could do more than was meant.
+    ///
+    /// # Errors
+    /// What is missing, and how it can be given.
+    pub fn check(&self, http: &HttpSettings) -> Result<(), String> {
+        self.jwt.check()?;
+        if !self.demands_tokens() && !self.insecure_open && !is_loopback(http.listen) {
+            return Err(format!(
+                "--listen (or COLOPHON_LISTEN) is {}, which others can reach, and nothing says who may \
+                 ask. Name a file of tokens by --tokens-file (COLOPHON_TOKENS_FILE; `colophon token` \
+                 makes one), or who signs tokens by --jwt-issuer, --jwt-audience and --jwt-keys. Or \
+                 say --insecure-open (COLOPHON_INSECURE_OPEN=true), and whoever reaches it may read \
+                 and change everything",
+                http.listen
+            ));
+        }
+        if self.admin_token.is_none() && !is_loopback(http.admin_listen) {
+            return Err(format!(
+                "--admin-listen (or COLOPHON_ADMIN_LISTEN) is {}, which others can reach. Give it a \
+                 token by COLOPHON_ADMIN_TOKEN, or by a file that COLOPHON_ADMIN_TOKEN_FILE names",
+                http.admin_listen
+            ));
+        }
+        Ok(())
+    }
+}
+
+impl JwtSettings {
+    /// All three or none.
+    fn check(&self) -> Result<(), String> {
+        let parts = [
+            ("--jwt-issuer (or COLOPHON_JWT_ISSUER)", self.issuer.is_some()),
+            ("--jwt-audience (or COLOPHON_JWT_AUDIENCE)", self.audience.is_some()),
+            ("--jwt-keys (or COLOPHON_JWT_KEYS)", self.keys.is_some()),
+        ];
+        match parts.iter().find(|(_, is_given)| !is_given) {
+            Some((missing, _)) if parts.iter().any(|(_, is_given)| *is_given) => Err(format!(
+                "signed tokens need an issuer, an audience and keys: {missing} is missing"
+            )),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether only this machine can reach the address.
+fn is_loopback(address: SocketAddr) -> bool {
+    address.ip().to_canonical().is_loopback()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use crate::config::Cli;
+
+    fn check(arguments: &[&str]) -> Result<(), String> {
+        let settings = Cli::parse_from([&["colophon"], arguments].concat()).settings;
+        settings.security.check(&settings.http)
+    }
+
+    #[test]
+    fn only_the_loopback_is_open() {
+        for address in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
+            assert_eq!(
+                check(&["--listen", address, "--admin-listen", address]),
+                Ok(()),
+                "{address}"
+            );
+        }
+        for address in ["0.0.0.0:0", "10.0.0.1:0", "[::]:0", "[::ffff:10.0.0.1]:0"] {
+            assert!(check(&["--listen", address]).unwrap_err().contains("--insecure-open"));
+            assert_eq!(check(&["--listen", address, "--insecure-open"]), Ok(()));
+            assert_eq!(check(&["--listen", address, "--tokens-file", "tokens"]), Ok(()));
+            let admin = check(&["--admin-listen", address, "--insecure-open"]).unwrap_err();
+            assert!(admin.contains("COLOPHON_ADMIN_TOKEN"), "{admin}");
+        }
+    }
+
+    #[test]
+    fn signed_tokens_need_all_three() {
+        let error = check(&["--jwt-issuer", "i", "--jwt-keys", "keys.json"]).unwrap_err();
+        assert!(error.contains("COLOPHON_JWT_AUDIENCE"), "{error}");
+    }
+}

@@ -1,0 +1,138 @@
+//! Who may ask, and for what. A request has a bearer token, which is one of a file's ([`tokens`]) or
+//! signed by somebody who may ([`jwt`]); it gives its [`Caller`] some scopes, and each field that does
+//! I/O says which scope it takes.
+
+pub mod jwt;
+mod keys;
+pub mod scopes;
+pub mod tokens;
+mod verify;
+mod watch;
+
+use std::{io, sync::Arc};
+
+use subtle::ConstantTimeEq;
+
+pub use self::scopes::{Caller, Scope, Scopes};
+use self::{jwt::SignedTokens, tokens::TokenFile};
+use crate::config::security::{Secret, SecuritySettings};
+
+/// Longer tokens are not looked at.
+const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// Decides who is served.
+#[derive(Clone)]
+pub struct Access(Arc<Rule>);
+
+enum Rule {
+    /// Whoever comes, with every scope.
+    Open,
+    /// Those who have a token.
+    Tokens { file: Option<TokenFile>, signed: Option<SignedTokens> },
+}
+
+/// Why a token is not taken. The words are for the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is none.
+    #[error("Send a token as `Authorization: Bearer …`.")]
+    Missing,
+    /// It is none of ours, whatever the reason.
+    #[error("The token is not valid.")]
+    Invalid,
+    /// It was one of ours.
+    #[error("The token has expired.")]
+    Expired,
+}
+
+/// Why it cannot be known who may ask.
+#[derive(Debug, thiserror::Error)]
+pub enum SecurityError {
+    /// A file cannot be read.
+    #[error("cannot read {path}, which {setting} names: {error}")]
+    Unreadable {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: String,
+        /// What the operating system says.
+        error: io::Error,
+    },
+    /// A file does not hold what it must.
+    #[error("cannot use {path}, which {setting} names: {problem}")]
+    Unusable {
+        /// The setting.
+        setting: &'static str,
+        /// The file.
+        path: String,
+        /// What is wrong with it; never its content.
+        problem: String,
+    },
+    /// There is no client for keys.
+    #[error("cannot fetch keys: {0}")]
+    Client(reqwest::Error),
+}
+
+impl Access {
+    /// As the settings say. Files are read now, and watched from now on; keys at a URL are fetched by
+    /// a task, so that the service starts though they are away.
+    ///
+    /// # Errors
+    /// If a file cannot be read or used.
+    pub fn new(settings: &SecuritySettings) -> Result<Self, SecurityError> {
+        if !settings.demands_tokens() {
+            return Ok(Self(Arc::new(Rule::Open)));
+        }
+        let file = settings.tokens_file.as_deref().map(TokenFile::open).transpose()?;
+        let signed = SignedTokens::new(&settings.jwt)?;
+        Ok(Self(Arc::new(Rule::Tokens { file, signed })))
+    }
+
+    /// Whether everybody is served.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        matches!(*self.0, Rule::Open)
+    }
+
+    /// Whose token this is.
+    ///
+    /// # Errors
+    /// If a token is needed and this is no good one.
+    pub async fn caller(&self, token: Option<&str>) -> Result<Caller, Refused> {
+        let Rule::Tokens { file, signed } = &*self.0 else { return Ok(Caller::everybody()) };
+        let token = token.ok_or(Refused::Missing)?;
+        if token.len() > LONGEST_TOKEN {
+            return Err(Refused::Invalid);
+        }
+        let scopes = match (file, signed) {
+            (_, Some(signed)) if token.split('.').count() == 3 => signed.scopes(token).await?,
+            (Some(file), _) => file.scopes(token).ok_or(Refused::Invalid)?,
+            _ => return Err(Refused::Invalid),
+        };
+        Ok(Caller::new(scopes))
+    }
+}
+
+/// The token of the admin listener, if it has one.
+#[derive(Clone, Debug)]
+pub struct AdminToken(Option<Secret>);
+
+impl AdminToken {
+    /// As the settings say.
+    #[must_use]
+    pub const fn new(token: Option<Secret>) -> Self {
+        Self(token)
+    }
+
+    /// Whether one may look who has this token. The time it takes does not tell how much of it is right.
+    #[must_use]
+    pub fn admits(&self, token: Option<&str>) -> bool {
+        match (&self.0, token) {
+            (None, _) => true,
+            (Some(right), Some(token)) => {
+                tokens::hash(right.reveal()).ct_eq(&tokens::hash(token)).into()
+            }
+            (Some(_), None) => false,
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! What a caller may do.
+
+use std::str::FromStr;
+
+use crate::error::{Code, Error, Result};
+
+/// A part of the catalogue's use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// `books:read`
+    Read,
+    /// `books:write`
+    Write,
+}
+
+impl Scope {
+    /// Every scope.
+    pub const ALL: [Self; 2] = [Self::Read, Self::Write];
+
+    /// As tokens have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "books:read",
+            Self::Write => "books:write",
+        }
+    }
+}
+
+impl FromStr for Scope {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let found = Self::ALL.into_iter().find(|scope| scope.as_str() == text);
+        found.ok_or_else(|| format!("must be one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// A set of scopes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scopes {
+    read: bool,
+    write: bool,
+}
+
+impl Scopes {
+    /// Whether `scope` is among them.
+    #[must_use]
+    pub const fn contains(self, scope: Scope) -> bool {
+        match scope {
+            Scope::Read => self.read,
+            Scope::Write => self.write,
+        }
+    }
+
+    /// Adds the scope of this name, if it is one of ours: tokens may have those of other services.
+    pub fn add(&mut self, name: &str) {
+        match name.parse() {
+            Ok(Scope::Read) => self.read = true,
+            Ok(Scope::Write) => self.write = true,
+            Err(_) => {}
+        }
+    }
+}
+
+impl FromIterator<Scope> for Scopes {
+    fn from_iter<I: IntoIterator<Item = Scope>>(scopes: I) -> Self {
+        let mut all = Self::default();
+        for scope in scopes {
+            all.add(scope.as_str());
+        }
+        all
+    }
+}
+
+/// Whoever asks. One who was forgotten to be looked at may do nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    scopes: Scopes,
+}
+
+impl Caller {
+    /// One with these scopes.
+    #[must_use]
+    pub const fn new(scopes: Scopes) -> Self {
+        Self { scopes }
+    }
+
+    /// One who may do everything, since nobody has to say who they are.
+    #[must_use]
+    pub fn everybody() -> Self {
+        Self::new(Scope::ALL.into_iter().collect())
+    }
+
+    /// Lets through who may.
+    ///
+    /// # Errors
+    /// If `scope` is none of the caller's.
+    pub fn needs(self, scope: Scope) -> Result<()> {
+        if self.scopes.contains(scope) {
+            return Ok(());
+        }
+        Err(Error::Client(Code::Forbidden, format!("This takes the scope {}.", scope.as_str())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_in_particular_may_do_nothing() {
+        for scope in Scope::ALL {
+            assert_eq!(Caller::default().needs(scope).unwrap_err().code(), Code::Forbidden);
+            assert!(Caller::everybody().needs(scope).is_ok());
+        }
+    }
+
+    #[test]
+    fn scopes_of_others_are_left_alone() {
+        let mut scopes = Scopes::default();
+        for name in ["openid", "books:readwrite", "BOOKS:READ", "books:write"] {
+            scopes.add(name);
+        }
+        assert_eq!(scopes, [Scope::Write].into_iter().collect());
+    }
+}

@@ -1,0 +1,14 @@
+//! Who may ask, and what strangers see.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod admin;
+mod browsers;
+mod issuer;
+mod scopes;
+mod signed;
+mod start;
+mod tokens;
