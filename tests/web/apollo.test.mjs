@@ -25,7 +25,7 @@ const UPDATE = gql`mutation Update($id: ID!, $input: UpdateBookInput!, $expected
 
 describe('Apollo Client', () => {
   let service;
-  before(async () => { service = await start(...fragile); });
+  before(async () => { service = await start({ further: fragile }); });
   after(async () => { assert.equal(await service.stop(), 0); });
 
   // A client, and what it sends.

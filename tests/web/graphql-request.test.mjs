@@ -9,7 +9,7 @@ const CREATE = gql`mutation Create($input: CreateBookInput!) { createBook(input:
 
 describe('graphql-request', () => {
   let service;
-  before(async () => { service = await start(...fragile); });
+  before(async () => { service = await start({ further: fragile }); });
   after(async () => { assert.equal(await service.stop(), 0); });
 
   // A client, and what it sends.

@@ -1,6 +1,6 @@
 // Starts and stops the program as a user would: as a process, on ports the kernel chooses.
-import { spawn } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { execFileSync, spawn } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,13 +13,24 @@ const program = process.env.COLOPHON_BIN
 // it takes to read the program's debug information.
 const env = { ...process.env, RUST_BACKTRACE: '0' };
 
-/** A service with the sample and further arguments; `stop` ends it and answers its exit code. */
-export async function start(...further) {
+/** A token that may read, and the line by which the service knows it. */
+export function token() {
+  const made = execFileSync(program, ['token', '--name', 'web', '--scope', 'books:read']);
+  return made.toString().trim().split('\n').filter((line) => !line.startsWith('#'));
+}
+
+/**
+ * A service with the sample and further arguments, which asks for tokens if there are lines of any;
+ * `stop` ends it and answers its exit code.
+ */
+export async function start({ tokens, further = [] } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'colophon-'));
+  const file = join(folder, 'tokens');
+  if (tokens) await writeFile(file, tokens);
   const child = spawn(program, [
     'serve', '--sample', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0',
     '--database-url', `sqlite://${folder}/books.db?mode=rwc`, '--log-format', 'json',
-    ...further,
+    ...(tokens ? ['--tokens-file', file] : []), ...further,
   ], { stdio: ['ignore', 'pipe', 'inherit'], env });
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject);

@@ -25,7 +25,7 @@ describe('urql', () => {
   let service;
   let schema;
   before(async () => {
-    service = await start(...fragile);
+    service = await start({ further: fragile });
     schema = (await ask(service.url, getIntrospectionQuery())).data;
   });
   after(async () => { assert.equal(await service.stop(), 0); });
