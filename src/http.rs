@@ -1,4 +1,4 @@
-//! The public listener: GraphQL over HTTP, the playground, and the accept loop.
+//! The public listener: GraphQL over HTTP and WebSocket, the playground, and the accept loop.
 
 pub mod bearer;
 pub mod csrf;
@@ -8,11 +8,15 @@ pub mod negotiate;
 pub mod origin;
 pub mod playground;
 pub mod server;
+pub mod websocket;
 
 use std::sync::Arc;
 
 use axum::{
-    Router, middleware,
+    Router,
+    extract::{Request, State},
+    middleware,
+    response::Response,
     routing::{any, get},
 };
 use tower_http::catch_panic::CatchPanicLayer;
@@ -50,7 +54,7 @@ pub fn router(public: Public) -> Router {
         Router::new().route("/", get(playground::status))
     };
     let router = Router::new()
-        .route("/graphql", any(graphql::handle))
+        .route("/graphql", any(endpoint))
         .merge(pages)
         .fallback(playground::not_found)
         .with_state(Arc::new(public))
@@ -61,4 +65,13 @@ pub fn router(public: Public) -> Router {
         None => router,
     };
     router.layer(middleware::map_response(headers::harden)).layer(middleware::from_fn(trace))
+}
+
+/// GraphQL, by whichever protocol it is asked.
+async fn endpoint(State(public): State<Arc<Public>>, request: Request) -> Response {
+    if websocket::is_asked_for(&request) {
+        websocket::accept(&public, request)
+    } else {
+        graphql::handle(public, request).await
+    }
 }

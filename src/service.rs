@@ -126,6 +126,7 @@ impl Service {
         });
         let public = (Server::new("http connection", router, &limits).measured(&limits), public);
         telemetry::graphql::start_counters();
+        telemetry::websocket::start_counters();
         metrics::created(0);
         let pools = db.clone();
         let with_admin = Admin {

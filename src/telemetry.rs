@@ -1,6 +1,6 @@
 //! What the service tells about itself; this part knows nothing of books.
 //!
-//! Sources, one complete file each: [`http`], [`graphql`], [`database`], [`runtime`],
+//! Sources, one complete file each: [`http`], [`websocket`], [`graphql`], [`database`], [`runtime`],
 //! [`process`]. What they may record stands in [`names`]. Where it goes is below [`export`].
 
 pub mod database;
@@ -15,3 +15,4 @@ pub mod rarely;
 pub mod runtime;
 pub mod series;
 pub mod upkeep;
+pub mod websocket;

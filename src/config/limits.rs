@@ -104,6 +104,19 @@ pub struct RequestLimits {
     #[arg(long, global = true, env = "COLOPHON_ANSWER_TIMEOUT", default_value = "20s",
         value_parser = duration, value_name = "TIME")]
     pub answer_timeout: Duration,
+    /// Operations that run at a time on a WebSocket; further ones wait in it, unread
+    #[arg(long, global = true, env = "COLOPHON_MAX_SOCKET_OPERATIONS", default_value = "16",
+        value_parser = positive, value_name = "N")]
+    pub max_socket_operations: usize,
+    /// How long a WebSocket may be open with nothing asked on it
+    #[arg(long, global = true, env = "COLOPHON_SOCKET_IDLE_TIMEOUT", default_value = "5m",
+        value_parser = duration, value_name = "TIME")]
+    pub socket_idle_timeout: Duration,
+    /// How often the client of a WebSocket is pinged; one that was not heard of until the next
+    /// time is taken for dead
+    #[arg(long, global = true, env = "COLOPHON_SOCKET_PING_INTERVAL", default_value = "20s",
+        value_parser = duration, value_name = "TIME")]
+    pub socket_ping_interval: Duration,
 }
 
 /// How long the database may keep us.

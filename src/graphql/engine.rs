@@ -15,7 +15,7 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 use tokio::time::timeout;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker, task_tracker::TaskTrackerToken};
 use tracing::Instrument;
 
 use super::{
@@ -35,7 +35,7 @@ use crate::{
     error::{Code, Error},
     security::Caller,
     telemetry::{
-        graphql::{self as telemetry, Execution, Identity, Phase},
+        graphql::{self as telemetry, Execution, Identity, Phase, Source},
         runtime::{profile::profiled, tasks, watchdog, workers},
     },
 };
@@ -74,6 +74,8 @@ pub struct RawRequest {
     pub only_query: bool,
     /// Who sends it: nobody who may do anything, if nothing is said.
     pub caller: Caller,
+    /// How it came.
+    pub source: Source,
 }
 
 /// An operation that may run.
@@ -81,6 +83,14 @@ pub struct Operation {
     understood: Understood,
     telemetry: telemetry::Operation,
     place: Place,
+}
+
+impl Operation {
+    /// Whether it changes anything, so that it runs to its end though nobody waits for it.
+    #[must_use]
+    pub fn is_mutation(&self) -> bool {
+        self.understood.kind == OperationType::Mutation
+    }
 }
 
 struct Understood {
@@ -128,7 +138,7 @@ impl Engine {
     pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
         let place =
             self.gate.enter().await.map_err(|error| Answer::refused(server_error(error)))?;
-        let mut telemetry = telemetry::Operation::start();
+        let mut telemetry = telemetry::Operation::start(&raw.source);
         let span = telemetry.span();
         let _entered = span.enter();
         match self.understand(raw, &mut telemetry) {
@@ -267,6 +277,12 @@ impl Engine {
         result.unwrap_or_else(|_| {
             Answer::refused(server_error(Error::Internal("the operation was aborted".into())))
         })
+    }
+
+    /// Keeps [`Engine::idle`] waiting until it is dropped: for who has answers to deliver.
+    #[must_use]
+    pub fn hold(&self) -> TaskTrackerToken {
+        self.running.token()
     }
 
     /// Waits until no operation is running, not even one whose client has gone.
@@ -447,7 +463,7 @@ mod tests {
         let engine = Engine::new(db, &settings).await;
 
         let panics = Box::pin(async { panic!("the secret plan") });
-        let telemetry = telemetry::Operation::start();
+        let telemetry = telemetry::Operation::start(&Source::Request);
         let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
         let errors = serde_json::to_string(&answer.response.errors).unwrap();
         assert_eq!(answer.refusal, Some(Code::InternalServerError));

@@ -10,7 +10,13 @@ pub static CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"col
 pub fn token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return None };
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+    of(value.to_str().ok()?)
+}
+
+/// The token in the value of such a header.
+#[must_use]
+pub fn of(value: &str) -> Option<&str> {
+    let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim()).filter(|token| !token.is_empty())
 }
 

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use async_graphql::{Response as GraphqlResponse, ServerError};
+use async_graphql::ServerError;
 use axum::{
     body::{Body, to_bytes},
-    extract::{Request, State},
+    extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
@@ -25,7 +25,7 @@ use crate::{
 use negotiate::MediaType;
 
 /// Answers a GraphQL request.
-pub async fn handle(State(public): State<Arc<Public>>, request: Request) -> Response {
+pub async fn handle(public: Arc<Public>, request: Request) -> Response {
     let Some(media_type) = MediaType::accepted(request.headers()) else {
         let message = "An answer can be had as application/graphql-response+json or \
                        application/json.";
@@ -127,7 +127,7 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
 }
 
 /// Reads the parameters that the specification names; others are left alone, as it demands.
-fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
+pub(super) fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
     let query = match parameters.remove("query") {
         Some(Value::String(query)) if !query.is_empty() => query,
         Some(Value::String(_) | Value::Null) | None => {
@@ -161,7 +161,7 @@ const fn bad_request(message: String) -> Error {
 }
 
 /// The answer to a request that is not GraphQL over HTTP.
-fn refuse(media_type: MediaType, error: Error) -> Response {
+pub(super) fn refuse(media_type: MediaType, error: Error) -> Response {
     let (code, oversized) = (error.code(), matches!(error.code(), Code::LimitExceeded));
     let status = if oversized { StatusCode::PAYLOAD_TOO_LARGE } else { code.status() };
     let mut response = render(status, media_type, &Answer::refused(server_error(error)));
@@ -201,17 +201,23 @@ fn status(media_type: MediaType, answer: &Answer) -> StatusCode {
     }
 }
 
+/// An answer as clients get it.
 #[derive(Serialize)]
-struct Rendered<'a> {
+pub(super) struct Rendered<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     data: Option<&'a async_graphql::Value>,
     #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
     errors: &'a [ServerError],
 }
 
+impl<'a> From<&'a Answer> for Rendered<'a> {
+    fn from(answer: &'a Answer) -> Self {
+        Self { data: answer.data(), errors: &answer.response.errors }
+    }
+}
+
 fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Response {
-    let GraphqlResponse { errors, .. } = &answer.response;
-    match serde_json::to_vec(&Rendered { data: answer.data(), errors }) {
+    match serde_json::to_vec(&Rendered::from(answer)) {
         Ok(body) => {
             let headers = [
                 (header::CONTENT_TYPE, media_type.content_type()),

@@ -26,7 +26,7 @@ use opentelemetry::{
     trace::{Link, TraceContextExt, Tracer},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-pub use operation::{Identity, Operation, refused};
+pub use operation::{Identity, Operation, Source, refused};
 
 use super::{
     export::traces::tracer,

@@ -40,6 +40,8 @@ pub mod own {
     pub const DATALOADER: &str = "graphql.dataloader.name";
     /// The number of keys in a batch.
     pub const BATCH_SIZE: &str = "graphql.dataloader.batch.size";
+    /// Why a WebSocket was closed.
+    pub const CLOSE_REASON: &str = "websocket.close.reason";
     /// A worker thread of the runtime.
     pub const WORKER: &str = "tokio.worker";
     /// A queue of the runtime.
@@ -202,6 +204,12 @@ catalogue! {
         &[attr::ERROR_TYPE],
         "Connections of clients that were closed. With error.type those that the service closed on \
          somebody who would have stayed, or that broke.";
+
+    WEBSOCKET_ACTIVE = "websocket.server.active_connections", Kind::UpDown, "{connection}", &[],
+        "Open WebSockets.";
+    WEBSOCKET_CLOSED = "websocket.server.closed_connections", Kind::Counter, "{connection}",
+        &[own::CLOSE_REASON],
+        "WebSockets that were closed, by the reason.";
 
     GRAPHQL_DURATION = "graphql.server.request.duration", REQUEST, "s",
         &[attr::GRAPHQL_OPERATION_TYPE, own::ROOT_FIELD, attr::ERROR_TYPE],

@@ -212,6 +212,22 @@ export default dashboard({
         },
         links: [traces(spans('kind = server', 'span.http.response.status_code = 503')), runtime],
       }),
+      graph({
+        title: 'WebSockets', unit: 'short', width: 12,
+        shows: 'Open sockets of an instance. An operation on a socket is among the operations, and no HTTP request.',
+        bad: 'a sudden fall, or as many as there may be connections.',
+        then: 'see beside why they were closed; COLOPHON_MAX_CONNECTIONS is the limit, COLOPHON_SOCKET_IDLE_TIMEOUT frees those that nobody uses.',
+        queries: { '{{instance}}': sum(gauge('websocket_server_active_connections'), 'instance') },
+        links: [traces(operations('span.network.protocol.name = "websocket"'), 'Operations on sockets')],
+      }),
+      graph({
+        title: 'WebSockets closed', unit: 'cps', width: 12,
+        shows: 'Sockets that were closed, a second, by the reason: client and idle are usual, going_away comes with a shutdown.',
+        bad: 'bad_message or id_taken after a release of a client; many slow or dead; unauthorized and too_large by the thousand.',
+        then: 'docs/limits.md says what each reason means and which setting it goes by.',
+        queries: { '{{websocket_close_reason}}': sum(rate('websocket_server_closed_connections_total'), 'websocket_close_reason') },
+        links: [logs(lines('| websocket_close_reason != ""'), 'Closed sockets')],
+      }),
     ],
     'Process and catalogue': [
       graph({

@@ -38,6 +38,9 @@ const NOT_EXPORTED: [&str; 10] = [
     "tower",
 ];
 
+/// The crate that at level `trace` tells the messages of WebSockets, variables and tokens and all.
+const NEVER_TOLD: &str = "tungstenite=off";
+
 /// A layer of any kind.
 pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
@@ -52,7 +55,11 @@ pub fn init(
     records: Option<&SdkLoggerProvider>,
     console: Option<BoxedLayer>,
 ) -> Result<(), String> {
-    let parsed = || EnvFilter::try_new(filter).map_err(|error| error.to_string());
+    let parsed = || {
+        let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
+        let never = NEVER_TOLD.parse().map_err(|error| format!("{NEVER_TOLD}: {error}"))?;
+        Ok::<_, String>(filter.add_directive(never))
+    };
     let mut layers: Vec<BoxedLayer> = console.into_iter().collect();
     if let Some(tracer) = tracer {
         layers.push(spans(tracer));

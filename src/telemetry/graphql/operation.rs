@@ -27,6 +27,7 @@ use crate::{
             tasks::OperationTag,
         },
         series::Series,
+        websocket,
     },
 };
 
@@ -48,6 +49,16 @@ pub struct Identity {
     pub is_known: bool,
 }
 
+/// How an operation came, which says what its span hangs below.
+#[derive(Clone, Debug, Default)]
+pub enum Source {
+    /// By an HTTP request, whose span is the current one.
+    #[default]
+    Request,
+    /// By a WebSocket.
+    Socket(websocket::Origin),
+}
+
 /// An operation that is being processed. Ends its span and records its metrics, also when it is
 /// dropped because nobody waits for it any more.
 #[derive(Debug)]
@@ -65,9 +76,12 @@ pub struct Operation {
 impl Operation {
     /// An operation of which nothing is known yet.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(source: &Source) -> Self {
         let (came, started) = (SystemTime::now(), Instant::now());
-        let span = info_span!("GraphQL Operation", otel.kind = "internal");
+        let span = match source {
+            Source::Request => info_span!("GraphQL Operation", otel.kind = "internal"),
+            Source::Socket(origin) => origin.operation_span(),
+        };
         let context = span.context();
         Self {
             span,

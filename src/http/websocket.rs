@@ -1,0 +1,142 @@
+//! GraphQL over WebSocket, by the protocol `graphql-transport-ws` (PROTOCOL.md of graphql-ws):
+//! the upgrade, and the task that a socket is.
+//!
+//! A session is one task, which reads, runs operations and writes in turn: what a client does not
+//! take keeps the session from reading, and TCP keeps the client from sending.
+
+pub mod close;
+mod link;
+mod message;
+mod session;
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::Request,
+    http::{HeaderMap, HeaderValue, Method, header},
+    response::Response,
+};
+use hyper::upgrade::{OnUpgrade, Upgraded};
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::{
+    WebSocketStream,
+    tungstenite::{
+        handshake::server::create_response_with_body,
+        protocol::{Role, WebSocketConfig},
+    },
+};
+use tracing::debug;
+
+use self::{close::Reason, link::Link, session::Session};
+use super::{Public, graphql::refuse, negotiate::MediaType, server::Connection};
+use crate::{
+    error::{Code, Error},
+    telemetry::{
+        runtime::tasks,
+        websocket::{Open, Origin},
+    },
+};
+
+/// The protocol that is spoken on the socket.
+const PROTOCOL: &str = "graphql-transport-ws";
+
+/// Bytes that are read, and that are collected to be written, at a time. The library's own, 128 kB
+/// that each socket would have from the start, are for few sockets.
+const BUFFER: usize = 4096;
+
+type Socket = WebSocketStream<TokioIo<Upgraded>>;
+
+/// Who asked for a socket.
+struct Caller {
+    public: Arc<Public>,
+    connection: Connection,
+    /// Of the request.
+    headers: HeaderMap,
+    origin: Origin,
+}
+
+/// Whether a request asks for a WebSocket. The header means nothing on other methods.
+#[must_use]
+pub fn is_asked_for(request: &Request) -> bool {
+    let upgrade = request.headers().get(header::UPGRADE);
+    request.method() == Method::GET
+        && upgrade.is_some_and(|upgrade| upgrade.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Answers a request for a WebSocket, and serves the socket in a task of its own.
+#[must_use]
+pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
+    if !public.origins.allows(request.headers()) {
+        let message = "A page of this origin may not open a WebSocket here.";
+        return refuse(MediaType::Json, Error::Client(Code::Forbidden, message.into()));
+    }
+    let Some(connection) = request.extensions().get::<Connection>().cloned() else {
+        let error = Error::Internal("a request came without its connection".into());
+        return refuse(MediaType::Json, error);
+    };
+    let Ok(mut response) = create_response_with_body(&request, Body::empty) else {
+        return refuse_handshake();
+    };
+    let is_known = offers_protocol(request.headers());
+    if is_known {
+        let protocol = HeaderValue::from_static(PROTOCOL);
+        response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
+    }
+    let upgrade = hyper::upgrade::on(&mut request);
+    let origin = Origin::of_upgrade(connection.peer);
+    let headers = std::mem::take(request.headers_mut());
+    let caller = Caller { public: public.clone(), connection, headers, origin };
+    // From here on, and not from when the task begins: else a drain may miss it.
+    let held = public.engine.hold();
+    tasks::spawn("websocket", async move {
+        serve(upgrade, caller, is_known).await;
+        drop(held);
+    });
+    response
+}
+
+async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
+    let upgraded = match upgrade.await {
+        Ok(upgraded) => upgraded,
+        Err(error) => {
+            debug!(name: "websocket.upgrade_failed", %error, "a client left during the upgrade");
+            return;
+        }
+    };
+    // Its place among the connections is kept to the very end.
+    let connection = caller.connection.clone();
+    let limits = &caller.public.limits;
+    let config = WebSocketConfig::default()
+        .read_buffer_size(BUFFER)
+        .write_buffer_size(BUFFER)
+        .max_frame_size(Some(limits.max_body))
+        .max_message_size(Some(limits.max_body));
+    let stream = TokioIo::new(upgraded);
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
+    let link = Link::new(socket, limits.answer_timeout, connection.draining.clone());
+    let open = Open::new();
+    let (link, end) = if is_known {
+        Session::new(caller, link).run().await
+    } else {
+        (link, Reason::UnknownProtocol.into())
+    };
+    link.close(&end).await;
+    open.closed(end.reason);
+    drop(connection);
+}
+
+fn offers_protocol(headers: &HeaderMap) -> bool {
+    let offers = headers.get_all(header::SEC_WEBSOCKET_PROTOCOL).iter();
+    offers
+        .filter_map(|offer| offer.to_str().ok())
+        .any(|offer| offer.split(',').any(|protocol| protocol.trim() == PROTOCOL))
+}
+
+fn refuse_handshake() -> Response {
+    let message = "This is no handshake of WebSocket, version 13.".into();
+    let mut response = refuse(MediaType::Json, Error::Client(Code::BadRequest, message));
+    let version = HeaderValue::from_static("13");
+    response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
+    response
+}

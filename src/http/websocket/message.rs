@@ -1,0 +1,172 @@
+//! The messages of the protocol.
+
+use async_graphql::ServerError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio_tungstenite::tungstenite::{
+    Bytes, Message,
+    protocol::frame::{
+        Frame,
+        coding::{Data, OpCode},
+    },
+};
+
+use super::close::{End, Reason};
+use crate::http::graphql::Rendered;
+
+/// Bytes of a frame. A larger answer goes in several, since the library keeps what it once needed
+/// to write one.
+const FRAME: usize = 64 * 1024;
+
+/// A JSON object that a message may bring along.
+pub type Payload = Map<String, Value>;
+
+/// What clients say.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ClientMessage {
+    /// Hello.
+    ConnectionInit {
+        /// Such as a token.
+        #[serde(default)]
+        payload: Option<Payload>,
+    },
+    /// Are you there?
+    Ping {
+        /// Comes back with the answer.
+        #[serde(default)]
+        payload: Option<Payload>,
+    },
+    /// I am.
+    Pong {
+        /// Of no meaning.
+        #[serde(default, rename = "payload")]
+        _payload: Option<Payload>,
+    },
+    /// Run this.
+    Subscribe {
+        /// What the client calls it.
+        id: String,
+        /// The parameters, as over HTTP.
+        payload: Payload,
+    },
+    /// I want to hear no more of it.
+    Complete {
+        /// What the client calls it.
+        id: String,
+    },
+}
+
+impl ClientMessage {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// If it is none of the protocol's. The library's own words would name our types.
+    pub fn read(text: &str) -> Result<Self, End> {
+        let message = serde_json::from_str(text).map_err(|_| {
+            let text = "This is no message of the protocol graphql-transport-ws.";
+            End::because(Reason::BadMessage, text.into())
+        })?;
+        match &message {
+            Self::Subscribe { id, .. } if id.is_empty() => {
+                Err(End::because(Reason::BadMessage, "The id is empty.".into()))
+            }
+            _ => Ok(message),
+        }
+    }
+}
+
+/// What the service says.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ServerMessage<'a> {
+    /// Welcome.
+    ConnectionAck,
+    /// I am there.
+    Pong {
+        /// That of the ping.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        payload: Option<Payload>,
+    },
+    /// What came of it.
+    Next {
+        /// Of which operation.
+        id: &'a str,
+        /// As over HTTP.
+        payload: Rendered<'a>,
+    },
+    /// It cannot be run, or was not to its end.
+    Error {
+        /// Of which operation.
+        id: &'a str,
+        /// Why.
+        payload: &'a [ServerError],
+    },
+    /// That was all.
+    Complete {
+        /// Of which operation.
+        id: &'a str,
+    },
+}
+
+impl ServerMessage<'_> {
+    /// The frames it is sent in.
+    ///
+    /// # Errors
+    /// If it cannot be written as JSON.
+    pub fn frames(&self) -> serde_json::Result<Vec<Message>> {
+        let text = Bytes::from(serde_json::to_vec(self)?);
+        let starts = (0..text.len()).step_by(FRAME);
+        let frame = |start: usize| {
+            let kind = if start == 0 { Data::Text } else { Data::Continue };
+            let end = text.len().min(start + FRAME);
+            let part = text.slice(start..end);
+            Message::Frame(Frame::message(part, OpCode::Data(kind), end == text.len()))
+        };
+        Ok(starts.map(frame).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_message_is_refused_and_no_type_of_ours_is_named() {
+        for text in [
+            "",
+            "[]",
+            "null",
+            "\"ping\"",
+            "{}",
+            r#"{"type":"start","id":"1","payload":{}}"#,
+            r#"{"type":"subscribe","payload":{"query":"{ a }"}}"#,
+            r#"{"type":"subscribe","id":1,"payload":{"query":"{ a }"}}"#,
+            r#"{"type":"subscribe","id":"","payload":{"query":"{ a }"}}"#,
+            r#"{"type":"subscribe","id":"1","payload":"{ a }"}"#,
+            r#"{"type":"subscribe","id":"1"}"#,
+            r#"{"type":"complete"}"#,
+            r#"{"type":"ping","payload":1}"#,
+        ] {
+            let end = ClientMessage::read(text).unwrap_err();
+            assert_eq!(end.reason, Reason::BadMessage, "{text}");
+            assert!(!format!("{end:?}").contains("ClientMessage"), "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_large_message_goes_in_several_frames() {
+        let id = "x".repeat(2 * FRAME);
+        let frames = ServerMessage::Complete { id: &id }.frames().unwrap();
+        let (mut text, mut kinds) = (Vec::new(), Vec::new());
+        for frame in &frames {
+            let Message::Frame(frame) = frame else { panic!("{frame:?}") };
+            kinds.push((frame.header().opcode, frame.header().is_final));
+            text.extend_from_slice(frame.payload());
+        }
+        let (first, next) = (OpCode::Data(Data::Text), OpCode::Data(Data::Continue));
+        assert_eq!(kinds, [(first, false), (next, false), (next, true)]);
+        let value: Value = serde_json::from_slice(&text).unwrap();
+        assert_eq!(value["id"], id);
+    }
+}

@@ -1,0 +1,272 @@
+//! What is said on a socket: hello, operations and their answers, goodbye.
+
+use std::collections::HashMap;
+
+use futures_util::{
+    FutureExt, StreamExt,
+    future::{AbortHandle, BoxFuture, abortable},
+    stream::FuturesUnordered,
+};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use tokio_tungstenite::tungstenite::{self, Message};
+
+use super::{
+    Caller,
+    close::{End, Reason},
+    link::Link,
+    message::{ClientMessage, Payload, ServerMessage},
+};
+use crate::{
+    config::limits::RequestLimits,
+    graphql::{
+        engine::{Operation, RawRequest},
+        present::Answer,
+    },
+    http::{
+        bearer,
+        graphql::{Rendered, from_parameters},
+    },
+    security,
+    telemetry::graphql::Source,
+};
+
+/// A client and what it has asked.
+pub struct Session {
+    caller: Caller,
+    /// Who the client is, when that is known.
+    who: security::Caller,
+    link: Link,
+    is_draining: bool,
+    is_acknowledged: bool,
+    /// The operations whose answers are wanted, by the client's ids.
+    wanted: HashMap<String, Wanted>,
+    running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
+    /// What begins when one of those ends. Until then nothing is read.
+    waiting: Option<(String, Operation)>,
+    /// How many operations there were.
+    operations: u64,
+    /// Since when nothing is asked.
+    quiet_since: Instant,
+    pings: Interval,
+    /// Whether the client was heard of since the last ping.
+    is_heard: bool,
+}
+
+/// An operation whose answer is wanted.
+struct Wanted {
+    number: u64,
+    /// Ends it; a mutation is not ended.
+    abort: Option<AbortHandle>,
+}
+
+/// An operation that ran to its end.
+struct Done {
+    id: String,
+    number: u64,
+    answer: Answer,
+}
+
+/// What a session waits for.
+enum Event {
+    Draining,
+    Done(Option<Done>),
+    Quiet,
+    Received(Option<tungstenite::Result<Message>>),
+    Ping,
+}
+
+impl Session {
+    /// A session with `caller`.
+    pub fn new(caller: Caller, link: Link) -> Self {
+        let now = Instant::now();
+        let period = caller.public.limits.socket_ping_interval;
+        let mut pings = interval_at(now + period, period);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self {
+            caller,
+            who: security::Caller::default(),
+            link,
+            is_draining: false,
+            is_acknowledged: false,
+            wanted: HashMap::new(),
+            running: FuturesUnordered::new(),
+            waiting: None,
+            operations: 0,
+            quiet_since: now,
+            pings,
+            is_heard: true,
+        }
+    }
+
+    fn limits(&self) -> &RequestLimits {
+        &self.caller.public.limits
+    }
+
+    /// Serves the client until one of both wants no more. Queries that are running then are
+    /// aborted, and mutations run to their end.
+    pub async fn run(mut self) -> (Link, End) {
+        loop {
+            let event = self.event().await;
+            if let Err(end) = self.handle(event).await {
+                return (self.link, end);
+            }
+            if self.is_draining && self.running.is_empty() {
+                return (self.link, Reason::GoingAway.into());
+            }
+        }
+    }
+
+    async fn event(&mut self) -> Event {
+        let reads = self.waiting.is_none() && !self.is_draining;
+        let quiet_until = self.quiet_since
+            + if self.is_acknowledged {
+                self.limits().socket_idle_timeout
+            } else {
+                self.limits().request_timeout
+            };
+        tokio::select! {
+            // In this order: a client that sends without end puts off no deadline, and one that
+            // was not read for a while is not taken for dead before it is.
+            biased;
+            () = self.caller.connection.draining.cancelled(), if !self.is_draining => Event::Draining,
+            Some(done) = self.running.next() => Event::Done(done),
+            () = sleep_until(quiet_until), if self.running.is_empty() => Event::Quiet,
+            received = self.link.receive(), if reads => Event::Received(received),
+            _ = self.pings.tick(), if reads => Event::Ping,
+        }
+    }
+
+    async fn handle(&mut self, event: Event) -> Result<(), End> {
+        match event {
+            Event::Draining => self.is_draining = true,
+            Event::Done(done) => self.done(done).await?,
+            Event::Quiet if self.is_acknowledged => return Err(Reason::Idle.into()),
+            Event::Quiet => return Err(Reason::InitTimeout.into()),
+            Event::Received(received) => {
+                self.is_heard = true;
+                match received.transpose()? {
+                    Some(Message::Text(text)) => {
+                        self.message(ClientMessage::read(&text)?).await?;
+                    }
+                    Some(Message::Binary(_)) => return Err(Reason::BadMessage.into()),
+                    Some(Message::Close(_)) => return Err(Reason::Client.into()),
+                    // The library answers pings.
+                    Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
+                    None => return Err(Reason::Gone.into()),
+                }
+            }
+            Event::Ping if !self.is_heard => return Err(Reason::Dead.into()),
+            Event::Ping => {
+                self.is_heard = false;
+                self.link.ping().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn message(&mut self, message: ClientMessage) -> Result<(), End> {
+        match message {
+            ClientMessage::ConnectionInit { .. } if self.is_acknowledged => {
+                Err(Reason::SecondInit.into())
+            }
+            ClientMessage::ConnectionInit { payload } => {
+                self.authenticate(&payload.unwrap_or_default()).await?;
+                self.is_acknowledged = true;
+                self.quiet_since = Instant::now();
+                self.link.say(&[ServerMessage::ConnectionAck]).await
+            }
+            ClientMessage::Ping { payload } => {
+                self.link.say(&[ServerMessage::Pong { payload }]).await
+            }
+            ClientMessage::Pong { .. } => Ok(()),
+            ClientMessage::Subscribe { .. } if !self.is_acknowledged => {
+                Err(Reason::Unauthorized.into())
+            }
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).await,
+            ClientMessage::Complete { id } => {
+                if let Some(Wanted { abort: Some(abort), .. }) = self.wanted.remove(&id) {
+                    abort.abort();
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Learns who the client is by the token of its `connection_init` or, where that has none, of
+    /// the request for the socket.
+    async fn authenticate(&mut self, payload: &Payload) -> Result<(), End> {
+        let token = match token_of(payload) {
+            Some(token) => Some(token),
+            None => bearer::token(&self.caller.headers),
+        };
+        let who = self.caller.public.access.caller(token).await;
+        self.who =
+            who.map_err(|refused| End::because(Reason::Unauthorized, refused.to_string()))?;
+        Ok(())
+    }
+
+    async fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
+        if self.wanted.contains_key(&id) {
+            let text = format!("Subscriber for {id} already exists");
+            return Err(End::because(Reason::IdTaken, text));
+        }
+        let extensions = payload.get("extensions").filter(|_| self.caller.public.propagate);
+        let source = Source::Socket(self.caller.origin.of_operation(extensions));
+        let raw = from_parameters(payload)
+            .map_err(|error| End::because(Reason::BadMessage, error.public_message()))?;
+        self.quiet_since = Instant::now();
+        let raw = RawRequest { source, caller: self.who.clone(), ..raw };
+        match self.caller.public.engine.prepare(raw).await {
+            Ok(operation) if self.running.len() < self.limits().max_socket_operations => {
+                self.start(id, operation);
+            }
+            Ok(operation) => self.waiting = Some((id, operation)),
+            Err(answer) => self.answer(&id, &answer).await?,
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, id: String, operation: Operation) {
+        self.operations += 1;
+        let number = self.operations;
+        let is_mutation = operation.is_mutation();
+        let (engine, name) = (self.caller.public.engine.clone(), id.clone());
+        let (work, abort) = abortable(async move {
+            let answer = engine.run(operation).await;
+            Done { id: name, number, answer }
+        });
+        self.running.push(work.map(Result::ok).boxed());
+        self.wanted.insert(id, Wanted { number, abort: (!is_mutation).then_some(abort) });
+    }
+
+    async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
+        self.quiet_since = Instant::now();
+        if let Some((id, operation)) = self.waiting.take() {
+            self.start(id, operation);
+        }
+        // It was aborted, or its client wants to hear no more of it, and may have given its id to
+        // another.
+        let Some(Done { id, number, answer }) = done else { return Ok(()) };
+        if self.wanted.get(&id).is_none_or(|wanted| wanted.number != number) {
+            return Ok(());
+        }
+        self.wanted.remove(&id);
+        self.answer(&id, &answer).await
+    }
+
+    async fn answer(&mut self, id: &str, answer: &Answer) -> Result<(), End> {
+        if answer.was_executed() {
+            let next = ServerMessage::Next { id, payload: Rendered::from(answer) };
+            self.link.say(&[next, ServerMessage::Complete { id }]).await
+        } else {
+            let errors = &answer.response.errors;
+            self.link.say(&[ServerMessage::Error { id, payload: errors }]).await
+        }
+    }
+}
+
+/// The token in a `connection_init`, as the clients of the protocol have it: what would be the header.
+fn token_of(payload: &Payload) -> Option<&str> {
+    let (_, value) = payload.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"))?;
+    bearer::of(value.as_str()?)
+}

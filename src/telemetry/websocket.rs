@@ -1,0 +1,133 @@
+//! WebSockets: how many are open, why they were closed, and what the operations on them belong to.
+//! The request that asks for a socket is one of [`http`](super::http).
+
+use std::{net::SocketAddr, sync::LazyLock, time::Instant};
+
+use metrics::{Counter, Gauge, Label};
+use opentelemetry::{
+    Context,
+    propagation::{Extractor, TextMapPropagator},
+    trace::{SpanContext, TraceContextExt},
+};
+use opentelemetry_sdk::propagation::TraceContextPropagator;
+use serde_json::Value;
+use tracing::{Span, info, info_span};
+use tracing_opentelemetry::OpenTelemetrySpanExt;
+
+use super::{
+    names::{WEBSOCKET_ACTIVE, WEBSOCKET_CLOSED, own},
+    series::Series,
+};
+use crate::http::websocket::close::Reason;
+
+/// What an operation on a socket belongs to.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    peer: SocketAddr,
+    /// The span of the request that asked for the socket, which ended with its answer.
+    upgrade: SpanContext,
+    /// The span of the caller, if it told of one.
+    parent: Context,
+}
+
+impl Origin {
+    /// What is known while the request for the socket is answered.
+    #[must_use]
+    pub fn of_upgrade(peer: SocketAddr) -> Self {
+        let upgrade = Span::current().context().span().span_context().clone();
+        Self { peer, upgrade, parent: Context::new() }
+    }
+
+    /// The same, for an operation with these `extensions`, which may have a `traceparent`.
+    #[must_use]
+    pub fn of_operation(&self, extensions: Option<&Value>) -> Self {
+        let parent = extensions.map_or_else(Context::new, |extensions| {
+            TraceContextPropagator::new()
+                .extract_with_context(&Context::new(), &Extensions(extensions))
+        });
+        Self { parent, ..self.clone() }
+    }
+
+    /// The operation's span: there is none above it in this process. The request's has ended, and
+    /// as a parent it would make one trace of all that is asked in hours; so it is a link.
+    pub(super) fn operation_span(&self) -> Span {
+        let _parent = self.parent.clone().attach();
+        let address = self.peer.ip().to_string();
+        let span = info_span!(
+            "GraphQL Operation",
+            otel.kind = "server",
+            network.protocol.name = "websocket",
+            client.address = address,
+            network.peer.address = address,
+            network.peer.port = i64::from(self.peer.port()),
+        );
+        span.add_link(self.upgrade.clone());
+        span
+    }
+}
+
+struct Extensions<'a>(&'a Value);
+
+impl Extractor for Extensions<'_> {
+    fn get(&self, key: &str) -> Option<&str> {
+        self.0.get(key)?.as_str()
+    }
+
+    fn keys(&self) -> Vec<&str> {
+        self.0.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect()
+    }
+}
+
+/// A socket among the open ones.
+#[derive(Debug)]
+pub struct Open {
+    gauge: Gauge,
+    opened: Instant,
+}
+
+impl Open {
+    /// A socket that was opened.
+    #[must_use]
+    pub fn new() -> Self {
+        static ACTIVE: LazyLock<Gauge> = LazyLock::new(|| WEBSOCKET_ACTIVE.gauge(Vec::new()));
+        let gauge = ACTIVE.clone();
+        gauge.increment(1);
+        Self { gauge, opened: Instant::now() }
+    }
+
+    /// Tells that it is closed.
+    pub fn closed(self, reason: Reason) {
+        closed().of(reason).increment(1);
+        info!(
+            name: "websocket.closed",
+            {
+                websocket.close.reason = reason.as_str(),
+                duration = self.opened.elapsed().as_secs_f64()
+            },
+            "a socket was closed"
+        );
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.gauge.decrement(1);
+    }
+}
+
+fn closed() -> &'static Series<Reason, Counter> {
+    static CLOSED: LazyLock<Series<Reason, Counter>> = LazyLock::new(|| {
+        Series::new(|reason: &Reason| {
+            WEBSOCKET_CLOSED.counter(vec![Label::new(own::CLOSE_REASON, reason.as_str())])
+        })
+    });
+    &CLOSED
+}
+
+/// Starts the metrics at zero, so that a first refusal is a rise.
+pub fn start_counters() {
+    WEBSOCKET_ACTIVE.gauge(Vec::new()).increment(0);
+    for reason in Reason::ALL {
+        closed().of(reason).increment(0);
+    }
+}

@@ -1,0 +1,11 @@
+//! GraphQL over WebSocket, as clients meet it.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod closing;
+mod operations;
+mod telemetry;
