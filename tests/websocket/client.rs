@@ -122,15 +122,18 @@ impl Client {
 
     /// The next message, or how the socket was closed.
     pub async fn next(&mut self) -> Result<Value, Option<CloseFrame>> {
-        loop {
-            let message = timeout(PATIENCE, self.socket.next()).await.expect("nothing comes");
-            match message {
-                Some(Ok(Message::Text(text))) => return Ok(serde_json::from_str(&text).unwrap()),
-                Some(Ok(Message::Close(frame))) => return Err(frame),
-                Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Err(None),
+        let next = async {
+            loop {
+                match self.socket.next().await {
+                    Some(Ok(Message::Text(text))) => break Ok(serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Close(frame))) => break Err(frame),
+                    // Pings, which are no message.
+                    Some(Ok(_)) => {}
+                    Some(Err(_)) | None => break Err(None),
+                }
             }
-        }
+        };
+        timeout(PATIENCE, next).await.expect("nothing comes")
     }
 
     /// Says goodbye.

@@ -32,7 +32,7 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
     let collector = Collector::start();
     let mut variables = prompt(&collector.http);
     // The most that can be asked for.
-    variables.push(("RUST_LOG", "trace"));
+    variables.push(("RUST_LOG", "trace,tungstenite=trace"));
     let service = Db::sqlite().serve_in(&variables).await;
     let mut client = Client::hello(&service).await;
     let ask = |extensions: Value| json!({ "query": QUERY, "variables": { "q": SECRET }, "extensions": extensions });
@@ -76,11 +76,11 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
         }
         // Whole: nothing in it hangs below what is not there.
         let spans = collector.trace(&operation.trace);
-        if operation.name == "query"
-            && !operation.attributes.contains_key("graphql.document.cached")
-        {
+        let has = |name| operation.attributes.contains_key(name);
+        if has("graphql.operation.name") && !has("graphql.document.cached") {
             assert_eq!(tree(&spans), TREE);
         }
+        assert_eq!(operation.status, 0, "a client's mistake turns nothing red");
     }
     assert_eq!(of_caller, 1);
     let trace = refused[0]["extensions"]["traceId"].as_str().unwrap();
