@@ -21,12 +21,12 @@ pub fn with_secrets(mut command: Command) -> Result<Command, String> {
 }
 
 /// Whether the setting's value is not to be shown as it is.
-pub fn is_secret(arg: &Arg) -> bool {
+pub(super) fn is_secret(arg: &Arg) -> bool {
     arg.is_hide_env_values_set()
 }
 
 /// Whether a file says the setting's value, unless a flag does.
-pub fn is_in_file(arg: &Arg) -> bool {
+pub(super) fn is_in_file(arg: &Arg) -> bool {
     is_secret(arg) && file_variable(arg).is_some_and(|variable| env::var_os(variable).is_some())
 }
 

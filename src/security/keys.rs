@@ -38,7 +38,7 @@ struct Key {
     id: Option<String>,
     /// The only algorithm it is for, if it says so.
     algorithm: Option<KeyAlgorithm>,
-    key: DecodingKey,
+    public: DecodingKey,
 }
 
 type Current = Arc<RwLock<Vec<Key>>>;
@@ -85,7 +85,7 @@ impl Keys {
     fn known(&self, id: Option<&str>, algorithm: Algorithm) -> Vec<DecodingKey> {
         let keys = self.current.read().unwrap_or_else(PoisonError::into_inner);
         let fit = keys.iter().filter(|key| key.fits(id, algorithm));
-        fit.take(MOST).map(|key| key.key.clone()).collect()
+        fit.take(MOST).map(|key| key.public.clone()).collect()
     }
 }
 
@@ -94,7 +94,7 @@ impl Key {
         // A PEM file gives its key no name.
         let is_named = id.is_none() || self.id.is_none() || self.id.as_deref() == id;
         let is_for = self.algorithm.is_none_or(|own| own.to_string() == format!("{algorithm:?}"));
-        is_named && is_for && self.key.family() == algorithm.family()
+        is_named && is_for && self.public.family() == algorithm.family()
     }
 }
 
@@ -106,11 +106,11 @@ fn replace(current: &Current, keys: Vec<Key>) {
 fn parse(text: &str) -> Result<Vec<Key>, String> {
     if text.trim_start().starts_with("-----BEGIN") {
         let pem = text.as_bytes();
-        let key = DecodingKey::from_rsa_pem(pem)
+        let public = DecodingKey::from_rsa_pem(pem)
             .or_else(|_| DecodingKey::from_ec_pem(pem))
             .or_else(|_| DecodingKey::from_ed_pem(pem))
             .map_err(|_| "it is no public key that can be used")?;
-        return Ok(vec![Key { id: None, algorithm: None, key }]);
+        return Ok(vec![Key { id: None, algorithm: None, public }]);
     }
     let set: JwkSet = serde_json::from_str(text)
         .map_err(|_| "it is neither a JWK set nor a public key in PEM".to_owned())?;
@@ -123,9 +123,9 @@ fn signing_key(jwk: &Jwk) -> Option<Key> {
     if !matches!(jwk.common.public_key_use, None | Some(PublicKeyUse::Signature)) {
         return None;
     }
-    let key = DecodingKey::from_jwk(jwk).ok()?;
+    let public = DecodingKey::from_jwk(jwk).ok()?;
     let (id, algorithm) = (jwk.common.key_id.clone(), jwk.common.key_algorithm);
-    (key.family() != AlgorithmFamily::Hmac).then_some(Key { id, algorithm, key })
+    (public.family() != AlgorithmFamily::Hmac).then_some(Key { id, algorithm, public })
 }
 
 /// Keys of a server.

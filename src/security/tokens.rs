@@ -23,6 +23,7 @@ const ALGORITHM: &str = "sha256:";
 type Hash = [u8; 32];
 
 /// The hash that a token is known by. Tokens are random, so that a fast one does.
+#[must_use]
 pub fn hash(token: &str) -> Hash {
     Sha256::digest(token).into()
 }
@@ -33,7 +34,8 @@ pub fn generate(name: &str, scopes: &[Scope]) -> Option<(String, String)> {
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).ok()?;
     let token = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
-    let hash: String = hash(&token).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits = hash(&token).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    let hash: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
     let scopes = scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
     Some((token, format!("{name} {scopes} {ALGORITHM}{hash}")))
 }

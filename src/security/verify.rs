@@ -24,11 +24,13 @@ pub fn install() {
     let _ = PROVIDER.install_default();
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as the library has it")]
 fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
 /// A key of another family than the algorithm's is refused, lest a public key be taken for a secret.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as the library has it")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let is_public = algorithm.family() != AlgorithmFamily::Hmac;
     if !is_public || key.family() != algorithm.family() {
