@@ -2,6 +2,7 @@
 //! doc is its help text; the flag, the variable and the default stand beside it.
 
 pub mod database;
+pub mod documents;
 pub mod files;
 pub mod http;
 pub mod limits;
@@ -16,6 +17,7 @@ pub use database::mask;
 
 use self::{
     database::DatabaseSettings,
+    documents::DocumentSettings,
     http::HttpSettings,
     limits::Limits,
     runtime::RuntimeSettings,
@@ -112,6 +114,9 @@ pub struct Settings {
     /// What requests and documents may cost.
     #[command(flatten)]
     pub limits: Limits,
+    /// Trusted documents and automatic persisted queries.
+    #[command(flatten)]
+    pub documents: DocumentSettings,
     /// The asynchronous runtime, and looking into it.
     #[command(flatten)]
     pub runtime: RuntimeSettings,

@@ -29,6 +29,8 @@ pub enum Code {
     LimitExceeded,
     /// Nobody knows the document of this hash: send its text too.
     PersistedQueryNotFound,
+    /// Documents cannot be named by their hash here: always send the text.
+    PersistedQueryNotSupported,
     /// Only documents known beforehand are served, and this is none.
     DocumentNotTrusted,
     /// The request says not, or not so that it can be believed, who sends it.
@@ -57,7 +59,7 @@ pub enum Code {
 
 impl Code {
     /// Every code.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::BadUserInput,
         Self::NotFound,
         Self::Conflict,
@@ -66,6 +68,7 @@ impl Code {
         Self::OperationResolutionFailure,
         Self::LimitExceeded,
         Self::PersistedQueryNotFound,
+        Self::PersistedQueryNotSupported,
         Self::DocumentNotTrusted,
         Self::Unauthenticated,
         Self::Forbidden,
@@ -92,6 +95,7 @@ impl Code {
             Self::OperationResolutionFailure => "OPERATION_RESOLUTION_FAILURE",
             Self::LimitExceeded => "LIMIT_EXCEEDED",
             Self::PersistedQueryNotFound => "PERSISTED_QUERY_NOT_FOUND",
+            Self::PersistedQueryNotSupported => "PERSISTED_QUERY_NOT_SUPPORTED",
             Self::DocumentNotTrusted => "DOCUMENT_NOT_TRUSTED",
             Self::Unauthenticated => "UNAUTHENTICATED",
             Self::Forbidden => "FORBIDDEN",

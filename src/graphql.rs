@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod arrange;
 pub mod connection;
+pub mod coordinates;
 pub mod dataloader;
 pub mod documents;
 pub mod engine;
@@ -10,11 +11,15 @@ pub mod guard;
 pub mod id;
 pub mod input;
 pub mod lab;
+pub mod library;
 pub mod loaders;
 pub mod mutation;
 pub mod nulls;
 pub mod present;
 pub mod query;
+pub mod redact;
+pub mod size;
+pub mod trusted;
 pub mod types;
 mod validator;
 

@@ -18,7 +18,7 @@ use crate::{
     database::Database,
     descriptors,
     error::Result,
-    graphql::engine::Engine,
+    graphql::{engine::Engine, trusted::ManifestError},
     http::{self, Public, origin::Origins, server::Server},
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
@@ -76,6 +76,9 @@ pub enum StartError {
     /// It cannot be known who may ask.
     #[error(transparent)]
     Security(#[from] SecurityError),
+    /// The trusted documents cannot be used.
+    #[error(transparent)]
+    Documents(#[from] ManifestError),
     /// An SQLite catalogue cannot be migrated or filled.
     #[error("cannot prepare {url}: {error}")]
     Prepare {
@@ -113,7 +116,7 @@ impl Service {
             address: http.admin_listen,
             error,
         })?;
-        let engine = Engine::new(db.clone(), &settings).await;
+        let engine = Engine::new(db.clone(), &settings).await.trusting(&settings.documents)?;
         let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;
         let router = http::router(Public {

@@ -8,7 +8,7 @@ pub mod exception;
 pub mod export;
 pub mod graphql;
 pub mod http;
-mod intern;
+pub mod intern;
 pub mod names;
 pub mod process;
 pub mod rarely;

@@ -57,6 +57,8 @@ fn check_digit(digits: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -90,5 +92,25 @@ mod tests {
         assert_eq!(parse_isbn10_without_zeros("439023483").as_deref(), Some("9780439023481"));
         assert_eq!(parse_isbn10_without_zeros("439023482"), None);
         assert_eq!(parse_isbn10_without_zeros("1"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_an_isbn_or_none(text in prop_oneof!["\\PC{0,20}", "[0-9Xx -]{8,17}"]) {
+            for isbn in [parse(&text), parse_isbn10_without_zeros(&text)].into_iter().flatten() {
+                prop_assert_eq!(parse(&isbn), Some(isbn.clone()), "{}", text);
+                prop_assert_eq!(isbn.len(), 13);
+            }
+        }
+
+        #[test]
+        fn a_wrong_digit_is_found(digits in "97[89][0-9]{9}", place in 3..13_usize, by in 1..10_u8) {
+            let check = check_digit(digits.as_bytes()).unwrap();
+            let isbn = format!("{digits}{check}");
+            prop_assert_eq!(parse(&isbn), Some(isbn.clone()));
+            let mut wrong = isbn.into_bytes();
+            wrong[place] = b'0' + (wrong[place] - b'0' + by) % 10;
+            prop_assert_eq!(parse(std::str::from_utf8(&wrong).unwrap()), None);
+        }
     }
 }

@@ -229,6 +229,8 @@ pub fn time_value(micros: i64) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn cursor() -> Cursor {
@@ -261,6 +263,30 @@ mod tests {
         assert!(window(None, Some(3)).unwrap().backward);
         for (first, last) in [(Some(1), Some(1)), (Some(101), None), (None, Some(-1))] {
             assert!(window(first, last).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_cursor_survives_the_round_trip(
+            ordering in "[a-z_]{0,10}",
+            key in prop_oneof![
+                Just(Key::None), any::<i64>().prop_map(Key::Number), any::<String>().prop_map(Key::Text)
+            ],
+            id: i64,
+        ) {
+            let cursor = Cursor { ordering, key, id };
+            let read = Cursor::decode(&cursor.encode(), &cursor.ordering, "after");
+            prop_assert_eq!(read.unwrap(), cursor);
+        }
+
+        #[test]
+        fn any_text_is_a_cursor_or_refused(text in "\\PC{0,40}|[A-Za-z0-9_-]{0,80}", json in "\\PC{0,40}") {
+            prop_assert!(Cursor::decode(&text, "title", "after").is_err());
+            // With a right checksum, it depends on the JSON behind it.
+            let mut bytes = crc32fast::hash(json.as_bytes()).to_be_bytes().to_vec();
+            bytes.extend(json.bytes());
+            let _ = Cursor::decode(&URL_SAFE_NO_PAD.encode(bytes), "title", "after");
         }
     }
 }

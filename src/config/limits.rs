@@ -8,6 +8,15 @@ use clap::Args;
 
 use super::values::{duration, nesting, positive};
 
+/// Lists of introspection in each other (`fields`, `inputFields`, `interfaces`, `possibleTypes`):
+/// each leads back to types, and multiplies. No setting: what tools ask needs one.
+pub const MAX_INTROSPECTION_LISTS: usize = 2;
+/// Values that introspection may answer, roughly. The query of GraphiQL comes to half of it.
+pub const MAX_INTROSPECTED: usize = 250_000;
+
+/// Bytes of a name or a number in a document: errors repeat them, and suggestions compare them.
+pub const MAX_WORD: usize = 256;
+
 /// What requests and documents may cost.
 #[derive(Clone, Debug, Args)]
 pub struct Limits {
@@ -23,7 +32,7 @@ pub struct Limits {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct DocumentLimits {
-    /// Tokens of a document
+    /// Tokens of a document, and values of its variables
     #[arg(long, global = true, env = "COLOPHON_MAX_TOKENS", default_value = "5000",
         value_parser = positive, value_name = "N")]
     pub max_tokens: usize,
@@ -32,7 +41,7 @@ pub struct DocumentLimits {
     #[arg(long, global = true, env = "COLOPHON_MAX_NESTING", default_value = "32",
         value_parser = nesting, value_name = "N")]
     pub max_nesting: usize,
-    /// Levels of fields in an operation; those of introspection do not count
+    /// Levels of fields in an operation; introspection has its own limits
     #[arg(long, global = true, env = "COLOPHON_MAX_DEPTH", default_value = "10",
         value_parser = positive, value_name = "N")]
     pub max_depth: usize,

@@ -1,37 +1,89 @@
-//! Documents that were seen before: they need not be parsed again, nor validated again where
+//! Documents, taken apart once: when they come again they need not be parsed, nor validated where
 //! nothing depends on the values of their variables.
 
 use std::{
     collections::HashMap,
-    fmt::Write,
+    fmt::{self, Display},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
-use async_graphql::parser::types::{
-    BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Type,
+use async_graphql::{
+    Name,
+    parser::types::{
+        BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Type,
+    },
 };
-use quick_cache::{Weighter, sync::Cache};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::arrange::Arrangement;
-use crate::error::{Code, Error};
+use super::{arrange::Arrangement, redact::without_literals};
+use crate::{
+    error::{Code, Error},
+    telemetry::intern::intern,
+};
 
-/// Bytes of text of all documents that are remembered. A document takes some twenty times as much
-/// as its text.
-const REMEMBERED_TEXT: u64 = 512 * 1024;
-/// Documents, for the cache to begin with.
-const USUAL_DOCUMENTS: usize = 256;
+/// The SHA-256 of a document's text, by which persisted documents are named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hash([u8; 32]);
+
+impl Hash {
+    /// Of a document's text.
+    #[must_use]
+    pub fn of(text: &str) -> Self {
+        Self(Sha256::digest(text).into())
+    }
+
+    /// Reads 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let mut hash = [0; 32];
+        if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return None;
+        }
+        for (i, byte) in hash.iter_mut().enumerate() {
+            *byte = u8::from_str_radix(&text[2 * i..2 * i + 2], 16).ok()?;
+        }
+        Some(Self(hash))
+    }
+}
+
+impl Display for Hash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// How a request names a document whose text it does not send.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum DocumentId {
+    /// By its hash.
+    Hash(Hash),
+    /// By whatever its manifest calls it.
+    Other(String),
+}
+
+impl DocumentId {
+    /// Reads an id: `sha256:` with a hash, a hash alone, or anything else.
+    #[must_use]
+    pub fn parse(text: &str) -> Self {
+        let hash = Hash::parse(text.strip_prefix("sha256:").unwrap_or(text));
+        hash.map_or_else(|| Self::Other(text.to_owned()), Self::Hash)
+    }
+}
 
 /// A document that passed the guard and the parser.
 pub struct Document {
+    /// As the client or the manifest has it.
+    pub text: String,
     /// As the parser read it.
     pub parsed: ExecutableDocument,
-    /// Of its text, as persisted documents have it.
-    pub hash: String,
+    /// Of its text.
+    pub hash: Hash,
+    /// The same as text.
+    pub hex: String,
     /// Its text without literals.
     pub redacted: String,
     operations: HashMap<Option<String>, Operation>,
@@ -45,6 +97,8 @@ pub struct Operation {
     pub root_field: &'static str,
     /// The order of the fields of its answer.
     pub arrangement: Arc<Arrangement>,
+    /// Its name as a label of metrics: only of trusted documents, whose number is known.
+    pub label: Option<&'static str>,
     /// Whether it passed validation, with whatever variables.
     valid: AtomicBool,
     variables: Vec<Variable>,
@@ -60,7 +114,7 @@ struct Variable {
 impl Document {
     /// Takes a document apart. `root_field` finds the coordinate of an operation's root field.
     pub fn new(
-        text: &str,
+        text: String,
         parsed: ExecutableDocument,
         root_field: impl Fn(&OperationDefinition, &ExecutableDocument) -> &'static str,
     ) -> Self {
@@ -68,6 +122,7 @@ impl Document {
             kind: definition.ty,
             root_field: root_field(definition, &parsed),
             arrangement: Arc::new(Arrangement::of(&definition.selection_set.node, &parsed)),
+            label: None,
             valid: AtomicBool::new(false),
             variables: definition
                 .variable_definitions
@@ -86,7 +141,37 @@ impl Document {
                 .map(|(name, definition)| (Some(name.to_string()), operation(&definition.node)))
                 .collect(),
         };
-        Self { hash: hash(text), redacted: without_literals(text), operations, parsed }
+        let hash = Hash::of(&text);
+        Self {
+            hash,
+            hex: hash.to_string(),
+            redacted: without_literals(&text),
+            operations,
+            parsed,
+            text,
+        }
+    }
+
+    /// Lets the names of the first `left` of its operations be labels, and tells how many are
+    /// left for other documents.
+    pub fn label(&mut self, mut left: usize) -> usize {
+        for (name, operation) in &mut self.operations {
+            let Some(name) = name.as_ref().filter(|_| left > 0) else { continue };
+            operation.label = Some(intern(name));
+            left -= 1;
+        }
+        left
+    }
+
+    /// Its operations, each with its name and its parsed definition.
+    pub fn operations(
+        &self,
+    ) -> impl Iterator<Item = (Option<&str>, &OperationDefinition, &Operation)> {
+        self.parsed.operations.iter().filter_map(|(name, definition)| {
+            let name = name.map(Name::as_str);
+            let operation = self.operations.get(&name.map(str::to_owned))?;
+            Some((name, &definition.node, operation))
+        })
     }
 
     /// The operation to run, with its name: the one named, or the only one.
@@ -148,98 +233,6 @@ fn takes(ty: &Type, value: &Value) -> bool {
     }
 }
 
-fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().fold(String::with_capacity(64), |mut hash, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(hash, "{byte:02x}");
-        hash
-    })
-}
-
-/// A document's text without its literals and comments, which may hold what is nobody's business.
-#[must_use]
-pub fn without_literals(text: &str) -> String {
-    let mut kept = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(first) = rest.chars().next() {
-        let length = match first {
-            '"' => {
-                kept.push_str("\"\"");
-                string_length(rest)
-            }
-            '#' => rest.find('\n').unwrap_or(rest.len()),
-            '-' | '0'..='9' => {
-                kept.push('0');
-                length_while(rest, |c| c.is_ascii_alphanumeric() || "+-.".contains(c))
-            }
-            c if c == '_' || c.is_alphabetic() => {
-                let length = length_while(rest, |c| c == '_' || c.is_alphanumeric());
-                kept.push_str(&rest[..length]);
-                length
-            }
-            other => {
-                kept.push(other);
-                other.len_utf8()
-            }
-        };
-        rest = &rest[length..];
-    }
-    kept
-}
-
-fn length_while(text: &str, belongs: impl Fn(char) -> bool) -> usize {
-    text.find(|c| !belongs(c)).unwrap_or(text.len())
-}
-
-/// The length of the string or block string that `text` begins with.
-fn string_length(text: &str) -> usize {
-    let quotes = if text.starts_with("\"\"\"") { 3 } else { 1 };
-    let mut at = quotes;
-    while at < text.len() {
-        if text[at..].starts_with('\\') {
-            // The character behind it ends nothing.
-            at += 1 + text[at + 1..].chars().next().map_or(0, char::len_utf8);
-        } else if text[at..].starts_with(&"\"\"\""[..quotes]) {
-            return at + quotes;
-        } else {
-            at += text[at..].chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    text.len()
-}
-
-/// The documents that were seen lately, by their text.
-#[derive(Clone)]
-pub struct Documents(Arc<Cache<String, Arc<Document>, ByText>>);
-
-#[derive(Clone)]
-struct ByText;
-
-impl Weighter<String, Arc<Document>> for ByText {
-    fn weight(&self, text: &String, _: &Arc<Document>) -> u64 {
-        text.len() as u64
-    }
-}
-
-impl Default for Documents {
-    fn default() -> Self {
-        Self(Arc::new(Cache::with_weighter(USUAL_DOCUMENTS, REMEMBERED_TEXT, ByText)))
-    }
-}
-
-impl Documents {
-    /// The document of this text, if it is known.
-    #[must_use]
-    pub fn get(&self, text: &str) -> Option<Arc<Document>> {
-        self.0.get(text)
-    }
-
-    /// Remembers a document.
-    pub fn insert(&self, text: &str, document: &Arc<Document>) {
-        self.0.insert(text.to_owned(), document.clone());
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
@@ -248,7 +241,7 @@ mod tests {
     use super::*;
 
     fn document(text: &str) -> Document {
-        Document::new(text, parse_query(text).unwrap(), |_, _| "Query.x")
+        Document::new(text.to_owned(), parse_query(text).unwrap(), |_, _| "Query.x")
     }
 
     #[test]
@@ -262,13 +255,23 @@ mod tests {
     }
 
     #[test]
-    fn literals_and_comments_are_left_out() {
-        let text = "query Q($a1: Int = -1.5e3) { # s3cret\n x(a: $a1, b: \"s3\\\"cret\", \
-                    c: [1, 22], d: \"\"\"s3\"cret\\\"\"\" \"\"\", e: TITLE, f: true) }";
-        let kept = "query Q($a1: Int = 0) { \n x(a: $a1, b: \"\", \
-                    c: [0, 0], d: \"\", e: TITLE, f: true) }";
-        assert_eq!(without_literals(text), kept);
-        assert_eq!(without_literals("{ a(b: \"unended s3cret\\"), "{ a(b: \"\"");
+    fn ids_are_hashes_or_names() {
+        let hash = Hash::of("{ a }");
+        assert_eq!(Hash::parse(&hash.to_string()), Some(hash));
+        assert_eq!(DocumentId::parse(&hash.to_string()), DocumentId::Hash(hash));
+        assert_eq!(DocumentId::parse(&format!("sha256:{hash}")), DocumentId::Hash(hash));
+        for other in ["", "sha256:", "books.v1", &"é".repeat(32), &"+1".repeat(32)] {
+            assert_eq!(DocumentId::parse(other), DocumentId::Other(other.to_owned()));
+        }
+    }
+
+    #[test]
+    fn so_many_names_are_labels_and_no_more() {
+        let mut three = document("query A { a } query B { b } query C { c }");
+        assert_eq!(three.label(2), 0);
+        let labels = three.operations().filter_map(|(_, _, operation)| operation.label);
+        assert_eq!(labels.count(), 2);
+        assert_eq!(document("{ a }").label(2), 2, "it has no name");
     }
 
     #[test]

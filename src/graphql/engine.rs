@@ -1,16 +1,12 @@
 //! The running of one operation: guard, parser, a task of its own, a time limit.
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-};
+use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{
     Request, Response, ServerError, Variables,
     parser::{
         parse_query,
-        types::{ExecutableDocument, OperationDefinition, OperationType, Selection, SelectionSet},
+        types::{ExecutableDocument, OperationDefinition, OperationType},
     },
 };
 use futures_util::FutureExt;
@@ -22,21 +18,25 @@ use super::{
     CatalogueSchema, Exposure, Purpose,
     admission::{Gate, Place},
     arrange::Arrangement,
+    coordinates::{Coordinates, introspects},
     dataloader::Batches,
-    documents::{self, Document, Documents},
+    documents::{self, Document, DocumentId},
+    library::Library,
     loaders::Catalogue,
     nulls::Shapes,
     present::{Answer, parse_error, server_error},
+    size::json_size,
+    trusted::{ManifestError, Trusted, sample},
     validator::Validator,
 };
 use crate::{
-    config::{Settings, limits::Limits},
+    config::{Settings, documents::DocumentSettings, limits::Limits},
     database::Database,
     error::{Code, Error},
     security::Caller,
     telemetry::{
         graphql::{self as telemetry, Execution, Identity, Phase, Source},
-        runtime::{profile::profiled, tasks, watchdog, workers},
+        runtime::{profile::profiled, tasks, workers},
     },
 };
 
@@ -48,7 +48,7 @@ const ROUTE: &str = "/graphql";
 pub struct Engine {
     schema: CatalogueSchema,
     validator: Validator,
-    documents: Documents,
+    library: Library,
     /// Whether clients may ask for the schema.
     is_told: bool,
     /// Whether spans have the text of documents.
@@ -66,6 +66,8 @@ pub struct Engine {
 pub struct RawRequest {
     /// The document.
     pub query: String,
+    /// What names the document, if its text is not sent.
+    pub id: Option<DocumentId>,
     /// Which of its operations to run.
     pub operation_name: Option<String>,
     /// The values of its variables.
@@ -111,13 +113,12 @@ impl Engine {
         // We may know what clients may not.
         let told = Exposure { told: true, ..exposure };
         let told = CatalogueSchema::new(limits, told, Purpose::Execution);
-        let documents = Documents::default();
         let coordinates = Coordinates::of(&told).await;
         let shapes = Arc::new(Shapes::of(&told).await);
         Self {
             schema,
             validator,
-            documents,
+            library: Library::new(&settings.documents),
             is_told: exposure.told,
             tell_documents: settings.trace_documents,
             db,
@@ -127,6 +128,38 @@ impl Engine {
             gate: Gate::new(&settings.limits.requests),
             running: TaskTracker::new(),
         }
+    }
+
+    /// This engine with the trusted documents that are set.
+    ///
+    /// # Errors
+    /// If they cannot be read, or one of them is wrong.
+    pub fn trusting(mut self, settings: &DocumentSettings) -> Result<Self, ManifestError> {
+        if let Some(path) = &settings.trusted_documents {
+            let trusted = Trusted::read(path, |text| self.check(text))?;
+            self.library.trust(trusted);
+        } else if settings.only_trusted {
+            return Err(ManifestError::Missing);
+        }
+        Ok(self)
+    }
+
+    /// A trusted document, or what is wrong with it.
+    fn check(&self, text: String) -> Result<Document, String> {
+        let document = self.read(text).map_err(|error| match error.source::<Error>() {
+            Some(error) => error.public_message(),
+            None => error.message,
+        })?;
+        for (name, definition, operation) in document.operations() {
+            let mut request = Request::new(document.text.clone()).variables(sample(definition));
+            request.operation_name = name.map(str::to_owned);
+            request.set_parsed_query(document.parsed.clone());
+            if let Some(error) = self.validator.validate(request).into_iter().next() {
+                return Err(error.message);
+            }
+            operation.is_valid();
+        }
+        Ok(document)
     }
 
     /// Waits until there is room for an operation, checks and parses the request, and finds the
@@ -144,7 +177,7 @@ impl Engine {
         match self.understand(raw, &mut telemetry) {
             Ok(understood) => Ok(Operation { understood, telemetry, place }),
             Err(errors) => {
-                let answer = Answer::new(Response::from_errors(errors));
+                let answer = self.answer(Response::from_errors(errors));
                 telemetry.end(&answer.codes, None);
                 Err(Box::new(answer))
             }
@@ -156,36 +189,38 @@ impl Engine {
         raw: RawRequest,
         telemetry: &mut telemetry::Operation,
     ) -> Result<Understood, Vec<ServerError>> {
-        let known = self.documents.get(&raw.query);
+        let refused = |error| vec![server_error(error)];
+        let known = self.library.find(raw.id.as_ref(), &raw.query).map_err(refused)?;
         let is_known = known.is_some();
         let document = match known {
             Some(document) => document,
             None => {
-                telemetry.phase(Phase::Parsing, || self.read(&raw.query)).map_err(|e| vec![e])?
+                let read = telemetry.phase(Phase::Parsing, || self.read(raw.query));
+                Arc::new(read.map_err(|error| vec![error])?)
             }
         };
+        self.limits.documents.check_variables(&raw.variables).map_err(refused)?;
         let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let (name, operation) =
-            document.operation(asked).map_err(|error| vec![server_error(error)])?;
+        let (name, operation) = document.operation(asked).map_err(refused)?;
         let name = name.map(str::to_owned);
-        let documents::Operation { kind, root_field, .. } = *operation;
+        let documents::Operation { kind, root_field, label, .. } = *operation;
         let identity = Identity {
             kind,
             root_field,
             name: name.clone(),
-            hash: document.hash.clone(),
+            label,
+            hash: document.hex.clone(),
             is_known,
         };
         telemetry.identify(identity, ROUTE);
         if raw.only_query && kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";
-            let error = Error::Client(Code::MethodNotAllowed, message.into());
-            return Err(vec![server_error(error)]);
+            return Err(refused(Error::Client(Code::MethodNotAllowed, message.into())));
         }
         let is_sure = operation.is_sure_to_be_valid(&raw.variables);
         let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
         let request = || {
-            let mut request = Request::new(raw.query.clone()).variables(variables.clone());
+            let mut request = Request::new(document.text.clone()).variables(variables.clone());
             request.operation_name.clone_from(&name);
             request.set_parsed_query(document.parsed.clone());
             request
@@ -196,7 +231,9 @@ impl Engine {
                 return Err(errors);
             }
             operation.is_valid();
-            self.documents.insert(&raw.query, &document);
+            if !is_known {
+                self.library.remember(&document);
+            }
         }
         if self.tell_documents {
             // Not before: names that the schema does not have may be anything.
@@ -206,12 +243,12 @@ impl Engine {
         Ok(Understood { request: request(), kind, root_field, arrangement, caller: raw.caller })
     }
 
-    fn read(&self, text: &str) -> Result<Arc<Document>, ServerError> {
-        let parsed = self.parse(text)?;
+    fn read(&self, text: String) -> Result<Document, ServerError> {
+        let parsed = self.parse(&text)?;
         let coordinate = |operation: &OperationDefinition, document: &ExecutableDocument| {
             self.coordinates.of_operation(operation, document)
         };
-        Ok(Arc::new(Document::new(text, parsed, coordinate)))
+        Ok(Document::new(text, parsed, coordinate))
     }
 
     fn parse(&self, query: &str) -> Result<ExecutableDocument, ServerError> {
@@ -321,11 +358,22 @@ impl Engine {
             self.put_nulls(&mut response, kind, &query, name.as_deref());
         }
         arrangement.apply(&mut response.data);
-        let answer = Answer::new(response);
+        if json_size(&response.data) > self.limits.requests.max_answer {
+            let message = format!(
+                "The answer is larger than {} bytes: ask for less of it.",
+                self.limits.requests.max_answer
+            );
+            return Answer::refused(server_error(Error::Client(Code::LimitExceeded, message)));
+        }
+        let answer = self.answer(response);
         if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
             execution.fail(*fault);
         }
         answer
+    }
+
+    fn answer(&self, response: Response) -> Answer {
+        Answer::new(response).with_at_most(self.limits.requests.max_errors)
     }
 
     /// Puts null where fields failed. The library has eaten the parsed document, and most answers
@@ -363,88 +411,6 @@ fn find<'a>(
         None => all.next(),
     };
     found.map(|(_, operation)| &operation.node)
-}
-
-/// The coordinates of the root fields, such as `Query.books`: a fixed set, so that they can name
-/// tasks and label metrics where the client's own names cannot.
-#[derive(Clone)]
-struct Coordinates(HashMap<(String, String), &'static str>);
-
-impl Coordinates {
-    /// For an operation with several root fields, or none that the schema has.
-    const MULTIPLE: &'static str = "_MULTIPLE";
-    const OTHER: &'static str = "_OTHER";
-
-    async fn of(schema: &CatalogueSchema) -> Self {
-        let query = "{ __schema { query: queryType { name fields { name } } \
-                     mutation: mutationType { name fields { name } } } }";
-        let data = schema.execute(query).await.data.into_json().unwrap_or_default();
-        let mut coordinates = HashMap::new();
-        for kind in ["query", "mutation"] {
-            let root = &data["__schema"][kind];
-            let ty = root["name"].as_str().unwrap_or_default();
-            for field in root["fields"].as_array().into_iter().flatten() {
-                let name = field["name"].as_str().unwrap_or_default();
-                // Leaked once a start: a few dozen short strings.
-                let coordinate: &'static str = format!("{ty}.{name}").leak();
-                watchdog::start_counter(coordinate);
-                coordinates.insert((kind.to_owned(), name.to_owned()), coordinate);
-            }
-        }
-        Self(coordinates)
-    }
-
-    fn of_operation(
-        &self,
-        operation: &OperationDefinition,
-        document: &ExecutableDocument,
-    ) -> &'static str {
-        let mut names = HashSet::new();
-        root_fields(&operation.selection_set.node, document, &mut names);
-        let mut names = names.into_iter();
-        match (names.next(), names.next()) {
-            (Some(name), None) if name.starts_with("__") => "_INTROSPECTION",
-            (Some(name), None) => {
-                let key = (operation.ty.to_string(), name.to_owned());
-                self.0.get(&key).copied().unwrap_or(Self::OTHER)
-            }
-            (Some(_), Some(_)) => Self::MULTIPLE,
-            (None, _) => Self::OTHER,
-        }
-    }
-}
-
-/// Whether an operation asks for the schema.
-fn introspects(document: &ExecutableDocument) -> bool {
-    let mut names = HashSet::new();
-    for (_, operation) in document.operations.iter() {
-        root_fields(&operation.node.selection_set.node, document, &mut names);
-    }
-    names.contains("__schema") || names.contains("__type")
-}
-
-/// Collects the names of the fields of a root. Ends, since the guard refuses fragments that
-/// contain themselves, and soon, since it limits what they expand to.
-fn root_fields<'a>(
-    set: &'a SelectionSet,
-    document: &'a ExecutableDocument,
-    names: &mut HashSet<&'a str>,
-) {
-    for selection in &set.items {
-        match &selection.node {
-            Selection::Field(field) => {
-                names.insert(&field.node.name.node);
-            }
-            Selection::InlineFragment(fragment) => {
-                root_fields(&fragment.node.selection_set.node, document, names);
-            }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    root_fields(&fragment.node.selection_set.node, document, names);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

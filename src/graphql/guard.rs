@@ -6,15 +6,15 @@
 //! nesting and tokens are counted in the bytes, before parsing, and the document's size with all
 //! fragments expanded is computed, without expanding them, before validation.
 
-use std::collections::HashMap;
+mod expansion;
 
+use async_graphql::parser::types::ExecutableDocument;
+use serde_json::{Map, Value};
+
+use self::expansion::Expansion;
 use crate::{
-    config::limits::DocumentLimits,
+    config::limits::{DocumentLimits, MAX_INTROSPECTED, MAX_INTROSPECTION_LISTS, MAX_WORD},
     error::{Code, Error, Result},
-};
-use async_graphql::{
-    Name, Positioned,
-    parser::types::{Directive, ExecutableDocument, FragmentDefinition, Selection, SelectionSet},
 };
 
 impl DocumentLimits {
@@ -23,10 +23,13 @@ impl DocumentLimits {
     /// # Errors
     /// [`Code::LimitExceeded`] if it has too many tokens or is nested too deeply.
     pub fn check_text(&self, document: &str) -> Result<()> {
-        let mut scanner = Scanner { bytes: document.as_bytes(), position: 0 };
+        let mut scanner = Scanner { bytes: document.as_bytes(), position: 0, word: 0 };
         let (mut tokens, mut nesting) = (0_usize, 0_usize);
         while let Some(token) = scanner.next_token() {
             tokens += 1;
+            if is_word(token) {
+                within("bytes in a name or number", scanner.word, MAX_WORD)?;
+            }
             match token {
                 b'{' | b'(' | b'[' => nesting += 1,
                 b'}' | b')' | b']' => nesting = nesting.saturating_sub(1),
@@ -43,14 +46,16 @@ impl DocumentLimits {
     /// # Errors
     /// [`Code::LimitExceeded`], or [`Code::GraphqlValidationFailed`] if a fragment contains itself.
     pub fn check_document(&self, document: &ExecutableDocument) -> Result<()> {
-        let mut expansion = Expansion { fragments: &document.fragments, known: HashMap::new() };
+        let mut expansion = Expansion::new(&document.fragments, self.max_nesting);
         let mut selections = 0_usize;
+        // Also those that no operation uses: validation looks at them all the same.
         for fragment in document.fragments.keys() {
-            expansion.fragment(fragment)?;
+            selections = selections.saturating_add(expansion.fragment(fragment)?.selections);
+            within("fields and fragments", selections, self.max_selections)?;
         }
+        let mut selections = 0_usize;
         for (_, operation) in document.operations.iter() {
-            let mut cost = expansion.selection_set(&operation.node.selection_set)?;
-            cost.directives = cost.directives.saturating_add(operation.node.directives.len());
+            let cost = expansion.operation(&operation.node)?;
             selections = selections.saturating_add(cost.selections);
             within("fields and fragments", selections, self.max_selections)?;
             within("levels of nesting", cost.levels, self.max_nesting)?;
@@ -58,6 +63,28 @@ impl DocumentLimits {
             within("aliases", cost.aliases, self.max_aliases)?;
             within("root fields", cost.fields, self.max_root_fields)?;
             within("directives", cost.directives, self.max_directives)?;
+            within("lists of introspection in each other", cost.lists, MAX_INTROSPECTION_LISTS)?;
+            within("values of introspection", cost.introspected, MAX_INTROSPECTED)?;
+        }
+        Ok(())
+    }
+
+    /// Checks the values of variables. They count as the document's own literals would.
+    ///
+    /// # Errors
+    /// [`Code::LimitExceeded`] if there are too many or they are nested too deeply.
+    pub fn check_variables(&self, variables: &Map<String, Value>) -> Result<()> {
+        let mut open: Vec<(&Value, usize)> = variables.values().map(|value| (value, 1)).collect();
+        let mut values = 0_usize;
+        while let Some((value, level)) = open.pop() {
+            values += 1;
+            within("levels of nesting", level, self.max_nesting)?;
+            match value {
+                Value::Array(items) => open.extend(items.iter().map(|item| (item, level + 1))),
+                Value::Object(fields) => open.extend(fields.values().map(|f| (f, level + 1))),
+                _ => {}
+            }
+            within("values of variables", values + open.len(), self.max_tokens)?;
         }
         Ok(())
     }
@@ -78,6 +105,8 @@ fn within(what: &str, count: usize, limit: usize) -> Result<()> {
 struct Scanner<'a> {
     bytes: &'a [u8],
     position: usize,
+    /// Bytes of the last name or number.
+    word: usize,
 }
 
 impl Scanner<'_> {
@@ -93,7 +122,9 @@ impl Scanner<'_> {
                     return Some(byte);
                 }
                 _ if is_word(byte) => {
+                    let start = self.position;
                     self.skip_while(is_word);
+                    self.word = self.position - start;
                     return Some(byte);
                 }
                 _ => {
@@ -137,105 +168,11 @@ const fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b'-' | b'+')
 }
 
-/// The size of a selection set with all its fragments expanded. Saturates.
-#[derive(Clone, Copy, Default)]
-struct Cost {
-    /// Fields, fragment spreads and inline fragments.
-    selections: usize,
-    /// Fields of the set itself, fragments seen through.
-    fields: usize,
-    aliases: usize,
-    directives: usize,
-    /// Levels of fields.
-    depth: usize,
-    /// Levels of selection sets.
-    levels: usize,
-}
-
-impl Cost {
-    fn add(&mut self, other: Self) {
-        self.selections = self.selections.saturating_add(other.selections);
-        self.fields = self.fields.saturating_add(other.fields);
-        self.aliases = self.aliases.saturating_add(other.aliases);
-        self.directives = self.directives.saturating_add(other.directives);
-        self.depth = self.depth.max(other.depth);
-        self.levels = self.levels.max(other.levels);
-    }
-}
-
-type Fragments = HashMap<Name, Positioned<FragmentDefinition>>;
-
-/// Computes costs, each fragment's once.
-struct Expansion<'a> {
-    fragments: &'a Fragments,
-    /// `None` while the fragment is being computed.
-    known: HashMap<&'a Name, Option<Cost>>,
-}
-
-impl<'a> Expansion<'a> {
-    fn selection_set(&mut self, set: &'a Positioned<SelectionSet>) -> Result<Cost> {
-        let mut total = Cost::default();
-        for selection in &set.node.items {
-            let cost = self.selection(&selection.node)?;
-            total.add(cost);
-        }
-        total.levels += usize::from(!set.node.items.is_empty());
-        Ok(total)
-    }
-
-    fn selection(&mut self, selection: &'a Selection) -> Result<Cost> {
-        let directives = |list: &[Positioned<Directive>]| list.len();
-        let (mut cost, own) = match selection {
-            Selection::Field(field) => {
-                let inner = self.selection_set(&field.node.selection_set)?;
-                let introspection = field.node.name.node.starts_with("__");
-                let cost = Cost {
-                    fields: 1,
-                    aliases: inner.aliases.saturating_add(field.node.alias.is_some().into()),
-                    depth: if introspection { 0 } else { inner.depth + 1 },
-                    ..inner
-                };
-                (cost, directives(&field.node.directives))
-            }
-            Selection::InlineFragment(fragment) => {
-                let inner = self.selection_set(&fragment.node.selection_set)?;
-                (inner, directives(&fragment.node.directives))
-            }
-            Selection::FragmentSpread(spread) => {
-                let inner = self.fragment(&spread.node.fragment_name.node)?;
-                (inner, directives(&spread.node.directives))
-            }
-        };
-        cost.selections = cost.selections.saturating_add(1);
-        cost.directives = cost.directives.saturating_add(own);
-        Ok(cost)
-    }
-
-    fn fragment(&mut self, name: &'a Name) -> Result<Cost> {
-        match self.known.get(name) {
-            Some(Some(cost)) => return Ok(*cost),
-            Some(None) => {
-                return Err(Error::Client(
-                    Code::GraphqlValidationFailed,
-                    format!("The fragment \"{name}\" contains itself."),
-                ));
-            }
-            None => {}
-        }
-        // An unknown fragment is left to validation to refuse.
-        let Some(fragment) = self.fragments.get(name) else { return Ok(Cost::default()) };
-        self.known.insert(name, None);
-        let mut cost = self.selection_set(&fragment.node.selection_set)?;
-        cost.directives = cost.directives.saturating_add(fragment.node.directives.len());
-        self.known.insert(name, Some(cost));
-        Ok(cost)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use async_graphql::parser::parse_query;
     use clap::Parser;
+    use proptest::prelude::*;
 
     use super::*;
     use crate::config::Cli;
@@ -288,6 +225,7 @@ mod tests {
             (format!("{{{}}}", deep(10)), "levels of fields"),
             (format!("{{{}}}", many(21, " a")), "root fields"),
             (format!("{{x{{{}}}}}", many(31, " b:a")), "aliases"),
+            (format!("{{{}}}", many(257, "a")), "bytes in a name"),
             (format!("{{x{{{}}}}}", many(51, " a@skip(if:true)")), "directives"),
         ] {
             assert!(refused(&document).contains(what), "{what}: {}", refused(&document));
@@ -307,8 +245,164 @@ mod tests {
     }
 
     #[test]
-    fn introspection_has_no_depth() {
+    fn long_chains_of_fragments_are_refused_before_they_overflow_a_stack() {
+        let mut document = "{ ...f0 }".to_owned();
+        for i in 0..600 {
+            document += &format!(" fragment f{i} on Query {{ ...f{} }}", i + 1);
+        }
+        assert!(refused(&document).contains("nesting"));
+        let unused = document.replacen("{ ...f0 }", "{ __typename }", 1);
+        assert!(refused(&unused).contains("nesting"));
+    }
+
+    #[test]
+    fn fragments_that_nothing_uses_are_counted() {
+        let fields = " a".repeat(1_000);
+        let spreads = " a{...big}".repeat(20);
+        let document = format!(
+            "{{ __typename }} fragment big on Query {{ {fields} }} fragment x on Query {{ {spreads} }}"
+        );
+        assert!(refused(&document).contains("fields and fragments"));
+    }
+
+    #[test]
+    fn introspection_has_limits_of_its_own() {
         let deep = "{ofType".repeat(12) + "{name}" + &"}".repeat(12);
         assert!(check(&format!("{{ __schema {{ types {deep} }} }}")).is_ok());
+        let types = |inside: &str| format!("__schema {{ types {{ {inside} }} }}");
+        let twice = "fields { type { fields { name } } }";
+        assert!(check(&format!("{{ {} }}", types(twice))).is_ok());
+        let fragments = "fragment f on __Type { fields { type { ...g } } } \
+                         fragment g on __Type { interfaces { inputFields { name } } }";
+        for document in [
+            format!("{{ {} }}", types("fields { type { fields { type { fields { name } } } } }")),
+            format!("{{ {} }}", types("possibleTypes { interfaces { possibleTypes { name } } }")),
+            format!("{{ {} }} {fragments}", types("...f")),
+            format!("{{ __type(name: \"Book\") {{ ...f }} }} {fragments}"),
+        ] {
+            assert!(refused(&document).contains("in each other"), "{document}");
+        }
+        let wide: String = (0..25).map(|i| format!("a{i}: {twice} ")).collect();
+        let wide = format!("{{ {} }}", types(&wide));
+        assert!(refused(&wide).contains("values of introspection"), "{wide}");
+        // Fields of the catalogue that only have such names are no introspection.
+        assert!(check("{ fields { fields { fields { fields } } } }").is_ok());
+    }
+
+    #[test]
+    fn variables_are_counted_as_literals_are() {
+        let check = |json: serde_json::Value| limits().check_variables(json.as_object().unwrap());
+        assert!(
+            check(serde_json::json!({ "ids": vec!["a"; 4_000], "x": { "y": [null] } })).is_ok()
+        );
+        let many = check(serde_json::json!({ "ids": vec!["a"; 5_001] })).unwrap_err();
+        assert!(many.to_string().contains("values of variables"), "{many}");
+        let deep = (0..40).fold(serde_json::json!(1), |inner, _| serde_json::json!([inner]));
+        let deep = check(serde_json::json!({ "x": deep })).unwrap_err();
+        assert!(deep.to_string().contains("nesting"), "{deep}");
+    }
+
+    /// Pieces of documents, well formed and not, among them those of the known kills.
+    fn pieces() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            prop::sample::select(vec![
+                "{",
+                "}",
+                "[",
+                "]",
+                "(",
+                ")",
+                "...",
+                "... on Query",
+                "query Q",
+                "fragment f on Query",
+                "...f",
+                "@skip(if: true)",
+                ":",
+                "$",
+                "!",
+                "=",
+                "|",
+                "&",
+                "\"",
+                "\"\"\"",
+                "\\",
+                "\\\"",
+                "\\\"\"\"",
+                "#",
+                "\n",
+                "\r",
+                ",",
+                "\u{feff}",
+                "\0",
+                "é",
+                "-",
+                "1e9",
+                "0.5",
+                "__schema",
+                "{ ...f0 } fragment f0 on Query { ...f1 ...f1 } fragment f1 on Query { a }",
+                "[[[[[[[[[[[[[[[[[[[[",
+                "]]]]]]]]]]]]]]]]]]]]",
+                "a(b: [[1], {c: \"x\"}])",
+                "{ __schema { types { fields { type { fields { name } } } } } }",
+                "\"\\u0041\\n\"",
+                "\"\"\" block \\\"\"\" string \"\"\"",
+            ])
+            .prop_map(str::to_owned),
+            "[a-zA-Z_][a-zA-Z0-9_]{0,8}",
+            "\\PC{0,8}",
+        ];
+        prop::collection::vec(piece, 0..60).prop_map(|pieces| pieces.join(" "))
+    }
+
+    /// Documents that the parser accepts, each with its number of tokens.
+    fn documents() -> impl Strategy<Value = (String, usize)> {
+        let value = prop_oneof![
+            Just(("1".to_owned(), 1)),
+            Just(("-1.5e3".to_owned(), 1)),
+            Just(("$v".to_owned(), 2)),
+            Just(("TITLE".to_owned(), 1)),
+            "[a-z {}\\[\\]#()]{0,10}".prop_map(|text| (format!("\"{text}\\\"\\u0041\""), 1)),
+            "[a-z {}\\[\\]#()\n]{0,10}"
+                .prop_map(|text| (format!("\"\"\"{text}\\\"\"\"{text}\"\"\""), 1)),
+        ];
+        let value = value.prop_recursive(3, 12, 4, |inner| {
+            prop::collection::vec(inner, 0..4).prop_map(|items| {
+                let count = items.iter().map(|(_, tokens)| tokens).sum::<usize>() + 2;
+                let items: Vec<String> = items.into_iter().map(|(text, _)| text).collect();
+                (format!("[{}]", items.join(", ")), count)
+            })
+        });
+        let leaf = ("[a-z_]{1,6}", prop::option::of(value)).prop_map(|(name, value)| match value {
+            Some((value, tokens)) => (format!("{name}(x: {value}) # {{[(\n"), tokens + 5),
+            None => (name, 1),
+        });
+        let field = leaf.prop_recursive(4, 24, 5, |inner| {
+            ("[a-z_]{1,6}", prop::collection::vec(inner, 1..5)).prop_map(|(name, fields)| {
+                let tokens = fields.iter().map(|(_, tokens)| tokens).sum::<usize>();
+                let fields: Vec<String> = fields.into_iter().map(|(text, _)| text).collect();
+                (format!("b: {name} {{ {} }}", fields.join("\n")), tokens + 5)
+            })
+        });
+        field.prop_map(|(field, tokens)| (format!("{{ {field} }}"), tokens + 2))
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_counted_or_refused(text in pieces()) {
+            let limits = limits();
+            if limits.check_text(&text).is_ok() && let Ok(document) = parse_query(&text) {
+                let _ = limits.check_document(&document);
+            }
+        }
+
+        #[test]
+        fn tokens_are_counted_as_the_parser_sees_them((text, tokens) in documents()) {
+            prop_assert!(parse_query(&text).is_ok(), "{text}");
+            let exactly = DocumentLimits { max_tokens: tokens, ..limits() };
+            prop_assert!(exactly.check_text(&text).is_ok(), "{text}");
+            let fewer = DocumentLimits { max_tokens: tokens - 1, ..limits() };
+            prop_assert!(fewer.check_text(&text).is_err(), "{text}");
+        }
     }
 }

@@ -66,6 +66,14 @@ impl Lab {
         .await
     }
 
+    /// Panics.
+    async fn lab_panic(&self, context: &Context<'_>) -> Result<bool> {
+        resolve(context, Owner::Query(Scope::Read), async |_| {
+            panic!("the laboratory was asked to panic")
+        })
+        .await
+    }
+
     /// Waits for a timer.
     async fn lab_sleep(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
         resolve(context, Owner::Query(Scope::Read), async |_| {

@@ -52,6 +52,21 @@ impl Answer {
         Self { response, refusal, codes }
     }
 
+    /// This answer with its first `limit` errors, and one more that tells how many there were.
+    #[must_use]
+    pub fn with_at_most(mut self, limit: usize) -> Self {
+        let errors = &mut self.response.errors;
+        if errors.len() > limit {
+            let message =
+                format!("There were {} errors; these are the first {limit}.", errors.len());
+            let mut last = server_error(Error::Client(Code::LimitExceeded, message));
+            self.codes.push(present(&mut last));
+            errors.truncate(limit);
+            errors.push(last);
+        }
+        self
+    }
+
     /// The `data` entry, perhaps null; none where execution did not begin.
     #[must_use]
     pub fn data(&self) -> Option<&Value> {

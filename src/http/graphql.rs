@@ -1,14 +1,15 @@
 //! GraphQL over HTTP (graphql.github.io/graphql-over-http), POST and GET, no batching.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_graphql::ServerError;
 use axum::{
-    body::{Body, to_bytes},
+    body::{Body, BodyDataStream, HttpBody},
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
 };
+use futures_util::StreamExt;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::timeout;
@@ -17,12 +18,16 @@ use super::{Public, bearer, csrf, negotiate};
 use crate::{
     error::{Code, Error, Result},
     graphql::{
+        documents::{DocumentId, Hash},
         engine::RawRequest,
         present::{Answer, server_error},
     },
-    telemetry::http::Failure,
+    telemetry::{http::Failure, runtime::tasks},
 };
 use negotiate::MediaType;
+
+/// How long a body that was refused is let come in.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Answers a GraphQL request.
 pub async fn handle(public: Arc<Public>, request: Request) -> Response {
@@ -91,22 +96,15 @@ fn from_query(uri: &Uri) -> Result<RawRequest> {
 
 async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
     let (head, body) = request.into_parts();
-    if !negotiate::is_json(&head.headers) {
-        return Err(Error::Client(
-            Code::UnsupportedMediaType,
-            "Send the request as application/json in UTF-8.".into(),
-        ));
-    }
-    refuse_encoding(&head.headers)?;
-    let limit = public.limits.max_body;
-    let bytes =
-        timeout(public.limits.request_timeout, to_bytes(body, limit)).await.map_err(|_| {
-            Error::Client(Code::RequestTimeout, "The body did not arrive in time.".into())
-        })?;
-    let bytes = bytes.map_err(|_| {
-        let message = format!("The body is broken off or larger than {limit} bytes.");
-        Error::Client(Code::LimitExceeded, message)
-    })?;
+    let announced = body.size_hint().lower();
+    let mut body = body.into_data_stream();
+    let bytes = match collect(public, &head.headers, announced, &mut body).await {
+        Ok(bytes) => bytes,
+        Err(error) => {
+            tasks::spawn("http linger", timeout(LINGER, discard(body)));
+            return Err(error);
+        }
+    };
     let parameters: Value = serde_json::from_slice(&bytes)
         .map_err(|error| bad_request(format!("The body is not JSON: {error}.")))?;
     match parameters {
@@ -114,6 +112,50 @@ async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
         Value::Array(_) => Err(bad_request("Several requests in one are not served.".into())),
         _ => Err(bad_request("The body must be a JSON object.".into())),
     }
+}
+
+/// The bytes of a body that may be read: not one that is announced as too large.
+async fn collect(
+    public: &Public,
+    headers: &HeaderMap,
+    announced: u64,
+    body: &mut BodyDataStream,
+) -> Result<Vec<u8>> {
+    let limit = public.limits.max_body;
+    if announced > limit as u64 {
+        return Err(too_large(limit));
+    }
+    if !negotiate::is_json(headers) {
+        return Err(Error::Client(
+            Code::UnsupportedMediaType,
+            "Send the request as application/json in UTF-8.".into(),
+        ));
+    }
+    refuse_encoding(headers)?;
+    let read = async {
+        let mut bytes = Vec::new();
+        while let Some(part) = body.next().await {
+            let part = part.map_err(|_| bad_request("The body is broken off.".into()))?;
+            if bytes.len() + part.len() > limit {
+                return Err(too_large(limit));
+            }
+            bytes.extend_from_slice(&part);
+        }
+        Ok(bytes)
+    };
+    timeout(public.limits.request_timeout, read).await.unwrap_or_else(|_| {
+        Err(Error::Client(Code::RequestTimeout, "The body did not arrive in time.".into()))
+    })
+}
+
+/// Takes in what is still on its way, and keeps nothing. A connection that is closed on data is reset, and
+/// with that a client may lose the answer that says why.
+async fn discard(mut body: BodyDataStream) {
+    while let Some(Ok(_)) = body.next().await {}
+}
+
+fn too_large(limit: usize) -> Error {
+    Error::Client(Code::LimitExceeded, format!("The body is larger than {limit} bytes."))
 }
 
 fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
@@ -128,24 +170,46 @@ fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
 
 /// Reads the parameters that the specification names; others are left alone, as it demands.
 pub(super) fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
-    let query = match parameters.remove("query") {
-        Some(Value::String(query)) if !query.is_empty() => query,
-        Some(Value::String(_) | Value::Null) | None => {
-            return Err(bad_request("The parameter query is missing.".into()));
-        }
-        Some(_) => return Err(bad_request("The parameter query must be a string.".into())),
-    };
-    let operation_name = match parameters.remove("operationName") {
-        Some(Value::String(name)) => Some(name),
-        Some(Value::Null) | None => None,
-        Some(_) => {
-            return Err(bad_request("The parameter operationName must be a string.".into()));
-        }
-    };
+    let query = text(&mut parameters, "query")?.filter(|query| !query.is_empty());
+    let document_id = text(&mut parameters, "documentId")?;
+    let operation_name = text(&mut parameters, "operationName")?;
     let variables = map(&mut parameters, "variables")?;
-    // Checked, though nothing is done with it.
-    map(&mut parameters, "extensions")?;
-    Ok(RawRequest { query, operation_name, variables, ..RawRequest::default() })
+    let persisted = persisted_query(&mut map(&mut parameters, "extensions")?)?;
+    let raw = RawRequest { operation_name, variables, ..RawRequest::default() };
+    match (query, document_id, persisted) {
+        (Some(query), None, None) => Ok(RawRequest { query, ..raw }),
+        (Some(query), None, Some(hash)) if Hash::of(&query) == hash => {
+            Ok(RawRequest { query, ..raw })
+        }
+        (Some(_), None, Some(_)) => {
+            Err(bad_request("The sha256Hash is not that of the query.".into()))
+        }
+        (None, Some(id), None) => Ok(RawRequest { id: Some(DocumentId::parse(&id)), ..raw }),
+        (None, None, Some(hash)) => Ok(RawRequest { id: Some(DocumentId::Hash(hash)), ..raw }),
+        (None, None, None) => Err(bad_request("The parameter query is missing.".into())),
+        _ => Err(bad_request("Give documentId without query or persistedQuery.".into())),
+    }
+}
+
+/// The hash that Apollo's clients send in `extensions.persistedQuery`.
+fn persisted_query(extensions: &mut Map<String, Value>) -> Result<Option<Hash>> {
+    let mut persisted = map(extensions, "persistedQuery")?;
+    if persisted.is_empty() {
+        return Ok(None);
+    }
+    if persisted.get("version").and_then(Value::as_u64) != Some(1) {
+        return Err(bad_request("The version of persistedQuery must be 1.".into()));
+    }
+    let hash = text(&mut persisted, "sha256Hash")?.as_deref().and_then(Hash::parse);
+    hash.map(Some).ok_or_else(|| bad_request("The sha256Hash must be 64 digits.".into()))
+}
+
+fn text(parameters: &mut Map<String, Value>, name: &str) -> Result<Option<String>> {
+    match parameters.remove(name) {
+        Some(Value::String(text)) => Ok(Some(text)),
+        Some(Value::Null) | None => Ok(None),
+        Some(_) => Err(bad_request(format!("The parameter {name} must be a string."))),
+    }
 }
 
 fn map(parameters: &mut Map<String, Value>, name: &str) -> Result<Map<String, Value>> {

@@ -212,8 +212,13 @@ catalogue! {
         "WebSockets that were closed, by the reason.";
 
     GRAPHQL_DURATION = "graphql.server.request.duration", REQUEST, "s",
-        &[attr::GRAPHQL_OPERATION_TYPE, own::ROOT_FIELD, attr::ERROR_TYPE],
-        "Duration of GraphQL operations.";
+        &[
+            attr::GRAPHQL_OPERATION_TYPE,
+            own::ROOT_FIELD,
+            attr::GRAPHQL_OPERATION_NAME,
+            attr::ERROR_TYPE,
+        ],
+        "Duration of GraphQL operations; by name for trusted documents.";
     GRAPHQL_PROCESSING = "graphql.server.processing.duration", REQUEST, "s",
         &[own::PROCESSING_TYPE],
         "Duration of the phases of GraphQL operations: parsing, validation, execution.";

@@ -220,6 +220,8 @@ fn year(cell: &str) -> std::result::Result<Option<i32>, String> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn names(cell: &str) -> Vec<String> {
@@ -269,5 +271,22 @@ mod tests {
         let missing = Mapping::default().with("year", "Year").unwrap();
         assert!(Columns::new(&header, &missing).is_err());
         assert!(Mapping::default().with("colour", "x").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_row_goes_in_or_is_told_why(
+            cells in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..9),
+            texts in prop::collection::vec("[0-9.e+-]{0,15}|\\PC{0,20}", 7),
+        ) {
+            let names: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+            let columns = Columns::new(&ByteRecord::from(names), &Mapping::default()).unwrap();
+            for record in [ByteRecord::from(cells), ByteRecord::from(texts)] {
+                match columns.row(1, &record) {
+                    Ok(row) => prop_assert!(!row.book.title.trim().is_empty()),
+                    Err(reason) => prop_assert!(!reason.is_empty()),
+                }
+            }
+        }
     }
 }

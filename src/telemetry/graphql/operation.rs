@@ -43,6 +43,8 @@ pub struct Identity {
     pub root_field: &'static str,
     /// What the client calls it.
     pub name: Option<String>,
+    /// Its name, if it is one of a fixed set: that of a trusted document.
+    pub label: Option<&'static str>,
     /// Names its document.
     pub hash: String,
     /// Whether the document was known and not parsed.
@@ -200,7 +202,12 @@ impl Drop for Operation {
         }
         let error = Some(self.outcome.unwrap_or(CANCELLED)).filter(|code| !code.is_empty());
         let identity = self.identity.as_ref();
-        let key = (identity.map(|i| kind_name(i.kind)), identity.map(|i| i.root_field), error);
+        let key = OperationKey {
+            kind: identity.map(|i| kind_name(i.kind)),
+            root_field: identity.map(|i| i.root_field),
+            name: identity.and_then(|i| i.label),
+            error,
+        };
         let duration = self.started.elapsed();
         durations().of(key).record(duration.as_secs_f64());
         if let Some(identity) = &self.identity {
@@ -220,7 +227,8 @@ impl Drop for Operation {
 
 /// Tells of an operation that was refused before anything was known of it. It has no span.
 pub fn refused(code: Code, duration: Duration) {
-    durations().of((None, None, Some(code.as_str()))).record(duration.as_secs_f64());
+    let key = OperationKey { error: Some(code.as_str()), ..OperationKey::default() };
+    durations().of(key).record(duration.as_secs_f64());
 }
 
 /// What an operation's task is called: by the schema's names, and none of the client's.
@@ -228,15 +236,22 @@ fn task_name(kind: OperationType, root_field: &str) -> String {
     format!("{} {root_field}", kind_name(kind))
 }
 
-type OperationKey = (Option<&'static str>, Option<&'static str>, Option<&'static str>);
+#[derive(Default, PartialEq, Eq, Hash)]
+struct OperationKey {
+    kind: Option<&'static str>,
+    root_field: Option<&'static str>,
+    name: Option<&'static str>,
+    error: Option<&'static str>,
+}
 
 fn durations() -> &'static Series<OperationKey, Histogram> {
     static DURATIONS: LazyLock<Series<OperationKey, Histogram>> = LazyLock::new(|| {
-        Series::new(|(kind, root_field, error): &OperationKey| {
+        Series::new(|key: &OperationKey| {
             let pairs = [
-                (attr::GRAPHQL_OPERATION_TYPE, *kind),
-                (own::ROOT_FIELD, *root_field),
-                (attr::ERROR_TYPE, *error),
+                (attr::GRAPHQL_OPERATION_TYPE, key.kind),
+                (own::ROOT_FIELD, key.root_field),
+                (attr::GRAPHQL_OPERATION_NAME, key.name),
+                (attr::ERROR_TYPE, key.error),
             ];
             let label = |(key, value): (&'static str, Option<&'static str>)| {
                 value.map(|value| Label::from_static_parts(key, value))
