@@ -192,12 +192,11 @@ impl Engine {
         let refused = |error| vec![server_error(error)];
         let known = self.library.find(raw.id.as_ref(), &raw.query).map_err(refused)?;
         let is_known = known.is_some();
-        let document = match known {
-            Some(document) => document,
-            None => {
-                let read = telemetry.phase(Phase::Parsing, || self.read(raw.query));
-                Arc::new(read.map_err(|error| vec![error])?)
-            }
+        let document = if let Some(document) = known {
+            document
+        } else {
+            let read = telemetry.phase(Phase::Parsing, || self.read(raw.query));
+            Arc::new(read.map_err(|error| vec![error])?)
         };
         self.limits.documents.check_variables(&raw.variables).map_err(refused)?;
         let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());

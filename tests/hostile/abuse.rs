@@ -30,6 +30,7 @@ fn bodies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     bodies
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let nested = |open: &str, close: &str, n: usize| open.repeat(n) + &close.repeat(n);
     let limit = "LIMIT_EXCEEDED";

@@ -10,7 +10,7 @@ const TYPENAME: &str = "query Kind { __typename }";
 const FIRST: &str = "query First($n: Int!) { books(first: $n) { nodes { title } } }";
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text).iter().fold(String::new(), |all, byte| format!("{all}{byte:02x}"))
 }
 
 async fn ask(service: &Service, body: Value) -> (u16, Value) {
