@@ -316,7 +316,6 @@ impl Engine {
     }
 
     /// Keeps [`Engine::idle`] waiting until it is dropped: for who has answers to deliver.
-    #[must_use]
     pub fn hold(&self) -> TaskTrackerToken {
         self.running.token()
     }

@@ -115,7 +115,7 @@ async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
     let stream = TokioIo::new(upgraded);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
     let link = Link::new(socket, limits.answer_timeout, connection.draining.clone());
-    let open = Open::new();
+    let open = Open::start();
     let (link, end) = if is_known {
         Session::new(caller, link).run().await
     } else {

@@ -88,7 +88,7 @@ pub struct Open {
 impl Open {
     /// A socket that was opened.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn start() -> Self {
         static ACTIVE: LazyLock<Gauge> = LazyLock::new(|| WEBSOCKET_ACTIVE.gauge(Vec::new()));
         let gauge = ACTIVE.clone();
         gauge.increment(1);

@@ -210,7 +210,7 @@ async fn a_drain_answers_and_closes() {
     metric_is(&service, "websocket_server_active_connections", &[], 4.0).await;
 
     let started = Instant::now();
-    terminate(&mut service).await;
+    terminate(&mut service);
     for client in [&mut unborn, &mut idle] {
         assert_eq!(client.closed().await, (1001, "The service ends".into()));
     }
@@ -231,7 +231,7 @@ async fn a_drain_answers_and_closes() {
 }
 
 /// Signals, and waits until the service has heard it.
-async fn terminate(service: &mut Service) {
+fn terminate(service: &mut Service) {
     service.signal("-TERM");
     tokio::task::block_in_place(|| {
         service.wait_for_log("the drain", |event| event["signal"] == "SIGTERM")

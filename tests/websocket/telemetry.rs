@@ -66,7 +66,7 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
         ] {
             assert_eq!(operation.attribute(name), value);
         }
-        assert_eq!(operation.links, [upgrade.id.clone()]);
+        assert_eq!(operation.links, std::slice::from_ref(&upgrade.id));
         assert_ne!(operation.trace, upgrade.trace);
         if operation.trace == caller.0 {
             of_caller += 1;

@@ -130,12 +130,12 @@ pub struct End {
 
 impl End {
     /// An end that says more than its reason.
-    pub const fn because(reason: Reason, text: String) -> Self {
+    pub(super) const fn because(reason: Reason, text: String) -> Self {
         Self { reason, text: Some(text) }
     }
 
     /// What the client gets, unless it takes nothing any more or said goodbye itself.
-    pub fn frame(&self) -> Option<CloseFrame> {
+    pub(super) fn frame(&self) -> Option<CloseFrame> {
         let (code, text) = self.reason.frame()?;
         let text = self.text.as_deref().unwrap_or(text);
         let reason = text[..text.floor_char_boundary(LONGEST_TEXT)].into();
