@@ -183,6 +183,8 @@ pub fn program(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
+    // With backtraces, the first fault has its answer wait until all debug information is read.
+    command.env_remove("RUST_BACKTRACE");
     // On a busy machine any poll may be slow; that is told where it is looked for.
     command.env("COLOPHON_SLOW_POLL", "10s");
     command.args(arguments).stdin(Stdio::null());

@@ -216,7 +216,7 @@ impl Session {
         let raw = from_parameters(payload)
             .map_err(|error| End::because(Reason::BadMessage, error.public_message()))?;
         self.quiet_since = Instant::now();
-        let raw = RawRequest { source, caller: self.who.clone(), ..raw };
+        let raw = RawRequest { source, caller: self.who, ..raw };
         match self.caller.public.engine.prepare(raw).await {
             Ok(operation) if self.running.len() < self.limits().max_socket_operations => {
                 self.start(id, operation);
