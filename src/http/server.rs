@@ -17,6 +17,7 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
@@ -51,6 +52,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long connections are still accepted, and requests on idle ones answered, when the drain
 /// has begun: those that were sent before it may yet be on their way.
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
+/// Bytes that the kernel takes of an answer before it can send them. If nothing is said, it takes
+/// megabytes, and a client that reads nothing looks like one that has read all.
+const UNSENT: u32 = 128 * 1024;
 /// Bytes of a request's head, and of what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
 
@@ -164,8 +168,9 @@ impl Server {
         slot: &Arc<Slot>,
     ) -> Option<Ending> {
         // Answers are written whole; waiting to fill a packet would only delay them.
-        if let Err(error) = socket.set_nodelay(true) {
-            debug!(name: "http.nodelay_failed", %error);
+        let options = socket.set_nodelay(true);
+        if let Err(error) = options.and(SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)) {
+            debug!(name: "http.socket_options_failed", %error);
         }
         let activity = slot.activity();
         let stream = Stream::new(socket, activity.clone(), self.answer_timeout);
