@@ -1,5 +1,7 @@
 //! Why a socket is closed.
 
+use std::io;
+
 use tokio_tungstenite::tungstenite::{self, error::ProtocolError, protocol::CloseFrame};
 
 /// Bytes of the text of a close frame (RFC 6455, 5.5), less those of the code.
@@ -112,6 +114,8 @@ impl From<tungstenite::Error> for Reason {
         match error {
             tungstenite::Error::Capacity(_) => Self::TooLarge,
             tungstenite::Error::Utf8(_) => Self::BrokenText,
+            // The stream's own limit for what a client takes.
+            tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Slow,
             tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             tungstenite::Error::Protocol(_) => Self::BrokenFrame,
             _ => Self::Gone,
