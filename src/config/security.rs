@@ -20,7 +20,7 @@ pub struct SecuritySettings {
     /// Serve whoever comes without a token, on every address
     #[arg(long, global = true, env = "COLOPHON_INSECURE_OPEN", value_parser = switch)]
     pub insecure_open: bool,
-    /// Web sites that may ask too, such as https://books.example; several with commas between
+    /// Web sites that may ask too, each by its scheme and host; several with commas between
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_ORIGINS", value_parser = origin,
         value_delimiter = ',', value_name = "ORIGIN")]
     pub allowed_origins: Vec<String>,

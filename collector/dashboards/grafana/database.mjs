@@ -101,13 +101,6 @@ export default dashboard({
     ],
     'Connection pools': [
       graph({
-        title: 'Database reachable', unit: 'short', max: 1,
-        shows: 'Whether the database gives signs of life: 1 or 0. While it does not, operations are refused at once.', bad: '0.',
-        then: 'runbook, “ColophonDatabaseUnavailable”.',
-        queries: { '{{instance}}': `min by (instance) (${gauge('db_client_server_reachable')})` },
-        levels: { red: null, green: 1 }, links: [runtime],
-      }),
-      graph({
         title: 'Connections', unit: 'short',
         shows: 'Connections of each pool that are used, that are idle, and how many it may have.', bad: 'used at the maximum for longer than a moment.',
         then: 'see who holds them: the time of use, and the longest statements.',
@@ -156,7 +149,14 @@ export default dashboard({
         levels: { green: null, red: 0.001 }, links: [traces(spans('name = "db.pool.acquire"', 'status = error'))],
       }),
       graph({
-        title: 'Of an operation’s time', unit: 'percentunit', width: 24,
+        title: 'Database reachable', unit: 'short', max: 1,
+        shows: 'Whether the database gives signs of life: 1 or 0. While it does not, operations are refused at once.', bad: '0.',
+        then: 'runbook, “ColophonDatabaseUnavailable”.',
+        queries: { '{{instance}}': `min by (instance) (${gauge('db_client_server_reachable')})` },
+        levels: { red: null, green: 1 }, links: [runtime],
+      }),
+      graph({
+        title: 'Of an operation’s time', unit: 'percentunit', width: 16,
         shows: 'Time that statements, and waiting for a connection, take in proportion to the time of operations. Above 100 %: statements run at once.',
         bad: 'waiting above some percent; statements near 100 %: the database is what is slow.',
         then: 'waiting leads to the pools above, statements to the table; if both are low see Async runtime.',
