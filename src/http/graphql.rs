@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use async_graphql::ServerError;
 use axum::{
-    body::{Body, BodyDataStream, HttpBody},
+    body::{Body, BodyDataStream, Bytes, HttpBody},
     extract::Request,
     http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header},
     response::{IntoResponse, Response},
@@ -280,6 +280,13 @@ impl<'a> From<&'a Answer> for Rendered<'a> {
     }
 }
 
+/// `body` in no more memory than it takes: it is held until its client has taken it.
+fn exact(body: Vec<u8>) -> Bytes {
+    /// Spare bytes that are worth a copy.
+    const SPARE: usize = 64 * 1024;
+    if body.capacity() - body.len() > SPARE { Bytes::copy_from_slice(&body) } else { body.into() }
+}
+
 fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Response {
     match serde_json::to_vec(&Rendered::from(answer)) {
         Ok(body) => {
@@ -287,7 +294,7 @@ fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Respons
                 (header::CONTENT_TYPE, media_type.content_type()),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
-            let mut response = (status, headers, body).into_response();
+            let mut response = (status, headers, exact(body)).into_response();
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
