@@ -226,8 +226,13 @@ async fn hostile_requests_are_answered_soon_and_nobody_else_notices() {
     times.sort();
     println!("slowest: {:?}", times.iter().rev().take(8).collect::<Vec<_>>());
     assert!(wrong.is_empty(), "{wrong:#?}");
-    let answers = probe.answers().await;
-    assert!(answers.iter().all(crate::support::probe::Answer::is_good), "{answers:?}");
+    // The time it takes is that of an optimised build.
+    if cfg!(debug_assertions) {
+        let answers = probe.answers().await;
+        assert!(answers.iter().all(crate::support::probe::Answer::is_good), "{answers:?}");
+    } else {
+        probe.saw_nothing().await;
+    }
     let scrape = service.scrape().await;
     let refused = |code: &str| {
         let series = format!("graphql_server_errors_total{{error_type=\"{code}\"");

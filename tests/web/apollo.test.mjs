@@ -8,20 +8,11 @@ import { RetryLink } from '@apollo/client/link/retry';
 import { ServerError } from '@apollo/client/errors';
 import { relayStylePagination } from '@apollo/client/utilities';
 import { concatMap, from } from 'rxjs';
+import * as documents from './documents.mjs';
 import { start } from './service.mjs';
 import { fragile, occupyPool, recorder, retryAfter } from './wire.mjs';
 
-const PAGE = gql`query Page($after: String) {
-  books(first: 20, after: $after, orderBy: {field: TITLE}) {
-    totalCount
-    edges { cursor node { id title } }
-    pageInfo { hasPreviousPage hasNextPage startCursor endCursor }
-  }
-}`;
-const CREATE = gql`mutation Create($input: CreateBookInput!) { createBook(input: $input) { id title version } }`;
-const UPDATE = gql`mutation Update($id: ID!, $input: UpdateBookInput!, $expected: Int) {
-  updateBook(id: $id, input: $input, expectedVersion: $expected) { id pages version }
-}`;
+const [PAGE, CREATE, UPDATE] = [documents.PAGE, documents.CREATE, documents.UPDATE].map((text) => gql(text));
 
 describe('Apollo Client', () => {
   let service;

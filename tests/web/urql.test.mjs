@@ -6,20 +6,11 @@ import { cacheExchange } from '@urql/exchange-graphcache';
 import { relayPagination } from '@urql/exchange-graphcache/extras';
 import { retryExchange } from '@urql/exchange-retry';
 import { getIntrospectionQuery } from 'graphql';
+import * as documents from './documents.mjs';
 import { start } from './service.mjs';
 import { ask, fragile, occupyPool, recorder, retryAfter } from './wire.mjs';
 
-const PAGE = gql`query Page($after: String) {
-  books(first: 20, after: $after, orderBy: {field: TITLE}) {
-    totalCount
-    edges { cursor node { id title } }
-    pageInfo { hasPreviousPage hasNextPage startCursor endCursor }
-  }
-}`;
-const CREATE = gql`mutation Create($input: CreateBookInput!) { createBook(input: $input) { id title version } }`;
-const UPDATE = gql`mutation Update($id: ID!, $input: UpdateBookInput!, $expected: Int) {
-  updateBook(id: $id, input: $input, expectedVersion: $expected) { id pages version }
-}`;
+const [PAGE, CREATE, UPDATE] = [documents.PAGE, documents.CREATE, documents.UPDATE].map((text) => gql(text));
 
 describe('urql', () => {
   let service;
