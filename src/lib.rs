@@ -14,6 +14,7 @@
 //! - [`error`]: every error, its code, and what a client may see of it.
 
 pub mod admin;
+pub mod backlog;
 pub mod books;
 pub mod command;
 pub mod config;

@@ -127,7 +127,10 @@ impl Service {
             playground: !security.production,
             propagate: observation.propagate,
         });
-        let public = (Server::new("http connection", router, &limits).measured(&limits), public);
+        let server = Server::new("http connection", router, &limits)
+            .measured(&limits)
+            .with_backlog(engine.backlog().clone());
+        let public = (server, public);
         telemetry::graphql::start_counters();
         telemetry::websocket::start_counters();
         metrics::created(0);

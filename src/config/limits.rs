@@ -84,7 +84,7 @@ pub struct RequestLimits {
         value_parser = positive, value_name = "N")]
     pub max_errors: usize,
     /// Operations that run at a time
-    #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "64",
+    #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "32",
         value_parser = positive, value_name = "N")]
     pub max_operations: usize,
     /// How long an operation may wait to be among them
@@ -113,6 +113,11 @@ pub struct RequestLimits {
     #[arg(long, global = true, env = "COLOPHON_ANSWER_TIMEOUT", default_value = "20s",
         value_parser = duration, value_name = "TIME")]
     pub answer_timeout: Duration,
+    /// Bytes of all answers that are made and not yet taken; when there are more, the clients are
+    /// cut off that have been taking theirs for longest
+    #[arg(long, global = true, env = "COLOPHON_MAX_BACKLOG", default_value = "67108864",
+        value_parser = positive, value_name = "BYTES")]
+    pub max_backlog: usize,
     /// Operations that run at a time on a WebSocket; further ones wait in it, unread
     #[arg(long, global = true, env = "COLOPHON_MAX_SOCKET_OPERATIONS", default_value = "16",
         value_parser = positive, value_name = "N")]

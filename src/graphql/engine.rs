@@ -30,6 +30,7 @@ use super::{
     validator::Validator,
 };
 use crate::{
+    backlog::Backlog,
     config::{Settings, documents::DocumentSettings, limits::Limits},
     database::Database,
     error::{Code, Error},
@@ -58,6 +59,7 @@ pub struct Engine {
     coordinates: Coordinates,
     shapes: Arc<Shapes>,
     gate: Gate,
+    backlog: Backlog,
     running: TaskTracker,
 }
 
@@ -126,6 +128,7 @@ impl Engine {
             coordinates,
             shapes,
             gate: Gate::new(&settings.limits.requests),
+            backlog: Backlog::new(settings.limits.requests.max_backlog),
             running: TaskTracker::new(),
         }
     }
@@ -315,6 +318,12 @@ impl Engine {
         })
     }
 
+    /// The answers that are made and not yet taken.
+    #[must_use]
+    pub const fn backlog(&self) -> &Backlog {
+        &self.backlog
+    }
+
     /// Keeps [`Engine::idle`] waiting until it is dropped: for who has answers to deliver.
     pub fn hold(&self) -> TaskTrackerToken {
         self.running.token()
@@ -356,14 +365,16 @@ impl Engine {
             self.put_nulls(&mut response, kind, &query, name.as_deref());
         }
         arrangement.apply(&mut response.data);
-        if json_size(&response.data) > self.limits.requests.max_answer {
+        let size = json_size(&response.data);
+        if size > self.limits.requests.max_answer {
             let message = format!(
                 "The answer is larger than {} bytes: ask for less of it.",
                 self.limits.requests.max_answer
             );
             return Answer::refused(server_error(Error::Client(Code::LimitExceeded, message)));
         }
-        let answer = self.answer(response);
+        let held = Some(self.backlog.hold(size).await);
+        let answer = Answer { held, ..self.answer(response) };
         if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
             execution.fail(*fault);
         }

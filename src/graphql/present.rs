@@ -9,6 +9,7 @@ use opentelemetry::{
 use tracing::error;
 
 use crate::{
+    backlog::Held,
     error::{Code, Error, Violation},
     telemetry::graphql::count_error,
 };
@@ -30,6 +31,8 @@ pub struct Answer {
     pub refusal: Option<Code>,
     /// The code of each error.
     pub codes: Vec<Code>,
+    /// Its place among the answers that are not yet taken, if it is worth one.
+    pub held: Option<Held>,
 }
 
 impl Answer {
@@ -49,7 +52,7 @@ impl Answer {
         } else {
             None
         };
-        Self { response, refusal, codes }
+        Self { response, refusal, codes, held: None }
     }
 
     /// This answer with its first `limit` errors, and one more that tells how many there were.

@@ -16,6 +16,7 @@ use tokio::time::timeout;
 
 use super::{Public, bearer, csrf, negotiate};
 use crate::{
+    backlog::Held,
     error::{Code, Error, Result},
     graphql::{
         documents::{DocumentId, Hash},
@@ -50,11 +51,11 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
     };
     let operation = match public.engine.prepare(raw).await {
         Ok(operation) => operation,
-        Err(answer) => return refuse_document(media_type, &answer),
+        Err(answer) => return refuse_document(media_type, *answer),
     };
     let answer = public.engine.run(operation).await;
     let status = status(media_type, &answer);
-    render(status, media_type, &answer)
+    render(status, media_type, answer)
 }
 
 /// The answer to a request whose handling panicked outside of any resolver.
@@ -228,7 +229,7 @@ const fn bad_request(message: String) -> Error {
 pub(super) fn refuse(media_type: MediaType, error: Error) -> Response {
     let (code, oversized) = (error.code(), matches!(error.code(), Code::LimitExceeded));
     let status = if oversized { StatusCode::PAYLOAD_TOO_LARGE } else { code.status() };
-    let mut response = render(status, media_type, &Answer::refused(server_error(error)));
+    let mut response = render(status, media_type, Answer::refused(server_error(error)));
     let headers = response.headers_mut();
     match code {
         Code::MethodNotAllowed => {
@@ -243,13 +244,13 @@ pub(super) fn refuse(media_type: MediaType, error: Error) -> Response {
 }
 
 /// The answer to a request whose operation cannot be run.
-fn refuse_document(media_type: MediaType, answer: &Answer) -> Response {
+fn refuse_document(media_type: MediaType, answer: Answer) -> Response {
     if answer.refusal == Some(Code::MethodNotAllowed) {
         let mut response = render(StatusCode::METHOD_NOT_ALLOWED, media_type, answer);
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
-    render(status(media_type, answer), media_type, answer)
+    render(status(media_type, &answer), media_type, answer)
 }
 
 /// The status of an answer (sections 6.4.1 and 6.4.2 of the specification): 200 where there is
@@ -280,25 +281,40 @@ impl<'a> From<&'a Answer> for Rendered<'a> {
     }
 }
 
-/// `body` in no more memory than it takes: it is held until its client has taken it.
-fn exact(body: Vec<u8>) -> Bytes {
-    /// Spare bytes that are worth a copy.
-    const SPARE: usize = 64 * 1024;
-    if body.capacity() - body.len() > SPARE { Bytes::copy_from_slice(&body) } else { body.into() }
+/// The body of an answer, which has its place in the backlog until the last of it is sent.
+struct Text {
+    json: Vec<u8>,
+    _held: Option<Held>,
 }
 
-fn render(status: StatusCode, media_type: MediaType, answer: &Answer) -> Response {
-    match serde_json::to_vec(&Rendered::from(answer)) {
+impl AsRef<[u8]> for Text {
+    fn as_ref(&self) -> &[u8] {
+        &self.json
+    }
+}
+
+fn write(answer: Answer) -> serde_json::Result<Bytes> {
+    /// For what the size of the data leaves out: what escapes add, errors, and the names of both.
+    const MORE: usize = 256;
+    let size = answer.held.as_ref().map_or(0, Held::bytes);
+    let mut json = Vec::with_capacity(size + size / 16 + MORE);
+    serde_json::to_writer(&mut json, &Rendered::from(&answer))?;
+    Ok(Bytes::from_owner(Text { json, _held: answer.held }))
+}
+
+fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response {
+    let refusal = answer.refusal;
+    match write(answer) {
         Ok(body) => {
             let headers = [
                 (header::CONTENT_TYPE, media_type.content_type()),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
-            let mut response = (status, headers, exact(body)).into_response();
+            let mut response = (status, headers, body).into_response();
             if status == StatusCode::SERVICE_UNAVAILABLE {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
-            if let Some(code) = answer.refusal {
+            if let Some(code) = refusal {
                 response.extensions_mut().insert(Failure(code));
             }
             response

@@ -35,6 +35,7 @@ use self::{
     stream::Stream,
 };
 use crate::{
+    backlog::Backlog,
     config::limits::RequestLimits,
     telemetry::{
         http::{
@@ -66,6 +67,8 @@ pub struct Server {
     slots: Arc<Slots>,
     head_timeout: Duration,
     answer_timeout: Duration,
+    /// The answers that its clients have not yet taken.
+    backlog: Backlog,
     /// Cancelled when the end is near: answers close their connections.
     draining: CancellationToken,
     /// Cancelled when nothing more is accepted.
@@ -98,6 +101,7 @@ impl Server {
             slots: Slots::new(limits, false),
             head_timeout: limits.request_timeout,
             answer_timeout: limits.answer_timeout,
+            backlog: Backlog::new(limits.max_backlog),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             requests: TaskTracker::new(),
@@ -109,6 +113,12 @@ impl Server {
     pub fn measured(self, limits: &RequestLimits) -> Self {
         connections::start_counters();
         Self { slots: Slots::new(limits, true), ..self }
+    }
+
+    /// This server with the backlog that its answers are held in.
+    #[must_use]
+    pub fn with_backlog(self, backlog: Backlog) -> Self {
+        Self { backlog, ..self }
     }
 
     /// Accepts connections until [`Server::drain`]ed.
@@ -173,7 +183,8 @@ impl Server {
             debug!(name: "http.socket_options_failed", %error);
         }
         let activity = slot.activity();
-        let stream = Stream::new(socket, activity.clone(), self.answer_timeout);
+        let backlog = self.backlog.clone();
+        let stream = Stream::new(socket, activity.clone(), self.answer_timeout, backlog);
         let service = service_fn(|request| self.clone().answer(request, peer, slot.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
@@ -246,6 +257,7 @@ fn ending(error: &hyper::Error, has_asked: bool) -> Ending {
     let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match io_error.map(io::Error::kind) {
         Some(io::ErrorKind::TimedOut) => Ending::AnswerTimeout,
+        Some(io::ErrorKind::QuotaExceeded) => Ending::Backlog,
         None if error.is_timeout() && has_asked => Ending::IdleTimeout,
         None if error.is_timeout() => Ending::HeadTimeout,
         _ => Ending::Broken,

@@ -168,10 +168,21 @@ async fn a_dead_client_is_found() {
     alive.answer("1").await;
 }
 
-/// Answers that nobody takes are not piled up: the socket is closed, and others notice nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_closed() {
-    let service = Db::sqlite().serve_with(&["--answer-timeout", "1s"]).await;
+    takes_no_answers(&["--answer-timeout", "1s"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_does_not_read_is_closed_when_others_need_the_memory() {
+    let began = Instant::now();
+    takes_no_answers(&["--max-backlog", "20000", "--answer-timeout", "1h"]).await;
+    assert!(began.elapsed() < PATIENCE);
+}
+
+/// Answers that nobody takes are not piled up: the socket is closed, and others notice nothing.
+async fn takes_no_answers(limits: &[&str]) {
+    let service = Db::sqlite().serve_with(limits).await;
     let probe = Probe::start(&service);
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(4096).unwrap();

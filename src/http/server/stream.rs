@@ -1,35 +1,54 @@
-//! A connection's stream, which does not wait for ever for a client that takes no answer.
+//! A connection's stream, which gives up a client that does not take its answer: after a time, or
+//! when others need the memory.
 
 use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
-    time::{Sleep, sleep},
+    time::sleep,
 };
 
 use super::activity::Activity;
+use crate::backlog::Backlog;
 
-/// A stream whose writing fails if what is written is not taken in time.
-#[derive(Debug)]
+/// A stream whose writing fails if what is written is not taken in time, or as soon as the backlog
+/// wants its client cut off.
 pub struct Stream {
     socket: TcpStream,
     activity: Arc<Activity>,
     limit: Duration,
+    backlog: Backlog,
     /// Runs from when the socket's buffer is full until all is sent.
-    deadline: Option<Pin<Box<Sleep>>>,
+    patience: Option<Patience>,
+}
+
+/// Ends with the kind of the error when its client is given up.
+type Patience = Pin<Box<dyn Future<Output = io::ErrorKind> + Send>>;
+
+async fn patience(limit: Duration, backlog: Backlog) -> io::ErrorKind {
+    let slow = backlog.slow();
+    tokio::select! {
+        () = sleep(limit) => io::ErrorKind::TimedOut,
+        () = slow.cut() => io::ErrorKind::QuotaExceeded,
+    }
 }
 
 impl Stream {
     /// A stream over `socket` that tells `activity` when all is sent.
-    pub fn new(socket: TcpStream, activity: Arc<Activity>, limit: Duration) -> Self {
-        Self { socket, activity, limit, deadline: None }
+    pub fn new(
+        socket: TcpStream,
+        activity: Arc<Activity>,
+        limit: Duration,
+        backlog: Backlog,
+    ) -> Self {
+        Self { socket, activity, limit, backlog, patience: None }
     }
 
     fn in_time<T>(
@@ -40,14 +59,13 @@ impl Stream {
         if written.is_ready() {
             return written;
         }
-        let limit = self.limit;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(limit)));
-        if deadline.as_mut().poll(context).is_pending() {
-            return Poll::Pending;
-        }
+        let Self { limit, backlog, patience: waited, .. } = self;
+        let waited = waited.get_or_insert_with(|| Box::pin(patience(*limit, backlog.clone())));
+        let error = ready!(waited.as_mut().poll(context));
+        self.patience = None;
         // Without it the kernel would go on offering what it has for many minutes.
         let _ = self.socket.set_zero_linger();
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
+        Poll::Ready(Err(error.into()))
     }
 }
 
@@ -88,7 +106,7 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = flushed {
-            self.deadline = None;
+            self.patience = None;
             self.activity.sent();
         }
         flushed

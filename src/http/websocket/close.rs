@@ -114,8 +114,15 @@ impl From<tungstenite::Error> for Reason {
         match error {
             tungstenite::Error::Capacity(_) => Self::TooLarge,
             tungstenite::Error::Utf8(_) => Self::BrokenText,
-            // The stream's own limit for what a client takes.
-            tungstenite::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => Self::Slow,
+            // The stream gave up a client that does not take what it is sent.
+            tungstenite::Error::Io(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::TimedOut | io::ErrorKind::QuotaExceeded
+                ) =>
+            {
+                Self::Slow
+            }
             tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => Self::Gone,
             tungstenite::Error::Protocol(_) => Self::BrokenFrame,
             _ => Self::Gone,

@@ -23,17 +23,20 @@ pub enum Ending {
     IdleTimeout,
     /// Its client did not take an answer in time.
     AnswerTimeout,
+    /// Its client was the slowest to take its answer when too many were not yet taken.
+    Backlog,
     /// Its client broke it off, or spoke no HTTP.
     Broken,
 }
 
 impl Ending {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::PeerLimit,
         Self::Evicted,
         Self::HeadTimeout,
         Self::IdleTimeout,
         Self::AnswerTimeout,
+        Self::Backlog,
         Self::Broken,
     ];
 
@@ -44,6 +47,7 @@ impl Ending {
             Self::HeadTimeout => "head_timeout",
             Self::IdleTimeout => "idle_timeout",
             Self::AnswerTimeout => "answer_timeout",
+            Self::Backlog => "backlog",
             Self::Broken => "broken",
         }
     }
