@@ -11,7 +11,7 @@ use async_graphql::{
 };
 use futures_util::FutureExt;
 use tokio::time::timeout;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tracing::Instrument;
 
 use super::{
@@ -322,11 +322,6 @@ impl Engine {
     #[must_use]
     pub const fn backlog(&self) -> &Backlog {
         &self.backlog
-    }
-
-    /// Keeps [`Engine::idle`] waiting until it is dropped: for who has answers to deliver.
-    pub fn hold(&self) -> TaskTrackerToken {
-        self.running.token()
     }
 
     /// Waits until no operation is running, not even one whose client has gone.

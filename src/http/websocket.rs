@@ -87,12 +87,8 @@ pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
     let origin = Origin::of_upgrade(connection.peer);
     let headers = std::mem::take(request.headers_mut());
     let caller = Caller { public: public.clone(), connection, headers, origin };
-    // From here on, and not from when the task begins: else a drain may miss it.
-    let held = public.engine.hold();
-    tasks::spawn("websocket", async move {
-        serve(upgrade, caller, is_known).await;
-        drop(held);
-    });
+    // A drain waits for it, since it has its connection from here on.
+    tasks::spawn("websocket", serve(upgrade, caller, is_known));
     response
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use serde_json::json;
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -10,7 +11,7 @@ use tokio::{
 use crate::{
     connections::{until, value},
     http::{Connection, half_head, peer, post},
-    support::{Db, Service, full},
+    support::{Db, Service, full, socket::Client},
     turn,
 };
 
@@ -36,6 +37,7 @@ async fn sigterm_loses_no_request() {
             half.send(half_head()).await.unwrap();
             others.extend([idle, half]);
         }
+        let sockets = sockets(&service).await;
         let (signalled, asked) = with_traffic(&service, async || {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let signalled = Instant::now();
@@ -55,7 +57,24 @@ async fn sigterm_loses_no_request() {
         assert!(lost.is_empty() && in_flight.count() >= 40, "{lost:?}");
         assert!(asked.iter().all(|(_, result)| !matches!(result, Ok(status) if *status != 200)));
         drop(others);
+        sockets.join_all().await;
     }
+}
+
+/// Sockets, idle ones and such as have an operation running: it is answered before the end.
+async fn sockets(service: &Service) -> JoinSet<()> {
+    let mut sockets = JoinSet::new();
+    for number in 0..10 {
+        let mut socket = Client::hello(service).await;
+        sockets.spawn(async move {
+            if number % 2 == 0 {
+                socket.subscribe("1", "{ labSleep(ms: 3000) }").await;
+                assert_eq!(socket.answer("1").await, json!({ "data": { "labSleep": true } }));
+            }
+            assert_eq!(socket.closed().await.0, 1001);
+        });
+    }
+    sockets
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -8,6 +8,7 @@ pub mod postgres;
 pub mod probe;
 pub mod prometheus;
 pub mod proxy;
+pub mod socket;
 pub mod stack;
 
 use std::{

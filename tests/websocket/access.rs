@@ -3,9 +3,10 @@
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::{
-    client::{Client, PROTOCOL, address, closed_for, upgrade},
-    support::{Db, Service, stdout},
+use crate::support::{
+    Db, Service,
+    socket::{Client, PROTOCOL, address, closed_for, upgrade},
+    stdout,
 };
 
 const READ: &str = "{ books { totalCount } }";

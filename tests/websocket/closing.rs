@@ -16,9 +16,10 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::{
-    client::{Client, PROTOCOL, active, address, closed_for, metric_is, upgrade},
-    support::{Db, PATIENCE, Service, probe::Probe},
+use crate::support::{
+    Db, PATIENCE, Service,
+    probe::Probe,
+    socket::{Client, PROTOCOL, active, address, closed_for, metric_is, upgrade},
 };
 
 const LONG: &str = "{ labSleep(ms: 3000) }";

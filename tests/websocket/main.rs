@@ -6,7 +6,6 @@
 mod support;
 
 mod access;
-mod client;
 mod closing;
 mod operations;
 mod telemetry;

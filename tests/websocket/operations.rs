@@ -6,9 +6,11 @@ use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use serde_json::{Value, json};
 
 use crate::{
-    client::{Client, active, metric, metric_is},
     on_both_databases,
-    support::Db,
+    support::{
+        Db,
+        socket::{Client, active, metric, metric_is},
+    },
 };
 
 const CREATE: &str =

@@ -2,12 +2,10 @@
 
 use serde_json::{Value, json};
 
-use crate::{
-    client::{Client, closed_for},
-    support::{
-        Db,
-        collector::{Collector, Span, prompt, tree},
-    },
+use crate::support::{
+    Db,
+    collector::{Collector, Span, prompt, tree},
+    socket::{Client, closed_for},
 };
 
 const QUERY: &str = "query Q($q: String!) { search(query: $q) { nodes { title } } }";

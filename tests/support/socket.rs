@@ -1,4 +1,4 @@
-//! A client of the protocol that can also break it.
+//! A client of GraphQL over WebSocket that can also break the protocol.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use tokio_tungstenite::{
     },
 };
 
-use crate::support::{PATIENCE, Service};
+use super::{PATIENCE, Service};
 
 pub const PROTOCOL: &str = "graphql-transport-ws";
 
