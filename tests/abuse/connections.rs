@@ -115,8 +115,10 @@ async fn a_body_that_does_not_come_is_refused() {
     let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "1s"]).await;
     let mut connection = Connection::from(peer(1), &service).await.unwrap();
     let head = format!("{}Content-Length: 100\r\n\r\n{{", half_head());
+    let asked = Instant::now();
     let answer = connection.ask(head.as_bytes()).await.unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
     connection.closed().await;
 }
 
