@@ -1,6 +1,9 @@
 //! Ten times as many clients as the service can serve.
 
 use std::{
+    fs,
+    path::{Path, PathBuf},
+    process,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -24,6 +27,47 @@ use crate::{
 const QUERY: &str = "{ books(first: 50) { nodes { id title authors { id name } } } }";
 /// So many clients, each of which asks again as soon as it is answered, keep the service busy.
 const ENOUGH: usize = if cfg!(debug_assertions) { 8 } else { 16 };
+
+/// Bytes that have to be enough for the service.
+const MEMORY: u64 = 256 << 20;
+
+/// A control group whose processes have only so much memory, and are killed if they need more.
+struct Cage {
+    folder: PathBuf,
+    is_unified: bool,
+}
+
+impl Cage {
+    fn of(bytes: u64) -> Self {
+        let is_unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+        let all = Path::new("/sys/fs/cgroup").join(if is_unified { "" } else { "memory" });
+        let folder = all.join(format!("colophon-{}", process::id()));
+        fs::create_dir(&folder).unwrap();
+        let limit = if is_unified { "memory.max" } else { "memory.limit_in_bytes" };
+        fs::write(folder.join(limit), bytes.to_string()).unwrap();
+        Self { folder, is_unified }
+    }
+
+    /// A line of shell that enters it.
+    fn enter(&self) -> String {
+        format!("echo $$ > {}/cgroup.procs", self.folder.display())
+    }
+
+    /// How many processes were killed.
+    fn kills(&self) -> u64 {
+        let file = if self.is_unified { "memory.events" } else { "memory.oom_control" };
+        let told = fs::read_to_string(self.folder.join(file)).unwrap();
+        let kills = told.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        kills.unwrap().parse().unwrap()
+    }
+}
+
+impl Drop for Cage {
+    fn drop(&mut self) {
+        // It stays while there is a process in it.
+        let _ = fs::remove_dir(&self.folder);
+    }
+}
 
 /// What a crowd of clients got.
 #[derive(Default)]
@@ -55,7 +99,10 @@ const GOODPUT: f64 = if cfg!(debug_assertions) { 0.5 } else { 0.8 };
 async fn an_overload_costs_those_who_are_served_little() {
     let _turn = turn().await;
     allow_many_sockets();
-    let service = Db::sqlite().serve_with(&["--sample"]).await;
+    // That takes a machine of one's own.
+    let cage = full().then(|| Cage::of(MEMORY));
+    let enter = cage.as_ref().map_or("true".into(), Cage::enter);
+    let service = Db::sqlite().serve_after(&enter, &["--sample"]).await;
     ask(&service, ENOUGH, Duration::from_secs(1)).await;
     // In turns, since the machine may have other things to do.
     let (rounds, seconds) = if full() { (1, 60) } else { (2, 4) };
@@ -79,7 +126,8 @@ async fn an_overload_costs_those_who_are_served_little() {
         100.0 * goodput
     );
     assert!(goodput >= GOODPUT, "{goodput}");
-    assert!(resident <= 256, "{resident} MiB");
+    assert!(resident <= MEMORY >> 20, "{resident} MiB");
+    assert_eq!(cage.as_ref().map_or(0, Cage::kills), 0);
     let counted = value(&service, "graphql_server_errors_total{error_type=\"OVERLOADED\"}").await;
     assert_eq!(counted, refused as u64);
     // Told once a minute and not for each.
