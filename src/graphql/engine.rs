@@ -1,6 +1,9 @@
-//! The running of one operation: guard, parser, a task of its own, a time limit.
+//! What becomes of a request: there is room for it, its document is known or read, guarded and
+//! validated, and its operation is run.
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+mod execution;
+
+use std::sync::Arc;
 
 use async_graphql::{
     Request, Response, ServerError, Variables,
@@ -9,23 +12,17 @@ use async_graphql::{
         types::{ExecutableDocument, OperationDefinition, OperationType},
     },
 };
-use futures_util::FutureExt;
-use tokio::time::timeout;
-use tokio_util::task::{AbortOnDropHandle, TaskTracker};
-use tracing::Instrument;
+use tokio_util::task::TaskTracker;
 
 use super::{
     CatalogueSchema, Exposure, Purpose,
     admission::{Gate, Place},
     arrange::Arrangement,
     coordinates::{Coordinates, introspects},
-    dataloader::Batches,
     documents::{self, Document, DocumentId},
     library::Library,
-    loaders::Catalogue,
     nulls::Shapes,
     present::{Answer, parse_error, server_error},
-    size::json_size,
     trusted::{ManifestError, Trusted, sample},
     validator::Validator,
 };
@@ -35,10 +32,7 @@ use crate::{
     database::Database,
     error::{Code, Error},
     security::Caller,
-    telemetry::{
-        graphql::{self as telemetry, Execution, Identity, Phase, Source},
-        runtime::{profile::profiled, tasks, workers},
-    },
+    telemetry::graphql::{self as telemetry, Identity, Phase, Source},
 };
 
 /// Where operations come from.
@@ -265,59 +259,6 @@ impl Engine {
         Ok(document)
     }
 
-    /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
-    /// mutation runs to its end.
-    ///
-    /// # Panics
-    /// Outside a tokio runtime.
-    pub async fn run(&self, operation: Operation) -> Answer {
-        let Operation { understood, telemetry, place } = operation;
-        let Understood { request, kind, root_field, arrangement, caller } = understood;
-        let execution = telemetry.execution();
-        // Sixteen kilobytes, which would be copied at each step from here to the runtime.
-        let work = Box::pin(self.clone().execute(request, kind, arrangement, caller, execution));
-        let work = work.inspect(move |_| drop(place));
-        self.run_task(kind, root_field, work, telemetry).await
-    }
-
-    async fn run_task(
-        &self,
-        kind: OperationType,
-        root_field: &'static str,
-        work: impl Future<Output = Answer> + Send + Unpin + 'static,
-        telemetry: telemetry::Operation,
-    ) -> Answer {
-        let span = telemetry.span();
-        let since = telemetry.started();
-        let tag = telemetry.tag(kind, root_field);
-        let work = async move {
-            // Caught here and not by the task's handle, so that the operation's telemetry says it.
-            let work = AssertUnwindSafe(work).catch_unwind();
-            let (result, profile) = if workers::are_watched() {
-                let (result, profile) = profiled(since, work).await;
-                (result, Some(profile))
-            } else {
-                (work.await, None)
-            };
-            let answer = result.unwrap_or_else(|_| {
-                let error = Error::Internal("a resolver panicked".into());
-                telemetry.fault(&error);
-                Answer::refused(server_error(error))
-            });
-            telemetry.end(&answer.codes, profile.as_ref());
-            answer
-        };
-        let task = tasks::spawn_operation(tag, self.running.track_future(work).instrument(span));
-        let result = if kind == OperationType::Mutation {
-            task.await
-        } else {
-            AbortOnDropHandle::new(task).await
-        };
-        result.unwrap_or_else(|_| {
-            Answer::refused(server_error(Error::Internal("the operation was aborted".into())))
-        })
-    }
-
     /// The answers that are made and not yet taken.
     #[must_use]
     pub const fn backlog(&self) -> &Backlog {
@@ -328,122 +269,5 @@ impl Engine {
     pub async fn idle(&self) {
         self.running.close();
         self.running.wait().await;
-    }
-
-    async fn execute(
-        self,
-        request: Request,
-        kind: OperationType,
-        arrangement: Arc<Arrangement>,
-        caller: Caller,
-        execution: Arc<Execution>,
-    ) -> Answer {
-        if let Some(problem) = self.db.problem() {
-            return refused(Error::DatabaseUnavailable(problem.into()), &execution);
-        }
-        let (query, name) = (request.query.clone(), request.operation_name.clone());
-        let batches = Batches::default();
-        let request = request.data(Catalogue::new(&self.db, &batches, execution.clone(), caller));
-        let running = batches.drive(self.schema.execute(request));
-        let limit = self.limits.requests.operation_timeout;
-        let ended = tokio::select! {
-            ended = timeout(limit, running) => {
-                ended.map_err(|_| Error::Timeout(format!("the operation ran for {limit:?}")))
-            }
-            () = self.db.lost() => Err(Error::DatabaseUnavailable("it was lost".into())),
-        };
-        let mut response = match ended {
-            Ok(response) => response,
-            Err(error) => return refused(error, &execution),
-        };
-        if !response.errors.is_empty() {
-            self.put_nulls(&mut response, kind, &query, name.as_deref());
-        }
-        arrangement.apply(&mut response.data);
-        let size = json_size(&response.data);
-        if size > self.limits.requests.max_answer {
-            let message = format!(
-                "The answer is larger than {} bytes: ask for less of it.",
-                self.limits.requests.max_answer
-            );
-            return Answer::refused(server_error(Error::Client(Code::LimitExceeded, message)));
-        }
-        let held = Some(self.backlog.hold(size).await);
-        let answer = Answer { held, ..self.answer(response) };
-        if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
-            execution.fail(*fault);
-        }
-        answer
-    }
-
-    fn answer(&self, response: Response) -> Answer {
-        Answer::new(response).with_at_most(self.limits.requests.max_errors)
-    }
-
-    /// Puts null where fields failed. The library has eaten the parsed document, and most answers
-    /// have no errors: parsing again is cheaper than a copy for each.
-    fn put_nulls(
-        &self,
-        response: &mut Response,
-        kind: OperationType,
-        query: &str,
-        name: Option<&str>,
-    ) {
-        let root = if kind == OperationType::Mutation { "Mutation" } else { "Query" };
-        if let Ok(document) = parse_query(query)
-            && let Some(operation) = find(&document, name)
-        {
-            self.shapes.propagate(response, root, operation, &document);
-        }
-    }
-}
-
-/// The answer to an operation that a fault of the service kept from its end.
-fn refused(error: Error, execution: &Execution) -> Answer {
-    execution.fault(&error);
-    Answer::refused(server_error(error))
-}
-
-/// The operation of that name, or the only one, of a document that has it.
-fn find<'a>(
-    document: &'a ExecutableDocument,
-    name: Option<&str>,
-) -> Option<&'a OperationDefinition> {
-    let mut all = document.operations.iter();
-    let found = match name {
-        Some(name) => all.find(|(known, _)| known.is_some_and(|known| known == name)),
-        None => all.next(),
-    };
-    found.map(|(_, operation)| &operation.node)
-}
-
-#[cfg(test)]
-mod tests {
-    use clap::Parser;
-
-    use super::*;
-    use crate::config::Cli;
-
-    #[tokio::test]
-    async fn a_panic_is_one_masked_error_and_the_next_operation_works() {
-        let arguments = ["colophon", "--database-url", "sqlite::memory:"];
-        let settings = Cli::parse_from(arguments).settings;
-        let db = Database::open(&settings.database).await.unwrap();
-        db.migrate_up().await.unwrap();
-        let engine = Engine::new(db, &settings).await;
-
-        let panics = Box::pin(async { panic!("the secret plan") });
-        let telemetry = telemetry::Operation::start(&Source::Request);
-        let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
-        let errors = serde_json::to_string(&answer.response.errors).unwrap();
-        assert_eq!(answer.refusal, Some(Code::InternalServerError));
-        assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
-
-        let query = "{ books { totalCount } }".to_owned();
-        let operation = engine
-            .prepare(RawRequest { query, caller: Caller::everybody(), ..RawRequest::default() })
-            .await;
-        let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
-        assert!(answer.response.errors.is_empty());
     }
 }
