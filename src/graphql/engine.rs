@@ -169,8 +169,7 @@ impl Engine {
         let place =
             self.gate.enter().await.map_err(|error| Answer::refused(server_error(error)))?;
         let mut telemetry = telemetry::Operation::start(&raw.source);
-        let span = telemetry.span();
-        let _entered = span.enter();
+        let _attached = telemetry.context().clone().attach();
         match self.understand(raw, &mut telemetry) {
             Ok(understood) => Ok(Operation { understood, telemetry, place }),
             Err(errors) => {

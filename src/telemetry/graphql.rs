@@ -9,7 +9,6 @@ mod field;
 mod operation;
 
 use std::{
-    borrow::Cow,
     sync::{
         Arc, LazyLock,
         atomic::{AtomicU64, Ordering},
@@ -23,13 +22,13 @@ pub use field::{Call, Execution, Field};
 use metrics::{Counter, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, TraceContextExt, Tracer},
+    trace::{SpanKind, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 pub use operation::{Identity, Operation, Source, refused};
 
 use super::{
-    export::traces::tracer,
+    export::traces::begin,
     names::{GRAPHQL_ERRORS, GRAPHQL_PROCESSING, GRAPHQL_WAIT, own},
     series::Series,
 };
@@ -155,8 +154,8 @@ struct Running {
 
 impl Running {
     fn start(phase: Phase, parent: &Context) -> Self {
-        let context = child(parent, phase.span_name().into(), Vec::new(), || {
-            vec![KeyValue::new(own::PROCESSING_TYPE, phase.processing_type())]
+        let context = begin(phase.span_name(), SpanKind::Internal, Vec::new(), parent, || {
+            [KeyValue::new(own::PROCESSING_TYPE, phase.processing_type())]
         });
         Self { phase, started: Instant::now(), context }
     }
@@ -167,19 +166,4 @@ impl Drop for Running {
         self.phase.duration().record(self.started.elapsed().as_secs_f64());
         self.context.span().end();
     }
-}
-
-/// `parent` with a new span in it, or as it is if nothing is traced.
-fn child(
-    parent: &Context,
-    name: Cow<'static, str>,
-    links: Vec<Link>,
-    attributes: impl FnOnce() -> Vec<KeyValue>,
-) -> Context {
-    let Some(tracer) = tracer() else { return parent.clone() };
-    let mut builder = tracer.span_builder(name);
-    if parent.span().is_recording() {
-        builder = builder.with_attributes(attributes()).with_links(links);
-    }
-    parent.with_span(builder.start_with_context(tracer, parent))
 }

@@ -19,17 +19,17 @@ use axum::{
 };
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue, StringValue,
     propagation::{Extractor, TextMapPropagator},
-    trace::TraceContextExt,
+    trace::{FutureExt, SpanContext, SpanKind, Status, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_semantic_conventions::attribute as attr;
-use tracing::{Instrument, Span, field::Empty, info, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::info;
 use url::form_urlencoded;
 
 use super::{
+    export::traces::{begin, tracer},
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
     series::Series,
@@ -47,20 +47,22 @@ pub struct Failure(pub Code);
 /// Traces, measures and logs a request. `propagate` says whether the caller's trace is gone on
 /// with.
 pub async fn trace(propagate: bool, request: Request, next: Next) -> Response {
-    let observed = Observed::of(&request);
-    let span = observed.span(&request, propagate);
+    let observed = Observed::of(&request, propagate);
+    let context = observed.context.clone();
     let work = async move {
         let mut response = next.run(request).await;
         observed.answered(&mut response);
         response
     };
-    work.instrument(span).await
+    work.with_context(context).await
 }
 
 /// A request that is being answered. If it is dropped before, its client is gone.
 struct Observed {
+    /// With its span.
+    context: Context,
     method: &'static str,
-    path: String,
+    path: Cow<'static, str>,
     route: Option<&'static str>,
     version: &'static str,
     started: Instant,
@@ -70,12 +72,18 @@ struct Observed {
 }
 
 impl Observed {
-    fn of(request: &Request) -> Self {
+    fn of(request: &Request, propagate: bool) -> Self {
         let method = method(request.method());
-        Self {
+        let route = request.extensions().get::<MatchedPath>().map(|path| intern(path.as_str()));
+        let path = request.uri().path();
+        let mut this = Self {
+            context: Context::new(),
             method,
-            path: request.uri().path().to_owned(),
-            route: request.extensions().get::<MatchedPath>().map(|path| intern(path.as_str())),
+            path: match route {
+                Some(route) if route == path => route.into(),
+                _ => path.to_owned().into(),
+            },
+            route,
             version: version(request.version()),
             started: Instant::now(),
             request_size: request
@@ -85,70 +93,67 @@ impl Observed {
                 .or_else(|| announced(request.headers())),
             is_answered: false,
             _active: Active::new(method),
-        }
+        };
+        this.context = this.begin(request, propagate);
+        this
     }
 
-    fn span(&self, request: &Request, propagate: bool) -> Span {
-        let _parent = propagate.then(|| parent(request.headers()).attach());
+    /// Begins the span of a request.
+    fn begin(&self, request: &Request, propagate: bool) -> Context {
+        if tracer().is_none() {
+            return Context::new();
+        }
+        let parent = if propagate { parent(request.headers()) } else { Context::new() };
+        let name = span_name(self.method, self.route);
+        begin(name, SpanKind::Server, Vec::new(), &parent, || self.attributes(request))
+    }
+
+    fn attributes(&self, request: &Request) -> Vec<KeyValue> {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let span = info_span!(
-            "HTTP",
-            otel.name = self.name().as_ref(),
-            otel.kind = "server",
-            otel.status_code = Empty,
-            http.request.method = self.method,
-            http.route = self.route,
-            http.response.status_code = Empty,
-            url.path = self.path,
-            url.scheme = "http",
-            url.query = Empty,
-            server.address = Empty,
-            server.port = Empty,
-            client.address = Empty,
-            network.peer.address = Empty,
-            network.peer.port = Empty,
-            network.protocol.version = self.version,
-            user_agent.original = text(header::USER_AGENT),
-            error.type = Empty,
-        );
-        if let Some(Peer(peer)) = request.extensions().get::<Peer>() {
-            let address = peer.ip().to_string();
-            span.record(attr::CLIENT_ADDRESS, address.as_str());
-            span.record(attr::NETWORK_PEER_ADDRESS, address.as_str());
-            span.record(attr::NETWORK_PEER_PORT, i64::from(peer.port()));
+        let mut attributes = vec![
+            KeyValue::new(attr::HTTP_REQUEST_METHOD, self.method),
+            KeyValue::new(attr::URL_PATH, self.path.clone()),
+            KeyValue::new(attr::URL_SCHEME, "http"),
+            KeyValue::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
+        ];
+        let mut tell = |key, value: StringValue| attributes.push(KeyValue::new(key, value));
+        if let Some(route) = self.route {
+            tell(attr::HTTP_ROUTE, route.into());
         }
-        if let Some((host, port)) = text(header::HOST).and_then(server) {
-            span.record(attr::SERVER_ADDRESS, host);
-            span.record(attr::SERVER_PORT, i64::from(port));
+        if let Some(agent) = text(header::USER_AGENT) {
+            tell(attr::USER_AGENT_ORIGINAL, agent.to_owned().into());
         }
         if let Some(query) = redacted_query(request.uri()) {
-            span.record(attr::URL_QUERY, query);
+            tell(attr::URL_QUERY, query.into());
         }
-        span
-    }
-
-    fn name(&self) -> Cow<'static, str> {
-        // "_OTHER" is for attributes; in a name the convention has it so.
-        let method = if self.method == OTHER_METHOD { "HTTP" } else { self.method };
-        match self.route {
-            Some(route) => format!("{method} {route}").into(),
-            None => method.into(),
+        if let Some((host, port)) = text(header::HOST).and_then(server) {
+            tell(attr::SERVER_ADDRESS, host.to_owned().into());
+            attributes.push(KeyValue::new(attr::SERVER_PORT, i64::from(port)));
         }
+        if let Some(Peer(peer)) = request.extensions().get::<Peer>() {
+            let address: Arc<str> = peer.ip().to_string().into();
+            attributes.extend([
+                KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
+                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address),
+                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(peer.port())),
+            ]);
+        }
+        attributes
     }
 
     fn answered(mut self, response: &mut Response) {
         self.is_answered = true;
         let status = response.status();
-        let span = Span::current();
-        // Signed, for tracing-opentelemetry makes text of unsigned numbers.
-        span.record(attr::HTTP_RESPONSE_STATUS_CODE, i64::from(status.as_u16()));
+        let span = self.context.span();
+        let code = i64::from(status.as_u16());
+        span.set_attribute(KeyValue::new(attr::HTTP_RESPONSE_STATUS_CODE, code));
         let error = server_error(response);
-        if let Some(error) = &error {
-            span.record(attr::ERROR_TYPE, *error);
-            span.record("otel.status_code", "ERROR");
+        if let Some(error) = error {
+            span.set_attribute(KeyValue::new(attr::ERROR_TYPE, error));
+            span.set_status(Status::error(""));
         }
-        if let Some(value) = traceresponse(&span) {
+        if let Some(value) = traceresponse(span.span_context()) {
             response.headers_mut().insert("traceresponse", value);
         }
         self.measure(Some(status), error, response.body().size_hint().exact());
@@ -160,7 +165,7 @@ impl Observed {
             name: "http.access",
             {
                 http.request.method = self.method,
-                url.path = self.path,
+                url.path = &*self.path,
                 http.response.status_code = status.map(|status| status.as_u16()),
                 duration = self.started.elapsed().as_secs_f64()
             },
@@ -196,11 +201,14 @@ impl Observed {
 impl Drop for Observed {
     fn drop(&mut self) {
         const CANCELLED: &str = "cancelled";
+        let span = self.context.span();
         if !self.is_answered {
-            Span::current().record(attr::ERROR_TYPE, CANCELLED);
+            let _attached = self.context.clone().attach();
+            span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
             self.measure(None, Some(CANCELLED), None);
             self.log(None, "the client went away");
         }
+        span.end();
     }
 }
 
@@ -353,14 +361,25 @@ impl Extractor for Headers<'_> {
 
 /// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
 /// header).
-fn traceresponse(span: &Span) -> Option<HeaderValue> {
-    let context = span.context();
-    let span = context.span().span_context().clone();
+fn traceresponse(span: &SpanContext) -> Option<HeaderValue> {
     if !span.is_valid() {
         return None;
     }
     let (trace, flags) = (span.trace_id(), span.trace_flags().to_u8());
     HeaderValue::from_str(&format!("00-{trace}-{}-{flags:02x}", span.span_id())).ok()
+}
+
+/// "POST /graphql".
+fn span_name(method: &'static str, route: Option<&'static str>) -> &'static str {
+    type Key = (&'static str, Option<&'static str>);
+    static NAMES: LazyLock<Series<Key, &'static str>> = LazyLock::new(|| {
+        Series::new(|(method, route): &Key| {
+            // "_OTHER" is for attributes; in a name the convention has it so.
+            let method = if *method == OTHER_METHOD { "HTTP" } else { *method };
+            route.map_or(method, |route| intern(&format!("{method} {route}")))
+        })
+    });
+    NAMES.of((method, route))
 }
 
 #[cfg(test)]

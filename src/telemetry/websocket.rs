@@ -5,16 +5,17 @@ use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 
 use metrics::{Counter, Gauge, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue, StringValue,
     propagation::{Extractor, TextMapPropagator},
-    trace::{SpanContext, TraceContextExt},
+    trace::{Link, SpanContext, SpanKind, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
+use opentelemetry_semantic_conventions::attribute as attr;
 use serde_json::Value;
-use tracing::{Span, info, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
+use tracing::info;
 
 use super::{
+    export::traces::begin,
     names::{WEBSOCKET_ACTIVE, WEBSOCKET_CLOSED, own},
     series::Series,
 };
@@ -34,7 +35,7 @@ impl Origin {
     /// What is known while the request for the socket is answered.
     #[must_use]
     pub fn of_upgrade(peer: SocketAddr) -> Self {
-        let upgrade = Span::current().context().span().span_context().clone();
+        let upgrade = Context::map_current(|context| context.span().span_context().clone());
         Self { peer, upgrade, parent: Context::new() }
     }
 
@@ -50,19 +51,17 @@ impl Origin {
 
     /// The operation's span: there is none above it in this process. The request's has ended, and
     /// as a parent it would make one trace of all that is asked in hours; so it is a link.
-    pub(super) fn operation_span(&self) -> Span {
-        let _parent = self.parent.clone().attach();
-        let address = self.peer.ip().to_string();
-        let span = info_span!(
-            "GraphQL Operation",
-            otel.kind = "server",
-            network.protocol.name = "websocket",
-            client.address = address,
-            network.peer.address = address,
-            network.peer.port = i64::from(self.peer.port()),
-        );
-        span.add_link(self.upgrade.clone());
-        span
+    pub(super) fn begin(&self, name: &'static str) -> Context {
+        let links = vec![Link::with_context(self.upgrade.clone())];
+        begin(name, SpanKind::Server, links, &self.parent, || {
+            let address = StringValue::from(self.peer.ip().to_string());
+            [
+                KeyValue::new(attr::NETWORK_PROTOCOL_NAME, "websocket"),
+                KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
+                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address),
+                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(self.peer.port())),
+            ]
+        })
     }
 }
 

@@ -10,9 +10,9 @@ use async_graphql::{
     },
 };
 use futures_util::FutureExt;
+use opentelemetry::trace::FutureExt as _;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
-use tracing::Instrument;
 
 use super::{Engine, Operation, Understood};
 use crate::{
@@ -54,7 +54,7 @@ impl Engine {
         work: impl Future<Output = Answer> + Send + Unpin + 'static,
         telemetry: telemetry::Operation,
     ) -> Answer {
-        let span = telemetry.span();
+        let context = telemetry.context().clone();
         let since = telemetry.started();
         let tag = telemetry.tag(kind, root_field);
         let work = async move {
@@ -74,7 +74,8 @@ impl Engine {
             telemetry.end(&answer.codes, profile.as_ref());
             answer
         };
-        let task = tasks::spawn_operation(tag, self.running.track_future(work).instrument(span));
+        let task =
+            tasks::spawn_operation(tag, self.running.track_future(work).with_context(context));
         let result = if kind == OperationType::Mutation {
             task.await
         } else {

@@ -1,4 +1,4 @@
-//! Events as log records for the collector, and what makes spans of our spans. Only serving has
+//! Events as log records for the collector, and what makes OpenTelemetry spans of spans. Only serving has
 //! them: the output of other commands is data.
 
 use std::time::Duration;
@@ -78,7 +78,8 @@ fn is_not_exported(target: &str) -> bool {
     NOT_EXPORTED.contains(&krate) || krate.starts_with("opentelemetry")
 }
 
-/// Our spans as OpenTelemetry spans. Events are left out, and with them three traps: an ERROR
+/// Spans of `tracing`, such as `#[instrument]` makes, as OpenTelemetry spans below the current
+/// one. None comes with each request, since they cost three times as much as direct ones. Events are left out, and with them three traps: an ERROR
 /// event would make its span an error for good, whoever's fault it was; a stack trace would be an
 /// array; and each log line would be told twice.
 fn spans(tracer: SdkTracer) -> BoxedLayer {

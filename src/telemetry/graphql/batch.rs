@@ -5,13 +5,14 @@ use std::sync::{Arc, LazyLock};
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, Status, TraceContextExt},
+    trace::{Link, SpanKind, Status, TraceContextExt},
 };
 
-use super::{Field, child};
+use super::Field;
 use crate::{
     error::Error,
     telemetry::{
+        export::traces::begin,
         names::{DATALOADER_BATCH, own},
         runtime::workers::{Place, at},
         series::Series,
@@ -44,10 +45,10 @@ impl Askers {
         let link =
             |field: &Arc<Field>| Link::with_context(field.context().span().span_context().clone());
         let links = self.0.iter().map(link).collect();
-        let name = format!("GraphQL DataLoader Batch {loader}").into();
-        let context = child(&parent, name, links, || {
+        let name = format!("GraphQL DataLoader Batch {loader}");
+        let context = begin(name, SpanKind::Internal, links, &parent, || {
             let keys = i64::try_from(keys).unwrap_or(i64::MAX);
-            vec![KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
+            [KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
         });
         Batch { context, place: self.0.first().map(|field| field.place()) }
     }

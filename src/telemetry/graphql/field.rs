@@ -11,14 +11,15 @@ use async_graphql::{QueryPathNode, QueryPathSegment};
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Status, TraceContextExt},
+    trace::{SpanKind, Status, TraceContextExt},
 };
 
-use super::{Phase, Running, child};
+use super::{Phase, Running};
 use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
+        export::traces::begin,
         intern::intern,
         names::{GRAPHQL_FIELD, own},
         runtime::workers::Place,
@@ -112,8 +113,8 @@ impl Field {
         parent: &Context,
     ) -> Self {
         let coordinate = intern(&format!("{parent_type}.{name}"));
-        let context = child(parent, coordinate.into(), Vec::new(), || {
-            vec![
+        let context = begin(coordinate, SpanKind::Internal, Vec::new(), parent, || {
+            [
                 KeyValue::new(own::FIELD_NAME, name.to_owned()),
                 KeyValue::new(own::FIELD_PARENT, parent_type),
                 KeyValue::new(own::FIELD_COORDINATE, coordinate),

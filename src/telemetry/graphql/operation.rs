@@ -9,17 +9,16 @@ use async_graphql::parser::types::OperationType;
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Status, TraceContextExt},
+    trace::{SpanKind, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-use tracing::{Span, info_span};
-use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 use super::{Execution, Phase, Running, Scope, kind_name};
 use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
+        export::traces::begin,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
         runtime::{
             profile::Profile,
@@ -31,6 +30,8 @@ use crate::{
     },
 };
 
+/// What the span is called until its document is understood.
+const SPAN_NAME: &str = "GraphQL Operation";
 /// Bytes of an operation's name that are told: clients choose them.
 const LONGEST_NAME: usize = 256;
 
@@ -65,7 +66,6 @@ pub enum Source {
 /// dropped because nobody waits for it any more.
 #[derive(Debug)]
 pub struct Operation {
-    span: Span,
     context: Context,
     came: SystemTime,
     started: Instant,
@@ -80,27 +80,20 @@ impl Operation {
     #[must_use]
     pub fn start(source: &Source) -> Self {
         let (came, started) = (SystemTime::now(), Instant::now());
-        let span = match source {
-            Source::Request => info_span!("GraphQL Operation", otel.kind = "internal"),
-            Source::Socket(origin) => origin.operation_span(),
+        let context = match source {
+            Source::Request => {
+                let parent = Context::current();
+                begin(SPAN_NAME, SpanKind::Internal, Vec::new(), &parent, || [])
+            }
+            Source::Socket(origin) => origin.begin(SPAN_NAME),
         };
-        let context = span.context();
-        Self {
-            span,
-            context,
-            came,
-            started,
-            identity: None,
-            scope: None,
-            active: None,
-            outcome: None,
-        }
+        Self { context, came, started, identity: None, scope: None, active: None, outcome: None }
     }
 
-    /// The operation's span, for the log lines of its task.
+    /// The operation's span, for what is done and logged in its name.
     #[must_use]
-    pub fn span(&self) -> Span {
-        self.span.clone()
+    pub const fn context(&self) -> &Context {
+        &self.context
     }
 
     /// What the tasks that work for it are to know of it.
@@ -124,18 +117,18 @@ impl Operation {
         let kind = kind_name(identity.kind);
         let span = self.context.span();
         if span.is_recording() {
-            // Not by the layer of `tracing`, which does not change the name of a span that has begun.
             span.update_name(kind);
-            span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind));
-            span.set_attribute(KeyValue::new(own::ROOT_FIELD, identity.root_field));
-            span.set_attribute(KeyValue::new(own::DOCUMENT_HASH, identity.hash.clone()));
-            if identity.is_known {
-                span.set_attribute(KeyValue::new(own::DOCUMENT_CACHED, true));
-            }
-            if let Some(name) = &identity.name {
+            let cached = identity.is_known.then(|| KeyValue::new(own::DOCUMENT_CACHED, true));
+            let name = identity.name.as_ref().map(|name| {
                 let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
-                span.set_attribute(KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name));
-            }
+                KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name)
+            });
+            let always = [
+                KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind),
+                KeyValue::new(own::ROOT_FIELD, identity.root_field),
+                KeyValue::new(own::DOCUMENT_HASH, identity.hash.clone()),
+            ];
+            span.set_attributes(always.into_iter().chain(cached).chain(name));
         }
         self.scope = Some(Scope::new(identity.root_field, route));
         self.active = Some(Active::new(identity.kind));
@@ -197,9 +190,11 @@ impl Drop for Operation {
     fn drop(&mut self) {
         /// The client went away, and the query with it.
         const CANCELLED: &str = "CANCELLED";
+        let span = self.context.span();
         if self.outcome.is_none() {
-            self.context.span().set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
+            span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
         }
+        span.end();
         let error = Some(self.outcome.unwrap_or(CANCELLED)).filter(|code| !code.is_empty());
         let identity = self.identity.as_ref();
         let key = OperationKey {
