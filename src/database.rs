@@ -2,6 +2,7 @@
 //! writer. PostgreSQL is for real load and for more than one replica.
 
 mod keeper;
+mod migrations;
 mod postgres;
 mod sqlite;
 
@@ -13,30 +14,29 @@ use std::{
     time::Duration,
 };
 
-use migration::{Migrator, MigratorTrait};
 use opentelemetry::Context;
 use sea_orm::{
-    ConnectionTrait, DbBackend, DbErr, SqliteTransactionMode, TransactionOptions, Value,
+    DbBackend, DbErr, RuntimeErr, Value,
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
-    sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
+    sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
 };
 use tokio::sync::watch;
 
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl},
     error::Result,
-    telemetry::database::{Connections, Pool, PoolOptions, Session, Transaction},
+    telemetry::database::{Pool, PoolOptions, Session, Transaction, driver::Target},
 };
 
-/// Names our PostgreSQL advisory lock: "colophon" in ASCII.
-const MIGRATION_LOCK: i64 = i64::from_be_bytes(*b"colophon");
 /// The catalogue's database.
 #[derive(Clone, Debug)]
 pub struct Database {
     reader: Pool,
     writer: Pool,
-    /// How to connect to a server, and how long it may take.
-    server: Option<(PgConnectOptions, Duration)>,
+    /// What the writer connects to.
+    target: Target,
+    /// How long connecting may take.
+    wait: Duration,
     /// Whether the server answers, as the keeper found.
     reachable: Arc<watch::Sender<bool>>,
     migrated: Arc<AtomicBool>,
@@ -48,29 +48,36 @@ impl Database {
     /// # Errors
     /// If the SQLite file cannot be opened or created, or is no database.
     pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
-        let (reader, writer, server) = match &settings.database_url {
+        let (reader, writer, target) = match &settings.database_url {
             DatabaseUrl::Postgres(_) => {
-                let options = postgres::options(settings);
-                let wait = settings.limits.pool_wait;
-                let connections = postgres::connections(options.clone(), wait);
-                let pool = Pool::new(connections, pool(settings, "postgres", settings.pool_size));
-                (pool.clone(), pool, Some((options, wait)))
+                let target = Target::Postgres(postgres::options(settings));
+                let options = pool(settings, "postgres", settings.pool_size);
+                let pool = Pool::new(target.clone(), options, None);
+                (pool.clone(), pool, target)
             }
             DatabaseUrl::Sqlite(url) => {
-                let writer = sqlite::open(settings, true).await?;
-                let writer = Pool::new(Connections::File(writer), pool(settings, "writer", 1));
+                let parsed: SqliteConnectOptions = url.parse().map_err(|error: sqlx::Error| {
+                    DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)))
+                })?;
+                let open = async |name, size, writes| {
+                    let options = sqlite::options(&parsed, writes);
+                    let first = sqlite::open(options.clone(), writes).await?;
+                    let target = Target::Sqlite(options);
+                    Ok::<_, DbErr>(Pool::new(target, pool(settings, name, size), Some(first)))
+                };
+                let writer = open("writer", 1, true).await?;
                 let reader = if url.contains(":memory:") {
                     // Each connection to memory would be a database of its own.
                     writer.clone()
                 } else {
-                    let reader = Connections::File(sqlite::open(settings, false).await?);
-                    Pool::new(reader, pool(settings, "reader", settings.pool_size))
+                    open("reader", settings.pool_size, false).await?
                 };
-                (reader, writer, None)
+                (reader, writer, Target::Sqlite(sqlite::options(&parsed, true)))
             }
         };
-        let reachable = Arc::new(watch::Sender::new(server.is_none()));
-        Ok(Self { reader, writer, server, reachable, migrated: Arc::default() })
+        let reachable = Arc::new(watch::Sender::new(!target.is_server()));
+        let wait = settings.limits.pool_wait;
+        Ok(Self { reader, writer, target, wait, reachable, migrated: Arc::default() })
     }
 
     /// For reading outside a transaction, on behalf of `parent`; without one the statements are
@@ -80,24 +87,18 @@ impl Database {
         self.reader.session(parent)
     }
 
-    /// Begins a transaction that may write. On SQLite it takes the write lock at once
-    /// (`BEGIN IMMEDIATE`): one that reads first and then wants to write would fail with
-    /// "database is locked" if another had written in between.
+    /// Begins a transaction that may write.
     ///
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
-        let options = TransactionOptions {
-            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-            ..Default::default()
-        };
-        Ok(self.writer.begin(parent, options).await?)
+        Ok(self.writer.begin(parent).await?)
     }
 
     /// Whether the database is a file of ours and not a server.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
-        self.server.is_none()
+        !self.target.is_server()
     }
 
     /// Why operations cannot be served now, if they cannot.
@@ -127,52 +128,8 @@ impl Database {
         let _ = self.reachable.subscribe().wait_for(|state| *state == reachable).await;
     }
 
-    /// Applies all migrations that have not been, in one transaction and under a lock, so that
-    /// replicas may start together.
-    ///
-    /// # Errors
-    /// If the database cannot be reached or a migration fails; then none of them is applied.
-    pub async fn migrate_up(&self) -> Result<()> {
-        let tx = self.begin_migration().await?;
-        Migrator::up(tx.inner(), None).await?;
-        tx.commit().await?;
-        self.migrated.store(true, Ordering::Release);
-        Ok(())
-    }
-
-    /// Takes back the newest `steps` migrations, or all.
-    ///
-    /// # Errors
-    /// If the database cannot be reached or a migration fails; then none of them is taken back.
-    pub async fn migrate_down(&self, steps: Option<u32>) -> Result<()> {
-        let tx = self.begin_migration().await?;
-        Migrator::down(tx.inner(), steps).await?;
-        tx.commit().await?;
-        self.migrated.store(false, Ordering::Release);
-        Ok(())
-    }
-
-    /// The name of each migration, oldest first, and whether it is applied.
-    ///
-    /// # Errors
-    /// If the database cannot be reached.
-    pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
-        let tx = self.begin(None).await?;
-        let pending = Migrator::get_pending_migrations_read_only(tx.inner()).await?;
-        let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
-        let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
-        Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())
-    }
-
-    async fn begin_migration(&self) -> Result<Transaction> {
-        let tx = self.begin(None).await?;
-        if self.server.is_some() {
-            // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
-            tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({MIGRATION_LOCK})"))
-                .await?;
-        }
-        Ok(tx)
+    fn set_migrated(&self, is_migrated: bool) {
+        self.migrated.store(is_migrated, Ordering::Release);
     }
 
     /// Records the state of the pools.

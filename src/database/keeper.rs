@@ -14,7 +14,10 @@ use tracing::{info, warn};
 use super::Database;
 use crate::{
     error::DatabaseFault,
-    telemetry::{database::report_reachable, runtime::tasks},
+    telemetry::{
+        database::{driver::Target, report_reachable},
+        runtime::tasks,
+    },
 };
 
 /// How often to ask for a sign of life.
@@ -23,9 +26,9 @@ const INTERVAL: Duration = Duration::from_millis(200);
 impl Database {
     /// Goes on asking the server for signs of life. A file is there.
     pub fn keep(&self) {
-        let Some((options, wait)) = self.server.clone() else { return report_reachable(true) };
+        let Target::Postgres(options) = self.target.clone() else { return report_reachable(true) };
         let options = options.application_name("colophon keeper");
-        let keeper = Keeper { options, limit: wait * 2 / 5, connection: None };
+        let keeper = Keeper { options, limit: self.wait * 2 / 5, connection: None };
         tasks::spawn("database keeper", keeper.keep(self.clone()));
     }
 }

@@ -3,11 +3,14 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, RuntimeErr, Statement,
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    DbBackend, DbErr, RuntimeErr, Statement,
+    sqlx::{
+        ConnectOptions,
+        sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+    },
 };
 
-use crate::config::database::DatabaseSettings;
+use crate::telemetry::database::driver::{Ask, Connection, One, Target};
 
 /// How long a writer waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -17,14 +20,26 @@ const RETRY: Duration = Duration::from_millis(20);
 /// Bytes of a file that is looked through at the start: of more than that, it would take seconds.
 const CHECKED: u64 = 256 * 1024 * 1024;
 
-/// A pool of connections that read or, one only, write.
+/// How to connect, for writing or for reading only.
+pub fn options(options: &SqliteConnectOptions, writes: bool) -> SqliteConnectOptions {
+    let options = options.clone().foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
+    let options = options.disable_statement_logging();
+    if writes {
+        options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
+    } else {
+        options.pragma("query_only", "on")
+    }
+}
+
+/// A first connection. One that writes looks whether the file is sound.
 ///
 /// # Errors
 /// If the file cannot be opened or created, is no database, or is damaged.
-pub async fn open(settings: &DatabaseSettings, writes: bool) -> Result<DatabaseConnection, DbErr> {
-    let connection = connect(options(settings, writes)).await.map_err(explain)?;
-    if writes {
-        check(&connection, settings).await?;
+pub async fn open(options: SqliteConnectOptions, writes: bool) -> Result<Connection, DbErr> {
+    let size = std::fs::metadata(options.get_filename()).map_or(0, |file| file.len());
+    let mut connection = connect(&Target::Sqlite(options)).await.map_err(explain)?;
+    if writes && size <= CHECKED {
+        check(&mut connection).await?;
     }
     Ok(connection)
 }
@@ -40,14 +55,9 @@ fn explain(error: DbErr) -> DbErr {
 }
 
 /// Looks whether the pages of the file hang together.
-async fn check(connection: &DatabaseConnection, settings: &DatabaseSettings) -> Result<(), DbErr> {
-    let options: SqliteConnectOptions = settings.database_url.as_str().parse().unwrap_or_default();
-    let size = std::fs::metadata(options.get_filename()).map_or(0, |file| file.len());
-    if size > CHECKED {
-        return Ok(());
-    }
+async fn check(connection: &mut Connection) -> Result<(), DbErr> {
     let look = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
-    let found: Option<String> = match connection.query_one_raw(look).await? {
+    let found: Option<String> = match One(look).ask(connection).await? {
         Some(row) => Some(row.try_get_by_index(0)?),
         None => None,
     };
@@ -59,33 +69,13 @@ async fn check(connection: &DatabaseConnection, settings: &DatabaseSettings) -> 
     }
 }
 
-fn options(settings: &DatabaseSettings, writes: bool) -> ConnectOptions {
-    let mut options = ConnectOptions::new(settings.database_url.as_str());
-    options
-        .max_connections(if writes { 1 } else { settings.pool_size })
-        .acquire_timeout(settings.limits.pool_wait)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .sqlx_logging(false);
-    options.map_sqlx_sqlite_opts(move |options: SqliteConnectOptions| {
-        let options = options.foreign_keys(true).busy_timeout(BUSY_TIMEOUT);
-        if writes {
-            options.journal_mode(SqliteJournalMode::Wal).synchronous(SqliteSynchronous::Normal)
-        } else {
-            options.pragma("query_only", "on")
-        }
-    });
-    options
-}
-
 /// Connects, trying again while the file is locked: SQLite does not wait by itself for the lock
 /// that turns a new file into one with a write-ahead log, which processes that start together
 /// contend for.
-async fn connect(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+async fn connect(target: &Target) -> Result<Connection, DbErr> {
     let started = Instant::now();
     loop {
-        match sea_orm::Database::connect(options.clone()).await {
+        match target.connect().await {
             Err(error) if code(&error) == Some(BUSY) && started.elapsed() < BUSY_TIMEOUT => {
                 tokio::time::sleep(RETRY).await;
             }

@@ -6,6 +6,8 @@
 
 mod comment;
 mod connection;
+pub mod driver;
+mod held;
 mod slots;
 mod statement;
 mod summary;
@@ -13,26 +15,24 @@ mod summary;
 use std::{
     collections::HashMap,
     fmt,
-    sync::{
-        Arc, LazyLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, LazyLock, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
 pub use comment::CommentMode;
 pub use connection::{Session, Transaction};
+use driver::{Connection, Target};
+use held::Held;
 use metrics::{Counter, Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
     trace::{Span as _, Tracer},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-use sea_orm::{ConnAcquireErr, DatabaseConnection, DbBackend, DbErr, RuntimeErr, SqlxError};
-pub use slots::Connections;
-use slots::{Slot, Slots};
+use sea_orm::{ConnAcquireErr, DbErr};
+use slots::Slots;
 use statement::{Known, fail};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use super::{
     export::traces::tracer,
@@ -69,6 +69,7 @@ pub struct PoolOptions {
 pub struct Pool(Arc<Shared>);
 
 struct Shared {
+    target: Target,
     slots: Slots,
     options: PoolOptions,
     gate: Arc<Semaphore>,
@@ -119,14 +120,19 @@ pub fn report_reachable(is_there: bool) {
 }
 
 impl Pool {
-    /// A pool of these connections.
+    /// A pool of connections, `first` among them, which are opened when they are used.
     #[must_use]
-    pub fn new(connections: Connections, options: PoolOptions) -> Self {
+    pub fn new(target: Target, options: PoolOptions, first: Option<Connection>) -> Self {
+        let slots = Slots::default();
+        let mut slot = slots.take();
+        slot.connection = first;
+        slots.give_back(slot);
         Self(Arc::new(Shared {
+            target,
             gate: Arc::new(Semaphore::new(options.size)),
             metrics: PoolMetrics::new(&options),
             known: RwLock::default(),
-            slots: Slots::new(connections, options.size),
+            slots,
             options,
         }))
     }
@@ -166,16 +172,12 @@ impl Pool {
         self.0.metrics.idle.set(f64::from(idle));
     }
 
-    fn backend(&self) -> DbBackend {
-        if self.0.slots.is_server() { DbBackend::Postgres } else { DbBackend::Sqlite }
-    }
-
     async fn acquire(&self, parent: Option<&Context>) -> Result<Held, DbErr> {
         let Shared { gate, metrics, options, .. } = &*self.0;
         let asked = Instant::now();
         if let Ok(permit) = gate.clone().try_acquire_owned() {
             metrics.wait.record(asked.elapsed().as_secs_f64());
-            return Ok(Held::new(self.clone(), permit));
+            return Held::open(self, permit).await;
         }
         let began = SystemTime::now();
         metrics.pending.increment(1);
@@ -185,7 +187,7 @@ impl Pool {
         let waited = asked.elapsed();
         metrics.wait.record(waited.as_secs_f64());
         let result = match permit {
-            Ok(Ok(permit)) => Ok(Held::new(self.clone(), permit)),
+            Ok(Ok(permit)) => Ok(permit),
             Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
             Err(_) => {
                 metrics.timeouts.increment(1);
@@ -195,7 +197,7 @@ impl Pool {
         if waited > WORTH_A_SPAN {
             self.wait_span(parent, began, result.as_ref().err());
         }
-        result
+        Held::open(self, result?).await
     }
 
     fn wait_span(&self, parent: Option<&Context>, began: SystemTime, error: Option<&DbErr>) {
@@ -216,95 +218,13 @@ impl Pool {
     fn known(&self, sql: &str) -> Arc<Known> {
         let known = self.0.known.read().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         known.unwrap_or_else(|| {
-            let new = Arc::new(Known::new(sql, self.backend(), &self.0.options));
+            let new = Arc::new(Known::new(sql, self.0.target.backend(), &self.0.options));
             let mut known = self.0.known.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() < KNOWN_STATEMENTS {
                 known.insert(sql.to_owned(), new.clone());
             }
             new
         })
-    }
-}
-
-/// A connection's use: from the gate to its return.
-struct Held {
-    pool: Pool,
-    /// There until the drop.
-    slot: Option<Slot>,
-    broken: AtomicBool,
-    since: Instant,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Held {
-    fn new(pool: Pool, permit: OwnedSemaphorePermit) -> Self {
-        pool.0.metrics.used.increment(1);
-        let slot = Some(pool.0.slots.take());
-        let broken = AtomicBool::new(false);
-        Self { pool, slot, broken, since: Instant::now(), _permit: permit }
-    }
-
-    fn slot(&self) -> &Slot {
-        self.slot.as_ref().expect("it is taken by the drop only")
-    }
-
-    fn connection(&self) -> &DatabaseConnection {
-        &self.slot().connection
-    }
-
-    /// Waits for `work` on the connection. If nobody waits to the end, or the connection is what
-    /// failed, it is not used again.
-    async fn attend<T>(&self, work: impl Future<Output = Result<T, DbErr>>) -> Result<T, DbErr> {
-        let mut work = std::pin::pin!(work);
-        // Declared behind `work` and so dropped in front of it: when the driver gets its connection
-        // back, it must know already that it is to be closed.
-        let unfinished = OnDrop(|| {
-            if self.pool.0.slots.is_server() {
-                self.broken.store(true, Ordering::Relaxed);
-                self.slot().abandon();
-            }
-        });
-        let result = work.as_mut().await;
-        std::mem::forget(unfinished);
-        if result.as_ref().is_err_and(is_of_connection) {
-            self.broken.store(true, Ordering::Relaxed);
-        }
-        result
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        if let Some(slot) = self.slot.take() {
-            self.pool.0.slots.give_back(slot, *self.broken.get_mut());
-        }
-        self.pool.0.metrics.used.decrement(1);
-        self.pool.0.metrics.use_time.record(self.since.elapsed().as_secs_f64());
-    }
-}
-
-/// Whether it is the connection that failed, and not what was asked of the database.
-fn is_of_connection(error: &DbErr) -> bool {
-    match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            match &**error {
-                SqlxError::Database(error) => {
-                    // Connection exception, operator intervention.
-                    error.code().is_some_and(|code| {
-                        code.starts_with("08") || (code.starts_with("57") && code != "57014")
-                    })
-                }
-                SqlxError::Io(_)
-                | SqlxError::Tls(_)
-                | SqlxError::Protocol(_)
-                | SqlxError::PoolTimedOut
-                | SqlxError::PoolClosed
-                | SqlxError::WorkerCrashed => true,
-                _ => false,
-            }
-        }
-        _ => false,
     }
 }
 

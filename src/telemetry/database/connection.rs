@@ -3,12 +3,17 @@
 
 use opentelemetry::Context;
 use sea_orm::{
-    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
-    TransactionOptions, TransactionTrait, prelude::async_trait,
+    ConnectionTrait, DbBackend, DbErr, ExecResult, QueryResult, Statement, prelude::async_trait,
 };
+use tokio::sync::Mutex;
 
-use super::{Held, Pool, statement::Running};
-use crate::telemetry::{graphql::Scope, runtime::dump::parkable};
+use super::{
+    Pool,
+    driver::{All, Ask, Execute, One, Script, Target},
+    held::Held,
+    statement::Running,
+};
+use crate::telemetry::graphql::Scope;
 
 impl Pool {
     /// For statements that are the doing of `parent`; without one they are measured but not
@@ -18,45 +23,64 @@ impl Pool {
         Session { pool: self, parent: parent.cloned() }
     }
 
-    /// Begins a transaction that is the doing of `parent`.
+    /// Begins a transaction that is the doing of `parent`. On SQLite it takes the write lock at
+    /// once: one that reads first and then wants to write would fail with "database is locked" if
+    /// another had written in between.
     ///
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
-    pub async fn begin(
-        &self,
-        parent: Option<&Context>,
-        options: TransactionOptions,
-    ) -> Result<Transaction, DbErr> {
-        let held = self.acquire(parent).await?;
+    pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction, DbErr> {
+        let mut held = self.acquire(parent).await?;
         let running = Running::start(self.known("BEGIN"), parent);
-        let result = held.attend(held.connection().begin_with_options(options)).await;
+        let begin = match &self.0.target {
+            Target::Postgres(_) => "BEGIN",
+            Target::Sqlite(_) => "BEGIN IMMEDIATE",
+        };
+        held.in_transaction = true;
+        let result = held.ask(Script(begin.into())).await;
         running.end(&result, None);
-        Ok(Transaction { inner: result?, pool: self.clone(), parent: parent.cloned(), held })
+        result?;
+        Ok(Transaction { held: Mutex::new(held), pool: self.clone(), parent: parent.cloned() })
     }
 
     /// Runs a statement on a connection that is held.
-    async fn run<T: Given>(
+    async fn run<A: Ask>(
         &self,
-        held: &Held,
+        held: &mut Held,
         parent: Option<&Context>,
         mut statement: Statement,
-        execute: impl AsyncFnOnce(Statement) -> Result<T, DbErr>,
-    ) -> Result<T, DbErr> {
+        ask: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Answer, DbErr> {
         let running = Running::start(self.known(&statement.sql), parent);
         let scope = parent.and_then(|parent| parent.get::<Scope>());
         if let Some(scope) = scope {
             scope.count_statement();
         }
         self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context());
-        let result = held.attend(parkable(execute(statement))).await;
-        let rows = result.as_ref().ok().and_then(Given::rows);
+        let result = held.ask(ask(statement)).await;
+        let rows = result.as_ref().ok().and_then(A::rows);
         running.end(&result, rows);
         result
     }
 
-    fn statement(&self, sql: &str) -> Statement {
-        Statement::from_string(self.backend(), sql)
+    /// Runs a statement on any connection.
+    async fn run_on_any<A: Ask>(
+        &self,
+        parent: Option<&Context>,
+        statement: Statement,
+        ask: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Answer, DbErr> {
+        let mut held = self.acquire(parent).await?;
+        self.run(&mut held, parent, statement, ask).await
     }
+
+    fn statement(&self, sql: &str) -> Statement {
+        Statement::from_string(self.0.target.backend(), sql)
+    }
+}
+
+fn script(statement: Statement) -> Script {
+    Script(statement.sql)
 }
 
 /// Statements on any connection of a pool, each on its own.
@@ -68,11 +92,9 @@ pub struct Session<'a> {
 
 /// Statements of one transaction. Rolled back if dropped.
 pub struct Transaction {
-    // Dropped before `held`: the connection is back before the next one may ask for it.
-    inner: DatabaseTransaction,
+    held: Mutex<Held>,
     pool: Pool,
     parent: Option<Context>,
-    held: Held,
 }
 
 impl Transaction {
@@ -81,103 +103,66 @@ impl Transaction {
     /// # Errors
     /// If they did not.
     pub async fn commit(self) -> Result<(), DbErr> {
-        let Self { inner, pool, parent, held } = self;
+        let Self { held, pool, parent } = self;
+        let mut held = held.into_inner();
         let running = Running::start(pool.known("COMMIT"), parent.as_ref());
-        let result = held.attend(inner.commit()).await;
+        let result = held.ask(Script("COMMIT".into())).await;
         running.end(&result, None);
-        drop(held);
-        result
+        held.in_transaction = result.is_err();
+        result.map(drop)
     }
 
-    /// The transaction itself, for libraries that take no other.
-    #[must_use]
-    pub const fn inner(&self) -> &DatabaseTransaction {
-        &self.inner
-    }
-}
-
-/// What a statement gives back.
-trait Given {
-    /// How many rows, if it gives rows at all.
-    fn rows(&self) -> Option<usize>;
-}
-
-impl Given for Option<QueryResult> {
-    fn rows(&self) -> Option<usize> {
-        Some(usize::from(self.is_some()))
-    }
-}
-
-impl Given for Vec<QueryResult> {
-    fn rows(&self) -> Option<usize> {
-        Some(self.len())
-    }
-}
-
-impl Given for ExecResult {
-    fn rows(&self) -> Option<usize> {
-        None
+    async fn run<A: Ask>(
+        &self,
+        statement: Statement,
+        ask: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Answer, DbErr> {
+        self.pool.run(&mut *self.held.lock().await, self.parent.as_ref(), statement, ask).await
     }
 }
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Session<'_> {
     fn get_database_backend(&self) -> DbBackend {
-        self.pool.backend()
+        self.pool.0.target.backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = held.connection();
-        let run = async |statement| connection.execute_raw(statement).await;
-        self.pool.run(&held, self.parent.as_ref(), statement, run).await
+        self.pool.run_on_any(self.parent.as_ref(), statement, Execute).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = held.connection();
-        let run = async |statement: Statement| connection.execute_unprepared(&statement.sql).await;
-        self.pool.run(&held, self.parent.as_ref(), self.pool.statement(sql), run).await
+        self.pool.run_on_any(self.parent.as_ref(), self.pool.statement(sql), script).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = held.connection();
-        let run = async |statement| connection.query_one_raw(statement).await;
-        self.pool.run(&held, self.parent.as_ref(), statement, run).await
+        self.pool.run_on_any(self.parent.as_ref(), statement, One).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let held = self.pool.acquire(self.parent.as_ref()).await?;
-        let connection = held.connection();
-        let run = async |statement| connection.query_all_raw(statement).await;
-        self.pool.run(&held, self.parent.as_ref(), statement, run).await
+        self.pool.run_on_any(self.parent.as_ref(), statement, All).await
     }
 }
 
 #[async_trait::async_trait]
 impl ConnectionTrait for Transaction {
     fn get_database_backend(&self) -> DbBackend {
-        self.inner.get_database_backend()
+        self.pool.0.target.backend()
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let run = async |statement| self.inner.execute_raw(statement).await;
-        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
+        self.run(statement, Execute).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        let run = async |statement: Statement| self.inner.execute_unprepared(&statement.sql).await;
-        self.pool.run(&self.held, self.parent.as_ref(), self.pool.statement(sql), run).await
+        self.run(self.pool.statement(sql), script).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let run = async |statement| self.inner.query_one_raw(statement).await;
-        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
+        self.run(statement, One).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let run = async |statement| self.inner.query_all_raw(statement).await;
-        self.pool.run(&self.held, self.parent.as_ref(), statement, run).await
+        self.run(statement, All).await
     }
 }

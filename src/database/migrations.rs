@@ -1,0 +1,85 @@
+//! Migrations, on a connection of their own: the library takes none but SeaORM's.
+
+use migration::{Migrator, MigratorTrait};
+use sea_orm::{
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
+    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
+    TransactionTrait,
+    sqlx::{postgres::PgPoolOptions, sqlite::SqlitePoolOptions},
+};
+
+use super::Database;
+use crate::{error::Result, telemetry::database::driver::Target};
+
+/// Names our PostgreSQL advisory lock: "colophon" in ASCII.
+const LOCK: i64 = i64::from_be_bytes(*b"colophon");
+
+impl Database {
+    /// Applies all migrations that have not been, in one transaction and under a lock, so that
+    /// replicas may start together.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or a migration fails; then none of them is applied.
+    pub async fn migrate_up(&self) -> Result<()> {
+        let tx = self.begin_migration().await?;
+        Migrator::up(&tx, None).await?;
+        tx.commit().await?;
+        self.set_migrated(true);
+        Ok(())
+    }
+
+    /// Takes back the newest `steps` migrations, or all.
+    ///
+    /// # Errors
+    /// If the database cannot be reached or a migration fails; then none of them is taken back.
+    pub async fn migrate_down(&self, steps: Option<u32>) -> Result<()> {
+        let tx = self.begin_migration().await?;
+        Migrator::down(&tx, steps).await?;
+        tx.commit().await?;
+        self.set_migrated(false);
+        Ok(())
+    }
+
+    /// The name of each migration, oldest first, and whether it is applied.
+    ///
+    /// # Errors
+    /// If the database cannot be reached.
+    pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
+        let connection = self.connect().await?;
+        let pending = Migrator::get_pending_migrations_read_only(&connection).await?;
+        let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
+        let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
+        Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())
+    }
+
+    async fn begin_migration(&self) -> Result<DatabaseTransaction> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+            ..Default::default()
+        };
+        let tx = self.connect().await?.begin_with_options(options).await?;
+        if self.target.is_server() {
+            // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
+            tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
+            tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
+        }
+        Ok(tx)
+    }
+
+    /// One connection, which ends when it is dropped.
+    async fn connect(&self) -> Result<DatabaseConnection> {
+        let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error)));
+        Ok(match &self.target {
+            Target::Postgres(options) => {
+                let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.wait);
+                let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
+                SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
+            }
+            Target::Sqlite(options) => {
+                let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(self.wait);
+                let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
+                SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
+            }
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! Connections by the drivers that `SeaORM` stands on. The driver's own pools are not used: they
+//! ask each connection that comes back for a sign of life, which costs a task and a round trip for
+//! each statement, and has no time limit.
+
+use std::sync::Arc;
+
+use sea_orm::{
+    DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
+    sea_query::Values,
+    sqlx::{
+        self, AssertSqlSafe, ConnectOptions, Connection as _, Executor, PgConnection,
+        SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+    },
+};
+use sea_query_sqlx::SqlxValues;
+
+/// What to connect to, and how.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A server.
+    Postgres(PgConnectOptions),
+    /// A file.
+    Sqlite(SqliteConnectOptions),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub enum Connection {
+    /// To a server.
+    Postgres(PgConnection),
+    /// To a file.
+    Sqlite(SqliteConnection),
+}
+
+impl Target {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`DbErr::Conn`] if the server or the file refuses.
+    pub async fn connect(&self) -> Result<Connection, DbErr> {
+        let connected = match self {
+            Self::Postgres(options) => options.connect().await.map(Connection::Postgres),
+            Self::Sqlite(options) => options.connect().await.map(Connection::Sqlite),
+        };
+        connected.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+    }
+
+    /// The kind of database.
+    #[must_use]
+    pub const fn backend(&self) -> DbBackend {
+        match self {
+            Self::Postgres(_) => DbBackend::Postgres,
+            Self::Sqlite(_) => DbBackend::Sqlite,
+        }
+    }
+
+    /// Whether it is a server.
+    #[must_use]
+    pub const fn is_server(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+}
+
+impl Connection {
+    /// Whether it still answers. Waits for the end of what it was asked before.
+    pub async fn ping(&mut self) -> bool {
+        match self {
+            Self::Postgres(connection) => connection.ping().await.is_ok(),
+            Self::Sqlite(connection) => connection.ping().await.is_ok(),
+        }
+    }
+
+    /// Says goodbye.
+    ///
+    /// # Errors
+    /// If that fails.
+    pub async fn close(self) -> Result<(), DbErr> {
+        let closed = match self {
+            Self::Postgres(connection) => connection.close().await,
+            Self::Sqlite(connection) => connection.close().await,
+        };
+        closed.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+    }
+}
+
+/// What a connection is asked for.
+pub trait Ask: Send {
+    /// What it answers.
+    type Answer: Send;
+
+    /// Asks.
+    fn ask(
+        self,
+        connection: &mut Connection,
+    ) -> impl Future<Output = Result<Self::Answer, DbErr>> + Send;
+
+    /// How many rows there are in the answer, if it has rows at all.
+    #[must_use]
+    fn rows(_: &Self::Answer) -> Option<usize> {
+        None
+    }
+}
+
+/// The execution of a prepared statement.
+pub struct Execute(pub Statement);
+/// The first row of a query.
+pub struct One(pub Statement);
+/// All rows of a query.
+pub struct All(pub Statement);
+/// The execution of a text that is not prepared, and may have several statements.
+pub struct Script(pub String);
+
+/// Runs `$body` with the connection as `$to` and the statement's query as `$query`.
+macro_rules! on {
+    ($connection:ident, $statement:expr, |$to:ident, $query:ident| $body:expr) => {{
+        let Statement { sql, values, .. } = $statement;
+        let (sql, values) = (AssertSqlSafe(sql), values.unwrap_or(Values(Vec::new())));
+        match $connection {
+            Connection::Postgres($to) => {
+                let $query = sqlx::query_with::<sqlx::Postgres, _>(sql, SqlxValues(values));
+                $body
+            }
+            Connection::Sqlite($to) => {
+                let $query = sqlx::query_with::<sqlx::Sqlite, _>(sql, SqlxValues(values));
+                $body
+            }
+        }
+    }};
+}
+
+impl Ask for Execute {
+    type Answer = ExecResult;
+
+    async fn ask(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
+        on!(connection, self.0, |to, query| query.execute(to).await.map(Into::into)).map_err(exec)
+    }
+}
+
+impl Ask for One {
+    type Answer = Option<QueryResult>;
+
+    async fn ask(self, connection: &mut Connection) -> Result<Option<QueryResult>, DbErr> {
+        on!(connection, self.0, |to, query| {
+            query.fetch_optional(to).await.map(|row| row.map(Into::into))
+        })
+        .map_err(query)
+    }
+
+    fn rows(answer: &Self::Answer) -> Option<usize> {
+        Some(usize::from(answer.is_some()))
+    }
+}
+
+impl Ask for All {
+    type Answer = Vec<QueryResult>;
+
+    async fn ask(self, connection: &mut Connection) -> Result<Vec<QueryResult>, DbErr> {
+        on!(connection, self.0, |to, query| {
+            let rows = query.fetch_all(to).await;
+            rows.map(|rows| rows.into_iter().map(Into::into).collect())
+        })
+        .map_err(query)
+    }
+
+    fn rows(answer: &Self::Answer) -> Option<usize> {
+        Some(answer.len())
+    }
+}
+
+impl Ask for Script {
+    type Answer = ExecResult;
+
+    async fn ask(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
+        let script = sqlx::raw_sql(AssertSqlSafe(self.0));
+        match connection {
+            Connection::Postgres(to) => to.execute(script).await.map(Into::into),
+            Connection::Sqlite(to) => to.execute(script).await.map(Into::into),
+        }
+        .map_err(exec)
+    }
+}
+
+fn exec(error: sqlx::Error) -> DbErr {
+    DbErr::Exec(RuntimeErr::SqlxError(Arc::new(error)))
+}
+
+fn query(error: sqlx::Error) -> DbErr {
+    DbErr::Query(RuntimeErr::SqlxError(Arc::new(error)))
+}
