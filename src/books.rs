@@ -11,6 +11,7 @@ pub mod isbn;
 pub mod metrics;
 pub mod order;
 pub mod page;
+mod rows;
 pub mod search;
 pub mod store;
 pub mod text;

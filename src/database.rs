@@ -87,6 +87,12 @@ impl Database {
         self.reader.session(parent)
     }
 
+    /// For writing outside a transaction, each statement for itself, on behalf of `parent`.
+    #[must_use]
+    pub fn writer(&self, parent: Option<&Context>) -> Session<'_> {
+        self.writer.session(parent)
+    }
+
     /// Begins a transaction that may write.
     ///
     /// # Errors

@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use entity::{author, book, book_author};
 use sea_orm::{
     ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, FromQueryResult, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, Statement, Value,
     sea_query::{Alias, Expr, ExprTrait, Func, OnConflict, Order, Query, WindowStatement},
 };
 
@@ -15,6 +15,7 @@ use super::{
     input::{self, AuthorRef},
     order::{BookOrder, ByName},
     page::{Ordering, Page, Window},
+    rows::{InOrder, column},
     search, text,
 };
 use crate::{
@@ -127,6 +128,19 @@ pub async fn delete<C: ConnectionTrait>(db: &C, id: i64) -> Result<()> {
     Ok(())
 }
 
+macro_rules! of_books {
+    ($which:literal) => {
+        concat!(
+            "SELECT author.id, author.name, author.name_key, book_author.book_id FROM book_author \
+             JOIN author ON author.id = book_author.author_id WHERE book_author.book_id ",
+            $which,
+            " ORDER BY book_author.book_id, book_author.position"
+        )
+    };
+}
+const OF_BOOKS_POSTGRES: &str = of_books!("= ANY($1)");
+const OF_BOOKS_SQLITE: &str = of_books!("IN (SELECT value FROM json_each($1))");
+
 /// The authors of each of these books, in order.
 ///
 /// # Errors
@@ -135,17 +149,15 @@ pub async fn of_books<C: ConnectionTrait>(
     db: &C,
     books: &[i64],
 ) -> Result<HashMap<i64, Vec<author::Model>>> {
-    let column = (book_author::Entity, book_author::Column::BookId);
-    let links = book_author::Entity::find()
-        .filter(any_of(db.get_database_backend(), column, books))
-        .order_by_asc(book_author::Column::BookId)
-        .order_by_asc(book_author::Column::Position)
-        .find_also_related(author::Entity)
-        .all(db)
-        .await?;
-    let mut of_book: HashMap<i64, Vec<author::Model>> = HashMap::with_capacity(books.len());
-    for (link, author) in links {
-        of_book.entry(link.book_id).or_default().extend(author);
+    let backend = db.get_database_backend();
+    let (sql, books) = match backend {
+        DbBackend::Postgres => (OF_BOOKS_POSTGRES, Value::from(books.to_vec())),
+        _ => (OF_BOOKS_SQLITE, serde_json::json!(books).to_string().into()),
+    };
+    let mut of_book: HashMap<i64, Vec<author::Model>> = HashMap::new();
+    for row in db.query_all_raw(Statement::from_sql_and_values(backend, sql, [books])).await? {
+        let InOrder(author) = InOrder::from_query_result(&row, "")?;
+        of_book.entry(column(&row, 3)?).or_default().push(author);
     }
     Ok(of_book)
 }

@@ -22,47 +22,68 @@ pub const MAX_WORDS: usize = 20;
 #[derive(Debug)]
 pub struct Entry {
     book_id: i64,
+    text: Text,
+}
+
+/// The words by which a book is found.
+#[derive(Debug)]
+pub struct Text {
     title: Vec<String>,
     authors: Vec<String>,
     /// The length of the title, for the rank.
     title_words: usize,
 }
 
+impl Text {
+    /// Of a book with this title and these authors.
+    #[must_use]
+    pub fn new(title: &str, authors: &[author::Model]) -> Self {
+        let words = text::words(title);
+        let title_words = words.len();
+        let searchable = |words: Vec<String>, text: &str| [words, text::compounds(text)].concat();
+        Self {
+            title: searchable(words, title),
+            authors: authors
+                .iter()
+                .flat_map(|author| searchable(text::words(&author.name), &author.name))
+                .collect(),
+            title_words,
+        }
+    }
+
+    /// A `tsvector` in its text form, title words with weight A and author words with weight B, and
+    /// the length of the title. Words have no quotes or backslashes, so none need escaping.
+    #[must_use]
+    pub fn postgres(&self) -> (String, i32) {
+        let weighted = |words: &[String], weight| {
+            words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
+        };
+        let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
+        (document.join(" "), i32::try_from(self.title_words).unwrap_or(i32::MAX))
+    }
+}
+
 impl Entry {
     /// The entry of `book` and its authors.
     #[must_use]
     pub fn new(book: &book::Model, authors: &[author::Model]) -> Self {
-        let searchable = |text: &str| [text::words(text), text::compounds(text)].concat();
-        Self {
-            book_id: book.id,
-            title: searchable(&book.title),
-            authors: authors.iter().flat_map(|author| searchable(&author.name)).collect(),
-            title_words: text::words(&book.title).len(),
-        }
+        Self { book_id: book.id, text: Text::new(&book.title, authors) }
     }
 
     /// A row for FTS5, which splits at the spaces.
     fn sqlite(&self) -> serde_json::Value {
         serde_json::json!({
             "id": self.book_id,
-            "title": self.title.join(" "),
-            "authors": self.authors.join(" "),
-            "words": self.title_words,
+            "title": self.text.title.join(" "),
+            "authors": self.text.authors.join(" "),
+            "words": self.text.title_words,
         })
     }
 
-    /// A row with a `tsvector` in its text form, title words with weight A and author words
-    /// with weight B. Words have no quotes or backslashes, so none need escaping.
+    /// A row with a `tsvector`.
     fn postgres(&self) -> serde_json::Value {
-        let weighted = |words: &[String], weight| {
-            words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
-        };
-        let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
-        serde_json::json!({
-            "id": self.book_id,
-            "document": document.join(" "),
-            "words": self.title_words,
-        })
+        let (document, words) = self.text.postgres();
+        serde_json::json!({ "id": self.book_id, "document": document, "words": words })
     }
 }
 

@@ -133,7 +133,13 @@ impl Resolving {
         self.catalogue.0.db.occupy_readers(time).await
     }
 
-    /// For changing.
+    /// For changes that are one statement.
+    #[must_use]
+    pub fn writer(&self) -> Session<'_> {
+        self.catalogue.0.db.writer(Some(self.field.context()))
+    }
+
+    /// For changes that are several.
     ///
     /// # Errors
     /// If no connection can be had in time, or the database refuses.

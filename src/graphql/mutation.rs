@@ -1,15 +1,17 @@
-//! The writing roots. Each is one transaction.
+//! The writing roots. Each is one transaction, or one statement.
 
 use async_graphql::{Context, ID, Object};
+use entity::book;
+use sea_orm::ConnectionTrait;
 
 use super::{
     id::GlobalId,
     input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
-    loaders::{Owner, resolve},
+    loaders::{Owner, Resolving, resolve},
     types::{Author, Book},
 };
 use crate::{
-    books::{authors, metrics, store},
+    books::{authors, input::NewBook, metrics, store},
     error::Result,
     security::Scope,
 };
@@ -28,9 +30,7 @@ impl Mutation {
     ) -> Result<Book> {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let book = input.into_book().map_err(|error| error.below(["input"]))?;
-            let tx = call.begin().await?;
-            let book = store::create(&tx, book).await.map_err(|error| error.below(["input"]))?;
-            tx.commit().await?;
+            let book = create(&call, book).await.map_err(|error| error.below(["input"]))?;
             metrics::created(1);
             Ok(Book(book))
         })
@@ -134,4 +134,15 @@ impl Mutation {
         })
         .await
     }
+}
+
+async fn create(call: &Resolving, book: NewBook) -> Result<book::Model> {
+    let db = call.writer();
+    if store::is_created_at_once(db.get_database_backend(), &book) {
+        return store::create(&db, book).await;
+    }
+    let tx = call.begin().await?;
+    let book = store::create(&tx, book).await?;
+    tx.commit().await?;
+    Ok(book)
 }

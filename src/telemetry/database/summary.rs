@@ -22,7 +22,7 @@ impl Summary {
     /// Of a statement of ours: this is no parser of SQL, and knows only what our statements need.
     pub fn of(sql: &str) -> Self {
         let words = words(sql);
-        let operation = words.first().map_or_else(String::new, |word| word.to_ascii_uppercase());
+        let operation = operation(&words);
         let tables = tables(&words);
         let mut text = operation.clone();
         for table in &tables {
@@ -40,6 +40,15 @@ impl Summary {
     }
 }
 
+/// What a statement begins with, or what the first of its common table expressions does.
+fn operation(words: &[&str]) -> String {
+    let first = match words {
+        [with, _, _, "(", first, ..] if with.eq_ignore_ascii_case("WITH") => Some(first),
+        _ => words.first(),
+    };
+    first.map_or_else(String::new, |word| word.to_ascii_uppercase())
+}
+
 /// The tables, each once. A name behind which a parenthesis opens is that of a function.
 fn tables<'a>(words: &[&'a str]) -> Vec<&'a str> {
     let mut tables = Vec::new();
@@ -52,11 +61,22 @@ fn tables<'a>(words: &[&'a str]) -> Vec<&'a str> {
             words.get(index + 2) == Some(&"(") && !keyword.eq_ignore_ascii_case("INTO");
         // `DO UPDATE SET` of an upsert names no table.
         let is_name = *name != "(" && !name.eq_ignore_ascii_case("SET");
-        if is_next_a_table && is_name && !is_function && !tables.contains(name) {
+        if is_next_a_table
+            && is_name
+            && !is_function
+            && !is_expression(name, words)
+            && !tables.contains(name)
+        {
             tables.push(*name);
         }
     }
     tables
+}
+
+/// Whether `name` is that of a common table expression.
+fn is_expression(name: &str, words: &[&str]) -> bool {
+    let defines = |words: &[&str]| matches!(words, [this, is, "("] if *this == name && is.eq_ignore_ascii_case("AS"));
+    words.windows(3).any(defines)
 }
 
 /// Words, names without their quotes, and opening parentheses. Literals are passed over.
@@ -119,6 +139,11 @@ mod tests {
             (r#"UPDATE "book" SET "title" = $1"#, "UPDATE book", Some("book")),
             (r#"DELETE FROM "book" WHERE "id" = $1"#, "DELETE book", Some("book")),
             (r#"SELECT COUNT(*) FROM (SELECT 1 FROM "book") "s""#, "SELECT book", Some("book")),
+            (
+                "WITH new AS (INSERT INTO book (title) VALUES ($1) RETURNING *) SELECT * FROM new AS book",
+                "INSERT book",
+                Some("book"),
+            ),
             ("COMMIT", "COMMIT", None),
         ] {
             let summary = Summary::of(sql);
