@@ -15,6 +15,7 @@ pub mod library;
 pub mod loaders;
 pub mod mutation;
 pub mod nulls;
+mod prefetch;
 pub mod present;
 pub mod query;
 pub mod redact;

@@ -149,12 +149,12 @@ pub async fn of_books<C: ConnectionTrait>(
     db: &C,
     books: &[i64],
 ) -> Result<HashMap<i64, Vec<author::Model>>> {
-    let backend = db.get_database_backend();
+    let (backend, count) = (db.get_database_backend(), books.len());
     let (sql, books) = match backend {
         DbBackend::Postgres => (OF_BOOKS_POSTGRES, Value::from(books.to_vec())),
         _ => (OF_BOOKS_SQLITE, serde_json::json!(books).to_string().into()),
     };
-    let mut of_book: HashMap<i64, Vec<author::Model>> = HashMap::new();
+    let mut of_book: HashMap<i64, Vec<author::Model>> = HashMap::with_capacity(count);
     for row in db.query_all_raw(Statement::from_sql_and_values(backend, sql, [books])).await? {
         let InOrder(author) = InOrder::from_query_result(&row, "")?;
         of_book.entry(column(&row, 3)?).or_default().push(author);

@@ -203,13 +203,7 @@ impl<B: Batch> DataLoader<B> {
 async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Deliver {
     let Waiting { askers, keys: waiting } =
         std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    let span = askers.batch(B::NAME, waiting.len());
-    let keys = waiting.keys().cloned().collect();
-    let mut values = span.work(batch.load(span.context(), keys)).await;
-    if let Err(error) = &values {
-        span.fail(error);
-    }
-    drop(span);
+    let mut values = load(&*batch, &askers, waiting.keys().cloned().collect()).await;
     Box::new(move || {
         for (key, senders) in waiting {
             let value = match &mut values {
@@ -222,6 +216,23 @@ async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Delive
             }
         }
     })
+}
+
+/// Loads a batch for those who asked for it.
+///
+/// # Errors
+/// The batch's error.
+pub async fn load<B: Batch>(
+    batch: &B,
+    askers: &Askers,
+    keys: Vec<B::Key>,
+) -> Result<HashMap<B::Key, B::Value>> {
+    let span = askers.batch(B::NAME, keys.len());
+    let values = span.work(batch.load(span.context(), keys)).await;
+    if let Err(error) = &values {
+        span.fail(error);
+    }
+    values
 }
 
 #[cfg(test)]

@@ -3,10 +3,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Context;
-use entity::{author, book};
+use entity::book;
 use opentelemetry as trace;
 
-use super::dataloader::{Batch, Batches, DataLoader};
+use super::{
+    dataloader::{Batch, Batches, DataLoader},
+    types::Author,
+};
 use crate::{
     books::{
         authors,
@@ -75,7 +78,9 @@ pub enum Owner {
 }
 
 impl Owner {
-    const fn name(self) -> &'static str {
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Query(_) => "Query",
             Self::Mutation(_) => "Mutation",
@@ -133,6 +138,18 @@ impl Resolving {
         self.catalogue.0.db.occupy_readers(time).await
     }
 
+    /// The execution that it is a part of.
+    #[must_use]
+    pub fn execution(&self) -> &Execution {
+        &self.catalogue.0.execution
+    }
+
+    /// For batches.
+    #[must_use]
+    pub fn database(&self) -> Database {
+        self.catalogue.0.db.clone()
+    }
+
     /// For changes that are one statement.
     #[must_use]
     pub fn writer(&self) -> Session<'_> {
@@ -151,7 +168,7 @@ impl Resolving {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<author::Model>> {
+    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<Author>> {
         let authors = self.catalogue.0.authors_of_book.load(&self.field, book).await?;
         Ok(authors.unwrap_or_default())
     }
@@ -184,17 +201,27 @@ impl Resolving {
 /// See [`Resolving::authors_of_book`].
 pub struct AuthorsOfBook(Database);
 
+impl AuthorsOfBook {
+    /// Read from `db`.
+    #[must_use]
+    pub const fn new(db: Database) -> Self {
+        Self(db)
+    }
+}
+
 impl Batch for AuthorsOfBook {
     type Key = i64;
-    type Value = Vec<author::Model>;
+    type Value = Vec<Author>;
     const NAME: &'static str = "authors";
 
     async fn load(
         &self,
         parent: &trace::Context,
         books: Vec<i64>,
-    ) -> Result<HashMap<i64, Vec<author::Model>>> {
-        authors::of_books(&self.0.reader(Some(parent)), &books).await
+    ) -> Result<HashMap<i64, Vec<Author>>> {
+        let authors = authors::of_books(&self.0.reader(Some(parent)), &books).await?;
+        let wrap = |authors: Vec<_>| authors.into_iter().map(Author::from).collect();
+        Ok(authors.into_iter().map(|(book, authors)| (book, wrap(authors))).collect())
     }
 }
 

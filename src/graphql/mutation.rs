@@ -32,7 +32,7 @@ impl Mutation {
             let book = input.into_book().map_err(|error| error.below(["input"]))?;
             let book = create(&call, book).await.map_err(|error| error.below(["input"]))?;
             metrics::created(1);
-            Ok(Book(book))
+            Ok(book.into())
         })
         .await
     }
@@ -57,7 +57,7 @@ impl Mutation {
                 .map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
             metrics::updated(1);
-            Ok(Book(book))
+            Ok(book.into())
         })
         .await
     }
@@ -94,7 +94,7 @@ impl Mutation {
             let author =
                 authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
-            Ok(Author(author))
+            Ok(author.into())
         })
         .await
     }
@@ -113,7 +113,7 @@ impl Mutation {
                 .await
                 .map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
-            Ok(Author(author))
+            Ok(author.into())
         })
         .await
     }

@@ -45,9 +45,9 @@ impl<const PART: bool> Query<PART> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let db = call.reader();
             Ok(match GlobalId::parse(&id, "id")? {
-                GlobalId::Book(row) => store::find(&db, row).await?.map(|b| Node::Book(Book(b))),
+                GlobalId::Book(row) => store::find(&db, row).await?.map(|b| Node::Book(b.into())),
                 GlobalId::Author(row) => {
-                    authors::find(&db, row).await?.map(|a| Node::Author(Author(a)))
+                    authors::find(&db, row).await?.map(|a| Node::Author(a.into()))
                 }
             })
         })
@@ -83,7 +83,7 @@ impl<const PART: bool> Query<PART> {
     ) -> Result<Option<Book>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::book(&id, "id")?;
-            Ok(store::find(&call.reader(), row).await?.map(Book))
+            Ok(store::find(&call.reader(), row).await?.map(Book::from))
         })
         .await
     }
@@ -98,7 +98,7 @@ impl<const PART: bool> Query<PART> {
             let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
                 Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
             })?;
-            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(Book))
+            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(Book::from))
         })
         .await
     }
@@ -124,6 +124,7 @@ impl<const PART: bool> Query<PART> {
             let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
             let window = Window::from_relay((first, after), (last, before), order.name())?;
             let page = store::list(&call.reader(), &filter, order, &window).await?;
+            let page = call.with_authors(context, page).await;
             Ok(connection(page, List::Books(filter)))
         })
         .await
@@ -137,7 +138,7 @@ impl<const PART: bool> Query<PART> {
     ) -> Result<Option<Author>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::author(&id, "id")?;
-            Ok(authors::find(&call.reader(), row).await?.map(Author))
+            Ok(authors::find(&call.reader(), row).await?.map(Author::from))
         })
         .await
     }
@@ -178,6 +179,7 @@ impl<const PART: bool> Query<PART> {
             let search = Search::new(&query)?;
             let window = Window::from_relay((first, after), (None, None), &search.name)?;
             let page = search.page(&call.reader(), &window).await?;
+            let page = call.with_authors(context, page).await;
             Ok(connection(page, List::Found(search)))
         })
         .await
@@ -202,8 +204,8 @@ async fn nodes(db: &Session<'_>, ids: &[GlobalId]) -> Result<Vec<Option<Node>>> 
     }
     // Not removed from the maps: an id may be asked for twice.
     let node = |id: &GlobalId| match id {
-        GlobalId::Book(row) => books.get(row).map(|book| Node::Book(Book(book.clone()))),
-        GlobalId::Author(row) => authors.get(row).map(|a| Node::Author(Author(a.clone()))),
+        GlobalId::Book(row) => books.get(row).map(|book| Node::Book(book.clone().into())),
+        GlobalId::Author(row) => authors.get(row).map(|a| Node::Author(a.clone().into())),
     };
     Ok(ids.iter().map(node).collect())
 }

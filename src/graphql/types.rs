@@ -1,6 +1,8 @@
 //! Books and authors as clients see them. They wrap the entities and are never derived on
 //! them: a column more is not a field more.
 
+use std::sync::Arc;
+
 use async_graphql::{Context, ID, Interface, Object};
 use chrono::{DateTime, Utc};
 use entity::{author, book};
@@ -30,11 +32,23 @@ pub enum Node {
 }
 
 /// A book of the catalogue.
-pub struct Book(pub book::Model);
+pub struct Book {
+    /// What the catalogue has of it.
+    pub row: book::Model,
+    /// Its authors, if they were loaded with it.
+    pub authors: Option<Result<Vec<Author>>>,
+}
+
+impl Book {
+    /// The type's name in the schema.
+    pub const TYPE: &'static str = "Book";
+    /// The name of the field with the authors.
+    pub const AUTHORS: &'static str = "authors";
+}
 
 impl From<book::Model> for Book {
-    fn from(book: book::Model) -> Self {
-        Self(book)
+    fn from(row: book::Model) -> Self {
+        Self { row, authors: None }
     }
 }
 
@@ -43,67 +57,70 @@ impl From<book::Model> for Book {
 impl Book {
     /// Names the book among all objects. Opaque: hand it back as it is.
     async fn id(&self) -> ID {
-        GlobalId::Book(self.0.id).into()
+        GlobalId::Book(self.row.id).into()
     }
 
     /// The title.
     async fn title(&self) -> &str {
-        &self.0.title
+        &self.row.title
     }
 
     /// The number of pages, if known.
     async fn pages(&self) -> Option<i32> {
-        self.0.pages
+        self.row.pages
     }
 
     /// The ISBN, thirteen digits, if known. No two books have the same.
     async fn isbn13(&self) -> Option<&str> {
-        self.0.isbn13.as_deref()
+        self.row.isbn13.as_deref()
     }
 
     /// The year of first publication, if known; negative before the common era.
     async fn published_year(&self) -> Option<i32> {
-        self.0.published_year
+        self.row.published_year
     }
 
     /// The language, if known, as a tag such as `en` or `pt-BR`.
     async fn language(&self) -> Option<&str> {
-        self.0.language.as_deref()
+        self.row.language.as_deref()
     }
 
     /// When the book was entered.
     async fn created_at(&self) -> DateTime<Utc> {
-        self.0.created_at
+        self.row.created_at
     }
 
     /// When the book was last changed.
     async fn updated_at(&self) -> DateTime<Utc> {
-        self.0.updated_at
+        self.row.updated_at
     }
 
     /// Starts at 1 and grows with each change. Give it back as `expectedVersion` to change the
     /// book only if nobody else has meanwhile.
     async fn version(&self) -> i32 {
-        self.0.version
+        self.row.version
     }
 
     /// The authors, in the order of the title page.
     #[graphql(complexity = "child_complexity + 1")]
     async fn authors(&self, context: &Context<'_>) -> Result<Vec<Author>> {
-        resolve(context, Owner::Type("Book"), async |call| {
-            let authors = call.authors_of_book(self.0.id).await?;
-            Ok(authors.into_iter().map(Author).collect())
+        if let Some(authors) = &self.authors {
+            return authors.clone();
+        }
+        resolve(context, Owner::Type(Self::TYPE), async |call| {
+            call.authors_of_book(self.row.id).await
         })
         .await
     }
 }
 
 /// Someone who wrote a book.
-pub struct Author(pub author::Model);
+#[derive(Clone)]
+pub struct Author(pub Arc<author::Model>);
 
 impl From<author::Model> for Author {
     fn from(author: author::Model) -> Self {
-        Self(author)
+        Self(Arc::new(author))
     }
 }
 

@@ -45,12 +45,23 @@ impl Execution {
     /// A call of `field` of `parent_type`, whose value goes to `path`: there, an alias that the
     /// client chose may stand for the field's name.
     pub fn call(&self, parent_type: &'static str, field: &str, path: &QueryPathNode<'_>) -> Call {
+        self.calls(parent_type, field, path, 1)
+    }
+
+    /// As many calls at the same time, each for an object of a list.
+    pub fn calls(
+        &self,
+        parent_type: &'static str,
+        field: &str,
+        path: &QueryPathNode<'_>,
+        count: u64,
+    ) -> Call {
         let key = self.key(path);
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
         let field = fields.entry(key).or_insert_with(|| {
             Arc::new(Field::new(parent_type, field, path, &self.running.context))
         });
-        Call { field: field.clone(), started: Instant::now(), failed: false }
+        Call { field: field.clone(), count, started: Instant::now(), failed: false }
     }
 
     /// A path's hash; list indices do not count.
@@ -192,9 +203,10 @@ fn without_indices(path: &QueryPathNode<'_>) -> String {
     names.join(".")
 }
 
-/// One call of a field; over when dropped.
+/// A call of a field, or several at once; over when dropped.
 pub struct Call {
     field: Arc<Field>,
+    count: u64,
     started: Instant,
     failed: bool,
 }
@@ -235,10 +247,11 @@ impl Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let took = self.started.elapsed();
-        self.field.duration.record(took.as_secs_f64());
+        let times = usize::try_from(self.count).unwrap_or(usize::MAX);
+        self.field.duration.record_many(took.as_secs_f64(), times);
         let mut calls = self.field.calls();
-        calls.count += 1;
-        calls.errors += u64::from(self.failed);
+        calls.count += self.count;
+        calls.errors += if self.failed { self.count } else { 0 };
         calls.longest = calls.longest.max(took);
         calls.last = Some(SystemTime::now());
     }
