@@ -9,6 +9,7 @@ pub mod documents;
 pub mod engine;
 pub mod guard;
 pub mod id;
+mod in_place;
 pub mod input;
 pub mod lab;
 pub mod library;

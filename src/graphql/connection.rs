@@ -1,11 +1,12 @@
 //! Relay connections over the catalogue's pages.
 
 use async_graphql::{
-    Context, Object, OutputType,
+    ContainerType, Context, Object,
     connection::{Connection, CursorType, Edge, EmptyFields},
 };
 
 use super::{
+    in_place::InPlace,
     loaders::{Owner, resolve},
     types::{Author, Book},
 };
@@ -21,13 +22,13 @@ use crate::{
 };
 
 /// A page of books.
-pub type BookConnection = Connection<Cursor, Book, TotalCount>;
+pub type BookConnection = Connection<Cursor, InPlace<Book>, TotalCount>;
 /// A page of authors.
-pub type AuthorConnection = Connection<Cursor, Author, TotalCount>;
+pub type AuthorConnection = Connection<Cursor, InPlace<Author>, TotalCount>;
 /// A book with its cursor.
-pub type BookEdge = Edge<Cursor, Book, EmptyFields>;
+pub type BookEdge = Edge<Cursor, InPlace<Book>, EmptyFields>;
 /// An author with their cursor.
-pub type AuthorEdge = Edge<Cursor, Author, EmptyFields>;
+pub type AuthorEdge = Edge<Cursor, InPlace<Author>, EmptyFields>;
 
 impl CursorType for Cursor {
     type Error = std::convert::Infallible;
@@ -84,15 +85,15 @@ impl TotalCount {
 
 /// The connection of a page of `list`.
 #[must_use]
-pub fn connection<T, U>(page: Page<T>, list: List) -> Connection<Cursor, U, TotalCount>
+pub fn connection<T, U>(page: Page<T>, list: List) -> Connection<Cursor, InPlace<U>, TotalCount>
 where
-    U: From<T> + OutputType,
+    U: From<T> + ContainerType,
 {
     let mut connection =
         Connection::with_additional_fields(page.has_previous, page.has_next, TotalCount(list));
-    connection
-        .edges
-        .extend(page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, U::from(item))));
+    connection.edges.extend(
+        page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, InPlace(U::from(item)))),
+    );
     connection
 }
 

@@ -8,6 +8,7 @@ use opentelemetry as trace;
 
 use super::{
     dataloader::{Batch, Batches, DataLoader},
+    in_place::InPlace,
     types::Author,
 };
 use crate::{
@@ -168,7 +169,7 @@ impl Resolving {
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<Author>> {
+    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<InPlace<Author>>> {
         let authors = self.catalogue.0.authors_of_book.load(&self.field, book).await?;
         Ok(authors.unwrap_or_default())
     }
@@ -211,16 +212,16 @@ impl AuthorsOfBook {
 
 impl Batch for AuthorsOfBook {
     type Key = i64;
-    type Value = Vec<Author>;
+    type Value = Vec<InPlace<Author>>;
     const NAME: &'static str = "authors";
 
     async fn load(
         &self,
         parent: &trace::Context,
         books: Vec<i64>,
-    ) -> Result<HashMap<i64, Vec<Author>>> {
+    ) -> Result<HashMap<i64, Vec<InPlace<Author>>>> {
         let authors = authors::of_books(&self.0.reader(Some(parent)), &books).await?;
-        let wrap = |authors: Vec<_>| authors.into_iter().map(Author::from).collect();
+        let wrap = |authors: Vec<_>| authors.into_iter().map(InPlace::of).collect();
         Ok(authors.into_iter().map(|(book, authors)| (book, wrap(authors))).collect())
     }
 }

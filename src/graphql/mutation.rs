@@ -6,6 +6,7 @@ use sea_orm::ConnectionTrait;
 
 use super::{
     id::GlobalId,
+    in_place::InPlace,
     input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
     loaders::{Owner, Resolving, resolve},
     types::{Author, Book},
@@ -27,12 +28,12 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The book.")] input: CreateBookInput,
-    ) -> Result<Book> {
+    ) -> Result<InPlace<Book>> {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let book = input.into_book().map_err(|error| error.below(["input"]))?;
             let book = create(&call, book).await.map_err(|error| error.below(["input"]))?;
             metrics::created(1);
-            Ok(book.into())
+            Ok(InPlace::of(book))
         })
         .await
     }
@@ -47,7 +48,7 @@ impl Mutation {
             desc = "Change it only if it is still at this version; else the error is CONFLICT."
         )]
         expected_version: Option<i32>,
-    ) -> Result<Book> {
+    ) -> Result<InPlace<Book>> {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
             let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
@@ -57,7 +58,7 @@ impl Mutation {
                 .map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
             metrics::updated(1);
-            Ok(book.into())
+            Ok(InPlace::of(book))
         })
         .await
     }
@@ -88,13 +89,13 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The author.")] input: CreateAuthorInput,
-    ) -> Result<Author> {
+    ) -> Result<InPlace<Author>> {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let tx = call.begin().await?;
             let author =
                 authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
-            Ok(author.into())
+            Ok(InPlace::of(author))
         })
         .await
     }
@@ -105,7 +106,7 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateAuthorInput,
-    ) -> Result<Author> {
+    ) -> Result<InPlace<Author>> {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::author(&id, "id")?;
             let tx = call.begin().await?;
@@ -113,7 +114,7 @@ impl Mutation {
                 .await
                 .map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
-            Ok(author.into())
+            Ok(InPlace::of(author))
         })
         .await
     }

@@ -7,6 +7,7 @@ use async_graphql::{Context, ID, Object, TypeName};
 use super::{
     connection::{AuthorConnection, BookConnection, List, complexity, connection},
     id::GlobalId,
+    in_place::InPlace,
     input::{AuthorFilter, BookFilter, BookOrder},
     loaders::{Owner, resolve},
     types::{Author, Book, Node},
@@ -80,10 +81,10 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "A book's global id.")] id: ID,
-    ) -> Result<Option<Book>> {
+    ) -> Result<Option<InPlace<Book>>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::book(&id, "id")?;
-            Ok(store::find(&call.reader(), row).await?.map(Book::from))
+            Ok(store::find(&call.reader(), row).await?.map(InPlace::of))
         })
         .await
     }
@@ -93,12 +94,12 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "An ISBN-10 or ISBN-13; hyphens are allowed.")] isbn: String,
-    ) -> Result<Option<Book>> {
+    ) -> Result<Option<InPlace<Book>>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
                 Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
             })?;
-            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(Book::from))
+            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(InPlace::of))
         })
         .await
     }
@@ -135,10 +136,10 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "An author's global id.")] id: ID,
-    ) -> Result<Option<Author>> {
+    ) -> Result<Option<InPlace<Author>>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::author(&id, "id")?;
-            Ok(authors::find(&call.reader(), row).await?.map(Author::from))
+            Ok(authors::find(&call.reader(), row).await?.map(InPlace::of))
         })
         .await
     }

@@ -10,6 +10,7 @@ use entity::{author, book};
 use super::{
     connection::{BookConnection, List, complexity, connection},
     id::GlobalId,
+    in_place::InPlace,
     input::BookOrder,
     loaders::{Owner, resolve},
 };
@@ -36,7 +37,7 @@ pub struct Book {
     /// What the catalogue has of it.
     pub row: book::Model,
     /// Its authors, if they were loaded with it.
-    pub authors: Option<Result<Vec<Author>>>,
+    pub authors: Option<Result<Vec<InPlace<Author>>>>,
 }
 
 impl Book {
@@ -103,7 +104,7 @@ impl Book {
 
     /// The authors, in the order of the title page.
     #[graphql(complexity = "child_complexity + 1")]
-    async fn authors(&self, context: &Context<'_>) -> Result<Vec<Author>> {
+    async fn authors(&self, context: &Context<'_>) -> Result<Vec<InPlace<Author>>> {
         if let Some(authors) = &self.authors {
             return authors.clone();
         }
