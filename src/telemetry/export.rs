@@ -1,10 +1,12 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
 pub mod console;
+mod encoded;
 pub mod lines;
 pub mod logs;
 pub mod metrics;
 mod otlp;
+mod protobuf;
 mod queue;
 mod runtime;
 pub mod settings;
@@ -23,17 +25,20 @@ use futures_util::future::BoxFuture;
 use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::{
-    Resource, error::OTelSdkResult, logs::SdkLoggerProvider, metrics::SdkMeterProvider,
-    trace::SdkTracerProvider,
+    Resource,
+    error::OTelSdkResult,
+    logs::SdkLoggerProvider,
+    metrics::SdkMeterProvider,
+    trace::{Sampler, SdkTracerProvider},
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use tracing::{info, warn};
 
 use self::{
     lines::LogFormat,
-    logs::{Record, Records},
+    logs::Records,
     metrics::Counted,
-    otlp::OtlpError,
+    otlp::{OtlpError, Sender, Signal},
     queue::{Counters, Outcome, Queue, Sink},
     runtime::ExportRuntime,
     settings::{ExportSettings, Exporter, QueueSettings},
@@ -121,11 +126,9 @@ impl Telemetry {
             let resource = resource(settings);
             // First, since the others count what they do.
             this.start_metrics(settings, &resource, &warnings)?;
-            let queue = this.span_queue(settings, &resource, &warnings)?;
-            let (provider, made) =
-                traces::install(queue, settings.sampler.clone(), resource.clone());
+            let provider = this.start_spans(settings, &resource, &warnings)?;
+            tracer = Some(traces::install(&provider));
             this.providers.traces = Some(provider);
-            tracer = Some(made);
             this.start_records(settings, &resource, &warnings)?;
         }
         let console = console.enabled.then(|| console::start(console)).transpose()?;
@@ -177,29 +180,35 @@ impl Telemetry {
         Ok(())
     }
 
-    fn span_queue(
+    /// With nowhere to go, trace ids are made, for answers and log lines, and nothing is recorded.
+    fn start_spans(
         &mut self,
         settings: &ExportSettings,
         resource: &Resource,
         warnings: &Arc<Warnings>,
-    ) -> Result<Option<Queue<opentelemetry_sdk::trace::SpanData>>, TelemetryError> {
+    ) -> Result<SdkTracerProvider, TelemetryError> {
         use opentelemetry_sdk::trace::SpanExporter;
         let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
-        let queue = match &settings.traces {
-            Exporter::None => return Ok(None),
+        let builder = SdkTracerProvider::builder()
+            .with_resource(resource.clone())
+            .with_sampler(settings.sampler.clone());
+        let builder = match &settings.traces {
+            Exporter::None => builder.with_sampler(Sampler::AlwaysOff),
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::SpanExporter::default();
                 exporter.set_resource(resource);
-                self.queue(settings.span_queue, names, warnings, Spans(exporter))
+                let queue = self.queue(settings.span_queue, names, warnings, Spans(exporter));
+                self.outcomes.spans = queue.outcome();
+                builder.with_span_processor(queue)
             }
             Exporter::Otlp(otlp) => {
-                let mut exporter = otlp::spans(otlp)?;
-                exporter.set_resource(resource);
-                self.queue(settings.span_queue, names, warnings, Spans(exporter))
+                let sender = Sender::new(otlp, Signal::Spans, resource)?;
+                let queue = self.queue(settings.span_queue, names, warnings, sender);
+                self.outcomes.spans = queue.outcome();
+                builder.with_span_processor(queue)
             }
         };
-        self.outcomes.spans = queue.outcome();
-        Ok(Some(queue))
+        Ok(builder.build())
     }
 
     fn start_records(
@@ -210,25 +219,24 @@ impl Telemetry {
     ) -> Result<(), TelemetryError> {
         use opentelemetry_sdk::logs::LogExporter;
         let names = (&LOGS_PROCESSED, &LOGS_EXPORTED);
-        let queue: Queue<Record> = match &settings.logs {
+        let builder = SdkLoggerProvider::builder().with_resource(resource.clone());
+        let builder = match &settings.logs {
             Exporter::None => return Ok(()),
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::LogExporter::default();
                 exporter.set_resource(resource);
-                self.queue(settings.log_queue, names, warnings, Records(exporter))
+                let queue = self.queue(settings.log_queue, names, warnings, Records(exporter));
+                self.outcomes.records = queue.outcome();
+                builder.with_log_processor(queue)
             }
             Exporter::Otlp(otlp) => {
-                let mut exporter = otlp::logs(otlp)?;
-                exporter.set_resource(resource);
-                self.queue(settings.log_queue, names, warnings, Records(exporter))
+                let sender = Sender::new(otlp, Signal::Records, resource)?;
+                let queue = self.queue(settings.log_queue, names, warnings, sender);
+                self.outcomes.records = queue.outcome();
+                builder.with_log_processor(queue)
             }
         };
-        self.outcomes.records = queue.outcome();
-        let provider = SdkLoggerProvider::builder()
-            .with_resource(resource.clone())
-            .with_log_processor(queue)
-            .build();
-        self.providers.logs = Some(provider);
+        self.providers.logs = Some(builder.build());
         Ok(())
     }
 
@@ -238,7 +246,7 @@ impl Telemetry {
         (processed, exported): (&Metric, &Metric),
         warnings: &Arc<Warnings>,
         sink: S,
-    ) -> Queue<S::Item> {
+    ) -> Queue<S::Batch> {
         let counters = Counters::new(processed, exported);
         let (queue, work) = Queue::new(settings, counters, warnings.clone(), sink);
         self.exporters.push(Box::pin(work));

@@ -18,8 +18,10 @@ use tracing_subscriber::{
 };
 
 use super::{
+    encoded::Encoded,
     lines::{LogFormat, event_name, lines},
-    queue::{Queue, Sink},
+    protobuf,
+    queue::{Batch, Queue, SendError, Sink},
 };
 
 /// The crates that the exporters are made of, which must not report on the reporting. (The
@@ -101,16 +103,38 @@ fn spans(tracer: SdkTracer) -> BoxedLayer {
         .boxed()
 }
 
-/// A log record as it waits for its export.
+/// A log record as it waits for its export to the console.
 pub type Record = Box<(SdkLogRecord, InstrumentationScope)>;
 
-impl LogProcessor for Queue<Record> {
-    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+/// Takes log records.
+pub trait Take {
+    /// Queues a record.
+    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope);
+}
+
+impl Take for Queue<Encoded> {
+    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope) {
+        let name = record.target().map_or(scope.name(), |target| target);
+        self.encode(|to| to.scope(scope, name), |to| protobuf::record::write(to, record));
+    }
+}
+
+impl Take for Queue<Vec<Record>> {
+    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope) {
         let mut record = record.clone();
         if let Some(name) = record.event_name() {
             record.set_event_name(event_name(name));
         }
         self.push(Box::new((record, scope.clone())));
+    }
+}
+
+impl<B: Batch> LogProcessor for Queue<B>
+where
+    Self: Take,
+{
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
+        self.take(record, scope);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -126,10 +150,10 @@ impl LogProcessor for Queue<Record> {
 pub struct Records<E>(pub E);
 
 impl<E: LogExporter + 'static> Sink for Records<E> {
-    type Item = Record;
+    type Batch = Vec<Record>;
 
-    async fn send(&self, batch: Vec<Record>) -> OTelSdkResult {
+    async fn send(&self, batch: Vec<Record>) -> Result<(), SendError> {
         let records: Vec<_> = batch.iter().map(|item| (&item.0, &item.1)).collect();
-        self.0.export(LogBatch::new(&records)).await
+        Ok(self.0.export(LogBatch::new(&records)).await?)
     }
 }

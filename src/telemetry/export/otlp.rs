@@ -1,13 +1,26 @@
-//! Exporters that speak OTLP, by gRPC or HTTP, made from the settings of a signal.
+//! What speaks OTLP, by gRPC or HTTP, made from the settings of a signal.
 
-use opentelemetry_otlp::{
-    Compression, ExporterBuildError, LogExporter, MetricExporter, SpanExporter, WithExportConfig,
-    WithHttpConfig, WithTonicConfig,
-    tonic_types::transport::{Certificate, ClientTlsConfig, Identity},
+mod backoff;
+mod grpc;
+mod http;
+
+use axum::http::{
+    HeaderMap,
+    header::{HeaderValue, USER_AGENT},
 };
-use opentelemetry_sdk::metrics::Temporality;
+use opentelemetry_otlp::{
+    Compression, ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig,
+    WithTonicConfig,
+};
+use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::Temporality};
+use prost::Message;
 
-use super::settings::{Otlp, Protocol};
+use self::backoff::{Failure, retried};
+use super::{
+    encoded::{Encoded, Envelope},
+    queue::{SendError, Sink},
+    settings::{Otlp, Protocol},
+};
 
 /// Why an exporter cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -18,32 +31,105 @@ pub enum OtlpError {
     /// The certificates or the key cannot be used.
     #[error("cannot export telemetry by HTTP: {0}")]
     Client(#[from] reqwest::Error),
+    /// The same.
+    #[error("cannot export telemetry by gRPC: {0}")]
+    Channel(#[from] tonic::transport::Error),
 }
 
 type Result<T> = std::result::Result<T, OtlpError>;
 
-/// Sends spans.
-///
-/// # Errors
-/// If the settings cannot be used together.
-pub fn spans(otlp: &Otlp) -> Result<SpanExporter> {
-    let builder = SpanExporter::builder();
-    Ok(match otlp.protocol {
-        Protocol::Grpc => grpc(builder.with_tonic(), otlp).build()?,
-        Protocol::Http => http(builder.with_http(), otlp)?.build()?,
-    })
+/// What the items of a batch are.
+#[derive(Clone, Copy, Debug)]
+pub enum Signal {
+    /// Spans.
+    Spans,
+    /// Log records.
+    Records,
 }
 
-/// Sends log records.
-///
-/// # Errors
-/// If the settings cannot be used together.
-pub fn logs(otlp: &Otlp) -> Result<LogExporter> {
-    let builder = LogExporter::builder();
-    Ok(match otlp.protocol {
-        Protocol::Grpc => grpc(builder.with_tonic(), otlp).build()?,
-        Protocol::Http => http(builder.with_http(), otlp)?.build()?,
-    })
+/// Sends spans or log records.
+pub struct Sender {
+    collector: Collector,
+    envelope: Envelope,
+    timeout: std::time::Duration,
+}
+
+enum Collector {
+    Grpc(grpc::Collector),
+    Http(http::Collector),
+}
+
+impl Sender {
+    /// Sends what `resource` makes.
+    ///
+    /// # Errors
+    /// If the settings cannot be used together.
+    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
+        let collector = match otlp.protocol {
+            Protocol::Grpc => Collector::Grpc(grpc::Collector::new(otlp, signal)?),
+            Protocol::Http => Collector::Http(http::Collector::new(otlp)?),
+        };
+        Ok(Self { collector, envelope: Envelope::new(resource), timeout: otlp.timeout })
+    }
+}
+
+impl Sink for Sender {
+    type Batch = Encoded;
+
+    async fn send(&self, batch: Encoded) -> std::result::Result<(), SendError> {
+        let request = self.envelope.around(&batch);
+        drop(batch);
+        let answer = match &self.collector {
+            Collector::Grpc(collector) => {
+                retried(self.timeout, || collector.send(request.clone())).await
+            }
+            Collector::Http(collector) => {
+                let body = collector.body(request);
+                retried(self.timeout, || collector.send(body.clone())).await
+            }
+        };
+        accepted(&answer?)
+    }
+}
+
+impl From<Failure> for SendError {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(OTelSdkError::InternalFailure(failure.reason))
+    }
+}
+
+/// `ExportTraceServiceResponse`, and `ExportLogsServiceResponse` as well.
+#[derive(Message)]
+struct Answer {
+    #[prost(message, optional, tag = "1")]
+    partial: Option<Partial>,
+}
+
+#[derive(Message)]
+struct Partial {
+    #[prost(int64, tag = "1")]
+    rejected: i64,
+    #[prost(string, tag = "2")]
+    reason: String,
+}
+
+/// What a collector took, it may have taken in part only. An answer that is none is no rejection.
+fn accepted(answer: &[u8]) -> std::result::Result<(), SendError> {
+    let partial = Answer::decode(answer).unwrap_or_default().partial.unwrap_or_default();
+    match u64::try_from(partial.rejected) {
+        Ok(items @ 1..) => Err(SendError::Rejected { items, reason: partial.reason }),
+        _ => Ok(()),
+    }
+}
+
+/// What each request carries: who we are, and what the environment says.
+fn headers(otlp: &Otlp) -> HeaderMap {
+    const AGENT: &str = concat!("colophon/", env!("CARGO_PKG_VERSION"));
+    let mut headers = HeaderMap::new();
+    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    // As a map, so that it replaces what is there.
+    headers.extend(otlp.headers.iter().cloned().collect::<HeaderMap>());
+    headers
 }
 
 /// Sends metrics.
@@ -63,17 +149,10 @@ fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, otlp: &Otlp) -> B {
     if otlp.gzip {
         builder = builder.with_compression(Compression::Gzip);
     }
-    if otlp.endpoint.scheme() == "https" {
-        let mut tls = ClientTlsConfig::new().with_enabled_roots();
-        if let Some(authority) = &otlp.tls.authority {
-            tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority));
-        }
-        if let Some((certificate, key)) = &otlp.tls.identity {
-            tls = tls.identity(Identity::from_pem(certificate, key));
-        }
-        builder = builder.with_tls_config(tls);
+    match grpc::tls(otlp) {
+        Some(tls) => builder.with_tls_config(tls),
+        None => builder,
     }
-    builder
 }
 
 fn http<B: WithExportConfig + WithHttpConfig>(builder: B, otlp: &Otlp) -> Result<B> {
@@ -102,4 +181,34 @@ fn client(otlp: &Otlp) -> Result<reqwest::Client> {
         client = client.identity(reqwest::Identity::from_pem(&both)?);
     }
     Ok(client.build()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry_proto::tonic::collector::{
+        logs::v1::{ExportLogsPartialSuccess, ExportLogsServiceResponse},
+        trace::v1::{ExportTracePartialSuccess, ExportTraceServiceResponse},
+    };
+
+    use super::*;
+
+    fn rejected(answer: &impl Message) -> Option<(u64, String)> {
+        match accepted(&answer.encode_to_vec()) {
+            Err(SendError::Rejected { items, reason }) => Some((items, reason)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_collector_may_take_a_part() {
+        let error_message = "no room".to_owned();
+        let spans = ExportTracePartialSuccess { rejected_spans: 3, error_message };
+        let spans = ExportTraceServiceResponse { partial_success: Some(spans) };
+        assert_eq!(rejected(&spans), Some((3, "no room".to_owned())));
+        let records = ExportLogsPartialSuccess { rejected_log_records: 4, ..Default::default() };
+        let records = ExportLogsServiceResponse { partial_success: Some(records) };
+        assert_eq!(rejected(&records), Some((4, String::new())));
+        assert_eq!(rejected(&ExportTraceServiceResponse::default()), None);
+        assert!(accepted(b"no answer at all").is_ok());
+    }
 }

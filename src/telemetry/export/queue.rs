@@ -8,7 +8,7 @@ use std::{
     collections::VecDeque,
     fmt,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
@@ -26,13 +26,53 @@ use tokio::{
 use super::{settings::QueueSettings, warnings::Warnings};
 use crate::telemetry::names::Metric;
 
+/// Items that are sent together.
+pub trait Batch: Default + Send + 'static {
+    /// An item, as it is handed over.
+    type Item<'a>;
+
+    /// Adds an item. Called with the queue locked: to be short.
+    fn push(&mut self, item: Self::Item<'_>);
+
+    /// How many items there are.
+    fn len(&self) -> usize;
+}
+
+impl<T: Send + 'static> Batch for Vec<T> {
+    type Item<'a> = T;
+
+    fn push(&mut self, item: T) {
+        self.push(item);
+    }
+
+    fn len(&self) -> usize {
+        self.len()
+    }
+}
+
+/// Why not all of a batch has arrived.
+#[derive(Debug, thiserror::Error)]
+pub enum SendError {
+    /// Nothing has.
+    #[error(transparent)]
+    Failed(#[from] OTelSdkError),
+    /// The receiver took the others.
+    #[error("{items} items were rejected: {reason}")]
+    Rejected {
+        /// How many it did not take.
+        items: u64,
+        /// Why.
+        reason: String,
+    },
+}
+
 /// Sends batches to where they are kept.
 pub trait Sink: Send + Sync + 'static {
     /// What is sent.
-    type Item: Send + 'static;
+    type Batch: Batch;
 
     /// Sends a batch, with what retries the protocol allows.
-    fn send(&self, batch: Vec<Self::Item>) -> impl Future<Output = OTelSdkResult> + Send;
+    fn send(&self, batch: Self::Batch) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
 /// What became of the items of a signal, since the start.
@@ -65,25 +105,25 @@ impl Outcome {
 }
 
 /// The way in. Clones share the queue.
-pub struct Queue<T> {
-    shared: Arc<Shared<T>>,
+pub struct Queue<B> {
+    shared: Arc<Shared<B>>,
 }
 
-impl<T> Clone for Queue<T> {
+impl<B> Clone for Queue<B> {
     fn clone(&self) -> Self {
         Self { shared: self.shared.clone() }
     }
 }
 
-impl<T> fmt::Debug for Queue<T> {
+impl<B> fmt::Debug for Queue<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Queue").field("settings", &self.shared.settings).finish_non_exhaustive()
     }
 }
 
-struct Shared<T> {
+struct Shared<B> {
     settings: QueueSettings,
-    items: Mutex<VecDeque<T>>,
+    waiting: Mutex<Waiting<B>>,
     /// A batch is full, or someone wants the queue emptied.
     wake: Notify,
     flush: Mutex<Vec<mpsc::Sender<()>>>,
@@ -93,6 +133,38 @@ struct Shared<T> {
     counters: Counters,
 }
 
+/// What is to be sent: batches that are full, and one that is filled.
+#[derive(Default)]
+struct Waiting<B> {
+    batches: VecDeque<B>,
+    items: usize,
+}
+
+impl<B: Batch> Waiting<B> {
+    /// Answers how many wait then, if there is room for one more.
+    fn push(&mut self, item: B::Item<'_>, settings: &QueueSettings) -> Option<usize> {
+        if self.items >= settings.capacity {
+            return None;
+        }
+        match self.batches.back_mut() {
+            Some(last) if last.len() < settings.batch => last.push(item),
+            _ => {
+                let mut first = B::default();
+                first.push(item);
+                self.batches.push_back(first);
+            }
+        }
+        self.items += 1;
+        Some(self.items)
+    }
+
+    fn take(&mut self) -> Option<B> {
+        let batch = self.batches.pop_front()?;
+        self.items -= batch.len();
+        Some(batch)
+    }
+}
+
 /// The metrics that the queue keeps.
 pub struct Counters {
     processed: Counter,
@@ -100,6 +172,7 @@ pub struct Counters {
     after_shutdown: Counter,
     exported: Counter,
     failed: Counter,
+    rejected: Counter,
 }
 
 impl Counters {
@@ -112,21 +185,22 @@ impl Counters {
             after_shutdown: with(processed, "already_shutdown"),
             exported: exported.counter(Vec::new()),
             failed: with(exported, "export_failed"),
+            rejected: with(exported, "rejected"),
         }
     }
 }
 
-impl<T: Send + 'static> Queue<T> {
+impl<B: Batch> Queue<B> {
     /// A queue whose items `sink` sends, and the work of sending them.
     pub fn new(
         settings: QueueSettings,
         counters: Counters,
         warnings: Arc<Warnings>,
-        sink: impl Sink<Item = T>,
+        sink: impl Sink<Batch = B>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             settings,
-            items: Mutex::new(VecDeque::new()),
+            waiting: Mutex::default(),
             wake: Notify::new(),
             flush: Mutex::default(),
             closed: AtomicBool::new(false),
@@ -144,21 +218,14 @@ impl<T: Send + 'static> Queue<T> {
     }
 
     /// Queues an item, or drops it if the queue is full. Never waits.
-    pub fn push(&self, item: T) {
+    pub fn push(&self, item: B::Item<'_>) {
         let shared = &self.shared;
         shared.outcome.count_made(1);
         if shared.closed.load(Ordering::Acquire) {
             shared.counters.after_shutdown.increment(1);
             return;
         }
-        let queued = {
-            let mut items = shared.items();
-            let has_room = items.len() < shared.settings.capacity;
-            if has_room {
-                items.push_back(item);
-            }
-            has_room.then_some(items.len())
-        };
+        let queued = shared.waiting().push(item, &shared.settings);
         match queued {
             Some(length) if length % shared.settings.batch == 0 => shared.wake.notify_one(),
             Some(_) => {}
@@ -190,21 +257,21 @@ impl<T: Send + 'static> Queue<T> {
     }
 }
 
-impl<T: Send + 'static> Shared<T> {
-    fn items(&self) -> std::sync::MutexGuard<'_, VecDeque<T>> {
-        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+impl<B: Batch> Shared<B> {
+    fn waiting(&self) -> MutexGuard<'_, Waiting<B>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn work(self: Arc<Self>, sink: impl Sink<Item = T>) {
+    async fn work(self: Arc<Self>, sink: impl Sink<Batch = B>) {
         loop {
             self.until_due().await;
             let waiting =
                 std::mem::take(&mut *self.flush.lock().unwrap_or_else(PoisonError::into_inner));
             // What comes in meanwhile is of the next round, so that a flush ends.
-            let mut left = self.items().len();
+            let mut left = self.waiting().items;
             while left > 0 {
-                let batch = self.take(left);
-                left -= batch.len();
+                let Some(batch) = self.take() else { break };
+                left = left.saturating_sub(batch.len());
                 self.send(&sink, batch).await;
             }
             for done in waiting {
@@ -223,27 +290,31 @@ impl<T: Send + 'static> Shared<T> {
         }
     }
 
-    fn take(&self, at_most: usize) -> Vec<T> {
-        let mut items = self.items();
-        let count = items.len().min(self.settings.batch).min(at_most);
-        items.drain(..count).collect()
+    fn take(&self) -> Option<B> {
+        self.waiting().take()
     }
 
-    async fn send(&self, sink: &impl Sink<Item = T>, batch: Vec<T>) {
+    async fn send(&self, sink: &impl Sink<Batch = B>, batch: B) {
         let count = batch.len() as u64;
         self.counters.processed.increment(count);
         let result = match timeout(self.settings.timeout, sink.send(batch)).await {
             Ok(result) => result,
-            Err(_) => Err(OTelSdkError::Timeout(self.settings.timeout)),
+            Err(_) => Err(OTelSdkError::Timeout(self.settings.timeout).into()),
         };
+        let lost = match &result {
+            Ok(()) => 0,
+            Err(SendError::Failed(_)) => count,
+            Err(SendError::Rejected { items, .. }) => count.min(*items),
+        };
+        self.counters.exported.increment(count - lost);
+        self.outcome.count_exported(count - lost);
         match result {
-            Ok(()) => {
-                self.counters.exported.increment(count);
-                self.outcome.count_exported(count);
-                self.warnings.worked();
-            }
+            Ok(()) => self.warnings.worked(),
             Err(error) => {
-                self.counters.failed.increment(count);
+                match &error {
+                    SendError::Failed(_) => self.counters.failed.increment(lost),
+                    SendError::Rejected { .. } => self.counters.rejected.increment(lost),
+                }
                 self.warnings.failed(&error);
             }
         }

@@ -7,6 +7,7 @@ mod values;
 
 use std::{fmt, time::Duration};
 
+use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::{metrics::Temporality, trace::Sampler};
 use url::Url;
@@ -56,7 +57,7 @@ pub enum Exporter {
     /// To standard output, for looking at.
     Console,
     /// To a collector.
-    Otlp(Otlp),
+    Otlp(Box<Otlp>),
 }
 
 /// A collector and how to talk to it.
@@ -70,6 +71,9 @@ pub struct Otlp {
     pub timeout: Duration,
     /// Whether to compress.
     pub gzip: bool,
+    /// What each request carries. (The exporter of metrics reads them itself, from the same
+    /// variables.)
+    pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The PEM files to trust and to show.
     pub tls: Tls,
 }
@@ -166,7 +170,7 @@ impl ExportSettings {
     pub fn collectors(&self) -> impl Iterator<Item = &Otlp> {
         [&self.traces, &self.metrics, &self.logs].into_iter().filter_map(
             |exporter| match exporter {
-                Exporter::Otlp(otlp) => Some(otlp),
+                Exporter::Otlp(otlp) => Some(&**otlp),
                 Exporter::None | Exporter::Console => None,
             },
         )
@@ -246,13 +250,11 @@ fn chosen(env: &Environment, signal: &str, choice: Option<&str>) -> Result<Expor
         Some("console") => Ok(Exporter::Console),
         Some("none") => Ok(Exporter::None),
         None if !endpoint => Ok(Exporter::None),
-        _ => Ok(Exporter::Otlp(otlp(env, signal)?)),
+        _ => Ok(Exporter::Otlp(Box::new(otlp(env, signal)?))),
     }
 }
 
 fn otlp(env: &Environment, signal: &str) -> Result<Otlp> {
-    // Only checked: the exporter reads them itself, from the same variables.
-    env.for_signal(signal, "HEADERS", headers)?;
     let protocol = env.for_signal(signal, "PROTOCOL", protocol)?.unwrap_or(Protocol::Http);
     let own = env.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), endpoint)?;
     let common = env.get("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)?;
@@ -271,6 +273,7 @@ fn otlp(env: &Environment, signal: &str) -> Result<Otlp> {
             .for_signal(signal, "TIMEOUT", milliseconds)?
             .unwrap_or(Duration::from_secs(10)),
         gzip: env.for_signal(signal, "COMPRESSION", gzip)?.unwrap_or(false),
+        headers: env.for_signal(signal, "HEADERS", headers)?.unwrap_or_default(),
         tls: Tls {
             authority: env.for_signal(signal, "CERTIFICATE", pem)?,
             identity: identity(env, signal)?,
@@ -365,7 +368,7 @@ mod tests {
 
     fn traces(variables: &[(&str, &str)]) -> Otlp {
         match read(variables).unwrap().traces {
-            Exporter::Otlp(otlp) => otlp,
+            Exporter::Otlp(otlp) => *otlp,
             other => panic!("{other:?}"),
         }
     }

@@ -7,13 +7,14 @@ use opentelemetry::{
     trace::{Link, Span as _, SpanKind, TraceContextExt, Tracer, TracerProvider},
 };
 use opentelemetry_sdk::{
-    Resource,
     error::OTelSdkResult,
-    trace::{Sampler, SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor},
+    trace::{SdkTracer, SdkTracerProvider, Span, SpanData, SpanExporter, SpanProcessor},
 };
 
 use super::{
-    queue::{Queue, Sink},
+    encoded::Encoded,
+    protobuf,
+    queue::{Batch, Queue, SendError, Sink},
     scope,
 };
 
@@ -44,33 +45,44 @@ pub fn begin<A: IntoIterator<Item = KeyValue>>(
     parent.with_span(span)
 }
 
-/// Makes the process's tracer. With no queue, trace ids are made, for answers and log lines, and
-/// nothing is recorded.
+/// Makes the process's tracer.
 ///
 /// # Panics
 /// If there is one already.
-pub fn install(
-    queue: Option<Queue<SpanData>>,
-    sampler: Sampler,
-    resource: Resource,
-) -> (SdkTracerProvider, SdkTracer) {
-    let builder = SdkTracerProvider::builder().with_resource(resource);
-    let provider = match queue {
-        Some(queue) => builder.with_sampler(sampler).with_span_processor(queue),
-        None => builder.with_sampler(Sampler::AlwaysOff),
-    }
-    .build();
+pub fn install(provider: &SdkTracerProvider) -> SdkTracer {
     let tracer = provider.tracer_with_scope(scope());
     TRACER.set(tracer.clone()).expect("telemetry starts once");
-    (provider, tracer)
+    tracer
 }
 
-impl SpanProcessor for Queue<SpanData> {
+/// Takes spans that have ended.
+pub trait Take {
+    /// Queues a span.
+    fn take(&self, span: SpanData);
+}
+
+impl Take for Queue<Encoded> {
+    fn take(&self, span: SpanData) {
+        let scope = &span.instrumentation_scope;
+        self.encode(|to| to.scope(scope, scope.name()), |to| protobuf::span::write(to, &span));
+    }
+}
+
+impl Take for Queue<Vec<SpanData>> {
+    fn take(&self, span: SpanData) {
+        self.push(span);
+    }
+}
+
+impl<B: Batch> SpanProcessor for Queue<B>
+where
+    Self: Take,
+{
     fn on_start(&self, _: &mut Span, _: &Context) {}
 
     fn on_end(&self, span: SpanData) {
         if span.span_context.is_sampled() {
-            self.push(span);
+            self.take(span);
         }
     }
 
@@ -87,9 +99,9 @@ impl SpanProcessor for Queue<SpanData> {
 pub struct Spans<E>(pub E);
 
 impl<E: SpanExporter + 'static> Sink for Spans<E> {
-    type Item = SpanData;
+    type Batch = Vec<SpanData>;
 
-    async fn send(&self, batch: Vec<SpanData>) -> OTelSdkResult {
-        self.0.export(batch).await
+    async fn send(&self, batch: Vec<SpanData>) -> Result<(), SendError> {
+        Ok(self.0.export(batch).await?)
     }
 }

@@ -91,14 +91,14 @@ pub fn exceptions(text: &str) -> Result<ExceptionSignal, &'static str> {
     }
 }
 
-/// Only checks them.
-pub fn headers(text: &str) -> Result<(), &'static str> {
+/// Headers.
+pub fn headers(text: &str) -> Result<Vec<(HeaderName, HeaderValue)>, &'static str> {
     const EXPECTED: &str = "must be name=value,name=value with names and values fit for HTTP";
-    for (name, value) in pairs(text).map_err(|_| EXPECTED)? {
-        HeaderName::from_str(&name).map_err(|_| EXPECTED)?;
-        HeaderValue::from_str(&value).map_err(|_| EXPECTED)?;
-    }
-    Ok(())
+    let header = |(name, value): (String, String)| {
+        let name = HeaderName::from_str(&name).map_err(|_| EXPECTED)?;
+        Ok((name, HeaderValue::from_str(&value).map_err(|_| EXPECTED)?))
+    };
+    pairs(text).map_err(|_| EXPECTED)?.into_iter().map(header).collect()
 }
 
 /// `key=value,key=value`, percent-encoded.

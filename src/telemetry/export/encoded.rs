@@ -1,0 +1,172 @@
+//! Batches of spans or log records in the form in which they are sent: the thread that made an
+//! item encodes it, at once and into memory that is there already, and the exporters' thread has
+//! only to put the batch into its envelope.
+
+use std::cell::Cell;
+
+use opentelemetry_sdk::Resource;
+use prost::bytes::Bytes;
+
+use super::{
+    protobuf::Writer,
+    queue::{Batch, Queue},
+};
+
+thread_local! {
+    static WRITER: Cell<Writer> = Cell::default();
+}
+
+/// A span or a log record, and who made it, as fields of `ScopeSpans` or `ScopeLogs`.
+#[derive(Clone, Copy)]
+pub struct Item<'a> {
+    scope: &'a [u8],
+    item: &'a [u8],
+}
+
+/// Items of one export.
+#[derive(Default)]
+pub struct Encoded {
+    /// Each scope, and its items.
+    scopes: Vec<(Vec<u8>, Vec<u8>)>,
+    count: usize,
+}
+
+impl Batch for Encoded {
+    type Item<'a> = Item<'a>;
+
+    fn push(&mut self, Item { scope, item }: Item<'_>) {
+        self.count += 1;
+        match self.scopes.iter_mut().find(|(known, _)| known == scope) {
+            Some((_, items)) => items.extend_from_slice(item),
+            None => self.scopes.push((scope.to_vec(), item.to_vec())),
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.count
+    }
+}
+
+impl Queue<Encoded> {
+    /// Queues what `item` writes, as made by what `scope` writes.
+    pub fn encode(&self, scope: impl FnOnce(&mut Writer), item: impl FnOnce(&mut Writer)) {
+        // Taken and not borrowed: whatever happens here may make another item.
+        let mut writer = WRITER.try_with(Cell::take).unwrap_or_default();
+        writer.clear();
+        writer.message(2, item);
+        let length = writer.written().len();
+        scope(&mut writer);
+        let written = writer.written();
+        let (scope, item) = written.split_at(written.len() - length);
+        self.push(Item { scope, item });
+        // A thread that ends has no place for it any more.
+        let _ = WRITER.try_with(|kept| kept.set(writer));
+    }
+}
+
+/// What is around the items of an export: whose they are. The same for spans and log records.
+pub struct Envelope {
+    resource: Vec<u8>,
+}
+
+impl Envelope {
+    /// For what `resource` makes.
+    pub fn new(resource: &Resource) -> Self {
+        let mut writer = Writer::default();
+        writer.text(3, resource.schema_url().unwrap_or_default());
+        writer.message(1, |inner| {
+            for (key, value) in resource {
+                inner.attribute(1, key.as_str(), |inner| inner.value(value));
+            }
+        });
+        Self { resource: writer.written().to_vec() }
+    }
+
+    /// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`.
+    pub fn around(&self, batch: &Encoded) -> Bytes {
+        /// For the tag and the length of a message.
+        const HEAD: usize = 11;
+        let sizes = batch.scopes.iter().map(|(scope, items)| HEAD + scope.len() + items.len());
+        let mut writer = Writer::with_room(HEAD + self.resource.len() + sizes.sum::<usize>());
+        writer.message(1, |whole| {
+            for (scope, items) in batch.scopes.iter().rev() {
+                whole.message(2, |inner| {
+                    inner.raw(items);
+                    inner.raw(scope);
+                });
+            }
+            whole.raw(&self.resource);
+        });
+        let (bytes, start) = writer.into_parts();
+        Bytes::from(bytes).slice(start..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use opentelemetry::{InstrumentationScope, KeyValue, Value};
+    use opentelemetry_proto::{
+        tonic::{
+            collector::trace::v1::ExportTraceServiceRequest,
+            common::v1::InstrumentationScope as ProtoScope, trace::v1::Span,
+        },
+        transform::common::tonic::ResourceAttributesWithSchema,
+    };
+    use prost::Message;
+
+    use super::*;
+
+    fn scope(version: &'static str) -> InstrumentationScope {
+        InstrumentationScope::builder("colophon")
+            .with_version(version)
+            .with_schema_url("of the scope")
+            .with_attributes([KeyValue::new("one", 1), KeyValue::new("two", 2)])
+            .build()
+    }
+
+    fn push(batch: &mut Encoded, version: &'static str, name: &str) {
+        let (mut head, mut item) = (Writer::default(), Writer::default());
+        let scope = scope(version);
+        head.scope(&scope, scope.name());
+        item.message(2, |to| to.text(5, name));
+        batch.push(Item { scope: head.written(), item: item.written() });
+    }
+
+    #[test]
+    fn the_envelope_holds_all_and_says_whose_it_is() {
+        let long = "long".repeat(1000);
+        let attributes = [KeyValue::new("service.name", "x"), KeyValue::new("long", long.clone())];
+        let resource = Resource::builder_empty().with_schema_url(attributes, "its").build();
+        let mut batch = Encoded::default();
+        push(&mut batch, "1", "first");
+        push(&mut batch, "2", &long);
+        push(&mut batch, "1", "");
+        assert_eq!(batch.len(), 3);
+
+        let request = Envelope::new(&resource).around(&batch);
+        let whole = ExportTraceServiceRequest::decode(request).unwrap();
+        let [spans] = &*whole.resource_spans else { panic!("{whole:?}") };
+        let mut told = spans.resource.clone().unwrap().attributes;
+        let mut expected = ResourceAttributesWithSchema::from(&resource).attributes.0;
+        told.sort_by(|a, b| a.key.cmp(&b.key));
+        expected.sort_by(|a, b| a.key.cmp(&b.key));
+        assert_eq!((told, &*spans.schema_url), (expected, "its"));
+        let names = |spans: &[Span]| spans.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
+        let [first, second] = &*spans.scope_spans else { panic!("{spans:?}") };
+        assert_eq!(names(&first.spans), ["first", ""]);
+        assert_eq!(names(&second.spans), [long]);
+        assert_eq!(first.scope, Some(ProtoScope::from((scope("1"), None))));
+        assert_eq!(second.scope, Some(ProtoScope::from((scope("2"), None))));
+        assert_eq!(first.schema_url, "of the scope");
+    }
+
+    #[test]
+    fn values_of_a_resource_may_be_arrays() {
+        let array = Value::Array(vec![1, 2].into());
+        let resource = Resource::builder_empty().with_attribute(KeyValue::new("a", array)).build();
+        let request = Envelope::new(&resource).around(&Encoded::default());
+        let whole = ExportTraceServiceRequest::decode(request).unwrap();
+        let expected = ResourceAttributesWithSchema::from(&resource).attributes.0;
+        assert_eq!(whole.resource_spans[0].resource.as_ref().unwrap().attributes, expected);
+    }
+}

@@ -1,0 +1,172 @@
+//! OTLP by gRPC, for requests that are encoded already.
+
+use axum::http::uri::PathAndQuery;
+use prost::bytes::{Buf, BufMut, Bytes};
+use tonic::{
+    Code, Request, Status,
+    client::Grpc,
+    codec::{Codec, CompressionEncoding, DecodeBuf, Decoder, EncodeBuf, Encoder},
+    metadata::MetadataMap,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+use tonic_types::StatusExt;
+
+use super::{
+    Result, Signal,
+    backoff::{Failure, Retry},
+    headers,
+};
+use crate::telemetry::export::{lines::chain, settings::Otlp};
+
+/// A collector.
+pub struct Collector {
+    client: Grpc<Channel>,
+    path: PathAndQuery,
+    metadata: MetadataMap,
+}
+
+impl Collector {
+    /// Connects when something is to be sent.
+    pub fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
+        let mut endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
+        if let Some(tls) = tls(otlp) {
+            endpoint = endpoint.tls_config(tls)?;
+        }
+        let mut client = Grpc::new(endpoint.connect_lazy());
+        if otlp.gzip {
+            let gzip = CompressionEncoding::Gzip;
+            client = client.send_compressed(gzip).accept_compressed(gzip);
+        }
+        let path = PathAndQuery::from_static(match signal {
+            Signal::Spans => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
+            Signal::Records => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+        });
+        Ok(Self { client, path, metadata: MetadataMap::from_headers(headers(otlp)) })
+    }
+
+    /// One attempt.
+    pub async fn send(&self, request: Bytes) -> std::result::Result<Bytes, Failure> {
+        let mut client = self.client.clone();
+        client.ready().await.map_err(|error| Failure {
+            reason: format!("gRPC client not ready: {}", chain(&error)),
+            retry: Retry::Never,
+        })?;
+        let mut request = Request::new(request);
+        *request.metadata_mut() = self.metadata.clone();
+        let answer = client.unary(request, self.path.clone(), Encoded).await;
+        answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
+    }
+}
+
+/// How to talk to the collector in secret, if so. `None` for plain text.
+pub fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
+    if otlp.endpoint.scheme() != "https" {
+        return None;
+    }
+    let tls = match &otlp.tls.authority {
+        Some(authority) => ClientTlsConfig::new().ca_certificate(Certificate::from_pem(authority)),
+        None => ClientTlsConfig::new().with_enabled_roots(),
+    };
+    Some(match &otlp.tls.identity {
+        Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
+        None => tls,
+    })
+}
+
+/// Without the collector's message, which may repeat a token.
+fn failure(status: &Status) -> Failure {
+    let mut reason = format!("gRPC code {:?}", status.code());
+    if let Some(cause) = std::error::Error::source(status) {
+        reason = format!("{reason}: {}", chain(cause));
+    }
+    Failure { reason, retry: retry(status) }
+}
+
+/// As the protocol has it (opentelemetry.io/docs/specs/otlp/#failures).
+fn retry(status: &Status) -> Retry {
+    let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
+    match (status.code(), asked) {
+        (Code::ResourceExhausted, Some(delay)) => Retry::After(delay),
+        (Code::Unavailable, Some(delay)) if !delay.is_zero() => Retry::After(delay),
+        (
+            Code::Unavailable
+            | Code::Cancelled
+            | Code::DeadlineExceeded
+            | Code::Aborted
+            | Code::OutOfRange
+            | Code::DataLoss,
+            _,
+        ) => Retry::Later,
+        _ => Retry::Never,
+    }
+}
+
+/// Messages that are encoded already, or not to be decoded yet.
+#[derive(Clone, Copy)]
+struct Encoded;
+
+impl Codec for Encoded {
+    type Encode = Bytes;
+    type Decode = Bytes;
+    type Encoder = Self;
+    type Decoder = Self;
+
+    fn encoder(&mut self) -> Self {
+        *self
+    }
+
+    fn decoder(&mut self) -> Self {
+        *self
+    }
+}
+
+impl Encoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
+        to.reserve(item.len());
+        to.put(item);
+        Ok(())
+    }
+}
+
+impl Decoder for Encoded {
+    type Item = Bytes;
+    type Error = Status;
+
+    fn decode(&mut self, from: &mut DecodeBuf<'_>) -> std::result::Result<Option<Bytes>, Status> {
+        Ok(Some(from.copy_to_bytes(from.remaining())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tonic_types::ErrorDetails;
+
+    use super::*;
+
+    #[test]
+    fn codes_tell_whether_to_try_again() {
+        let asked = Duration::from_secs(5);
+        let with = |code, delay| {
+            let details = ErrorDetails::with_retry_info(Some(delay));
+            retry(&Status::with_error_details(code, "busy", details))
+        };
+        assert_eq!(retry(&Status::unavailable("")), Retry::Later);
+        assert_eq!(with(Code::Unavailable, asked), Retry::After(asked));
+        assert_eq!(with(Code::Unavailable, Duration::ZERO), Retry::Later);
+        assert_eq!(retry(&Status::resource_exhausted("")), Retry::Never);
+        assert_eq!(with(Code::ResourceExhausted, asked), Retry::After(asked));
+        assert_eq!(with(Code::InvalidArgument, asked), Retry::Never);
+        assert_eq!(retry(&Status::unauthenticated("")), Retry::Never);
+    }
+
+    #[test]
+    fn what_the_collector_says_is_not_told() {
+        let told = failure(&Status::permission_denied("not with Bearer opensesame")).reason;
+        assert_eq!(told, "gRPC code PermissionDenied");
+    }
+}

@@ -1,0 +1,217 @@
+//! Protocol Buffers, as far as OTLP needs them, without a copy of what is encoded and without an
+//! allocation for each part of it.
+
+pub mod record;
+pub mod span;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use opentelemetry::{Array, InstrumentationScope, KeyValue, Value};
+
+const VARINT: u32 = 0;
+const FIXED64: u32 = 1;
+const DELIMITED: u32 = 2;
+const FIXED32: u32 = 5;
+
+/// What a new buffer has room for: a span without long texts.
+const ROOM: usize = 1024;
+
+/// Writes from the last byte to the first, since the length of a message stands before it: so it
+/// is known by then, and nothing has to be measured beforehand or moved afterwards. **Fields, and
+/// what is repeated, are to be written in reverse.**
+#[derive(Debug, Default)]
+pub struct Writer {
+    /// Written from `start` on.
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Writer {
+    /// With room for that many bytes.
+    pub fn with_room(room: usize) -> Self {
+        Self { bytes: vec![0; room], start: room }
+    }
+
+    /// What was written.
+    pub fn written(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The buffer, and where in it begins what was written.
+    pub fn into_parts(self) -> (Vec<u8>, usize) {
+        (self.bytes, self.start)
+    }
+
+    /// Begins anew.
+    pub fn clear(&mut self) {
+        self.start = self.bytes.len();
+    }
+
+    /// Bytes as they are.
+    pub fn raw(&mut self, bytes: &[u8]) {
+        if self.start < bytes.len() {
+            self.grow(bytes.len());
+        }
+        let start = self.start - bytes.len();
+        self.bytes[start..self.start].copy_from_slice(bytes);
+        self.start = start;
+    }
+
+    #[cold]
+    fn grow(&mut self, more: usize) {
+        let written = self.written().len();
+        let mut bytes = vec![0; (2 * (written + more)).max(ROOM)];
+        let start = bytes.len() - written;
+        bytes[start..].copy_from_slice(self.written());
+        (self.bytes, self.start) = (bytes, start);
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        let (mut bytes, mut length) = ([0; 10], 0);
+        while value >= 0x80 {
+            bytes[length] = value.to_le_bytes()[0] | 0x80;
+            value >>= 7;
+            length += 1;
+        }
+        bytes[length] = value.to_le_bytes()[0];
+        self.raw(&bytes[..=length]);
+    }
+
+    fn tag(&mut self, field: u32, kind: u32) {
+        self.varint(u64::from(field << 3 | kind));
+    }
+
+    /// A message, whose content `write` writes.
+    pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
+        let before = self.written().len();
+        write(self);
+        self.varint((self.written().len() - before) as u64);
+        self.tag(field, DELIMITED);
+    }
+
+    /// Text or bytes, be they empty or not.
+    pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
+        self.raw(bytes);
+        self.varint(bytes.len() as u64);
+        self.tag(field, DELIMITED);
+    }
+
+    /// A text, unless it is empty.
+    pub fn text(&mut self, field: u32, text: &str) {
+        if !text.is_empty() {
+            self.bytes(field, text.as_bytes());
+        }
+    }
+
+    /// A number, be it zero or not.
+    pub fn number(&mut self, field: u32, number: u64) {
+        self.varint(number);
+        self.tag(field, VARINT);
+    }
+
+    /// How many, unless none.
+    pub fn count(&mut self, field: u32, count: u32) {
+        if count != 0 {
+            self.number(field, count.into());
+        }
+    }
+
+    /// Flags, unless none is set.
+    pub fn flags(&mut self, field: u32, flags: u32) {
+        if flags != 0 {
+            self.raw(&flags.to_le_bytes());
+            self.tag(field, FIXED32);
+        }
+    }
+
+    /// A time, unless it is the beginning of time or before.
+    pub fn time(&mut self, field: u32, time: SystemTime) {
+        let nanoseconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+        if let Ok(nanoseconds @ 1..) = u64::try_from(nanoseconds) {
+            self.raw(&nanoseconds.to_le_bytes());
+            self.tag(field, FIXED64);
+        }
+    }
+
+    fn double(&mut self, field: u32, number: f64) {
+        self.raw(&number.to_le_bytes());
+        self.tag(field, FIXED64);
+    }
+
+    /// Attributes.
+    pub fn attributes<'a>(
+        &mut self,
+        field: u32,
+        attributes: impl DoubleEndedIterator<Item = &'a KeyValue>,
+    ) {
+        for attribute in attributes.rev() {
+            self.attribute(field, attribute.key.as_str(), |value| value.value(&attribute.value));
+        }
+    }
+
+    /// An attribute, whose value `write` writes.
+    pub fn attribute(&mut self, field: u32, key: &str, write: impl FnOnce(&mut Self)) {
+        self.message(field, |attribute| {
+            attribute.message(2, write);
+            attribute.text(1, key);
+        });
+    }
+
+    /// The content of an `AnyValue`.
+    pub fn value(&mut self, value: &Value) {
+        match value {
+            Value::Bool(value) => self.boolean(*value),
+            Value::I64(value) => self.integer(*value),
+            Value::F64(value) => self.float(*value),
+            Value::String(value) => self.string(value.as_str()),
+            Value::Array(Array::Bool(values)) => self.array(values, |w, value| w.boolean(*value)),
+            Value::Array(Array::I64(values)) => self.array(values, |w, value| w.integer(*value)),
+            Value::Array(Array::F64(values)) => self.array(values, |w, value| w.float(*value)),
+            Value::Array(Array::String(values)) => {
+                self.array(values, |w, value| w.string(value.as_str()));
+            }
+            // There are no others, but there may be some day.
+            other => self.string(&other.as_str()),
+        }
+    }
+
+    /// An `AnyValue` that is true or false.
+    pub fn boolean(&mut self, value: bool) {
+        self.number(2, value.into());
+    }
+
+    /// An `AnyValue` that is an integer.
+    pub fn integer(&mut self, value: i64) {
+        self.number(3, value.cast_unsigned());
+    }
+
+    /// An `AnyValue` that is a floating-point number.
+    pub fn float(&mut self, value: f64) {
+        self.double(4, value);
+    }
+
+    /// An `AnyValue` that is a text.
+    pub fn string(&mut self, value: &str) {
+        self.bytes(1, value.as_bytes());
+    }
+
+    /// An `AnyValue` that is an array, whose values `write` writes.
+    pub fn array<T>(&mut self, values: &[T], write: impl Fn(&mut Self, &T)) {
+        self.message(5, |array| {
+            for value in values.iter().rev() {
+                array.message(1, |element| write(element, value));
+            }
+        });
+    }
+
+    /// Who made what follows, and in which version of the conventions, as `ScopeSpans` and
+    /// `ScopeLogs` have it.
+    pub fn scope(&mut self, scope: &InstrumentationScope, name: &str) {
+        self.text(3, scope.schema_url().unwrap_or_default());
+        self.message(1, |inner| {
+            inner.attributes(3, scope.attributes().collect::<Vec<_>>().into_iter());
+            inner.text(2, scope.version().unwrap_or_default());
+            inner.text(1, name);
+        });
+    }
+}
