@@ -320,3 +320,88 @@ impl<B: Batch> Shared<B> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::telemetry::export::runtime::ExportRuntime;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    /// Calls a function with each batch.
+    struct Call<F>(F);
+
+    impl<F> Sink for Call<F>
+    where
+        F: Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
+    {
+        type Batch = Vec<u32>;
+
+        async fn send(&self, batch: Vec<u32>) -> Result<(), SendError> {
+            self.0(batch)
+        }
+    }
+
+    #[derive(Default)]
+    struct Counted {
+        counts: [Arc<AtomicU64>; 6],
+    }
+
+    impl Counted {
+        fn counters(&self) -> Counters {
+            let [processed, queue_full, after_shutdown, exported, failed, rejected] =
+                self.counts.clone().map(Counter::from_arc);
+            Counters { processed, queue_full, after_shutdown, exported, failed, rejected }
+        }
+
+        fn told(&self) -> [u64; 6] {
+            self.counts.each_ref().map(|count| count.load(Ordering::Relaxed))
+        }
+    }
+
+    /// Queues seven items, of which five find room, lets them be sent, and then another one.
+    fn told(
+        send: impl Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
+    ) -> ([u64; 6], Arc<Outcome>) {
+        let settings =
+            QueueSettings { capacity: 5, batch: 2, delay: Duration::from_hours(1), timeout: LIMIT };
+        let counted = Counted::default();
+        let (queue, work) = Queue::new(settings, counted.counters(), Arc::default(), Call(send));
+        (0..7).for_each(|item| queue.push(item));
+        let runtime = ExportRuntime::start().unwrap();
+        runtime.handle().spawn(work);
+        queue.flush(LIMIT).unwrap();
+        queue.push(7);
+        queue.close(LIMIT).unwrap();
+        queue.push(8);
+        runtime.stop();
+        (counted.told(), queue.outcome())
+    }
+
+    #[test]
+    fn items_leave_in_order_and_in_batches() {
+        let sent = Arc::<Mutex<Vec<_>>>::default();
+        let keep = sent.clone();
+        let (counts, outcome) = told(move |batch| {
+            keep.lock().unwrap().push(batch);
+            Ok(())
+        });
+        let batches: [&[u32]; 4] = [&[0, 1], &[2, 3], &[4], &[7]];
+        assert_eq!(*sent.lock().unwrap(), batches);
+        assert_eq!(counts, [6, 2, 1, 6, 0, 0]);
+        assert_eq!((outcome.exported(), outcome.outstanding()), (6, 3));
+    }
+
+    #[test]
+    fn what_is_not_taken_is_lost_and_counted() {
+        let (counts, outcome) = told(|batch| match &*batch {
+            [0, _] => Err(OTelSdkError::InternalFailure("gone".to_owned()).into()),
+            [2, _] => Err(SendError::Rejected { items: 1, reason: "no room".to_owned() }),
+            // More than there were.
+            [4] => Err(SendError::Rejected { items: 9, reason: String::new() }),
+            _ => Ok(()),
+        });
+        assert_eq!(counts, [6, 2, 1, 2, 2, 2]);
+        assert_eq!((outcome.exported(), outcome.outstanding()), (2, 7));
+    }
+}

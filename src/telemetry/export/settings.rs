@@ -401,7 +401,12 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
             ("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "250"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "x-team=a"),
+            ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "authorization=Bearer%20t, x-more = b"),
         ]);
+        let headers: Vec<_> =
+            otlp.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        assert_eq!(headers, [("authorization", &b"Bearer t"[..]), ("x-more", b"b")]);
         assert_eq!(otlp.timeout, Duration::from_millis(250));
         assert!(otlp.gzip);
     }

@@ -91,6 +91,8 @@ impl Backoff {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     const MS: fn(u64) -> Duration = Duration::from_millis;
@@ -113,5 +115,27 @@ mod tests {
         assert_eq!(pauses(&asked), [Some(MS(5007)), Some(MS(10_007)), Some(MS(20_007))]);
         let hour = Retry::After(Duration::from_hours(1));
         assert_eq!(pauses(&[hour, hour]), [Some(MS(30_000)), Some(MS(30_000))]);
+    }
+
+    /// Makes attempts of which the first two fail; tells how many were made and the outcome.
+    async fn attempts(limit: Duration, retry: Retry) -> (u32, bool) {
+        let made = AtomicU32::new(0);
+        let attempt = || async {
+            match made.fetch_add(1, Ordering::Relaxed) {
+                0 | 1 => Err(Failure { reason: String::new(), retry }),
+                _ => Ok(Bytes::new()),
+            }
+        };
+        let outcome = retried(limit, attempt).await;
+        (made.load(Ordering::Relaxed), outcome.is_ok())
+    }
+
+    #[tokio::test]
+    async fn attempts_go_on_while_there_is_time_and_hope() {
+        let long = Duration::from_secs(10);
+        assert_eq!(attempts(long, Retry::Later).await, (3, true));
+        assert_eq!(attempts(long, Retry::Never).await, (1, false));
+        assert_eq!(attempts(long, Retry::After(long)).await, (1, false));
+        assert_eq!(attempts(MS(50), Retry::Later).await, (1, false));
     }
 }
