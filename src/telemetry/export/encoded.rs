@@ -45,6 +45,11 @@ impl Batch for Encoded {
     fn len(&self) -> usize {
         self.count
     }
+
+    fn clear(&mut self) {
+        self.count = 0;
+        self.scopes.iter_mut().for_each(|(_, items)| items.clear());
+    }
 }
 
 impl Queue<Encoded> {
@@ -86,10 +91,12 @@ impl Envelope {
     pub fn around(&self, batch: &Encoded) -> Bytes {
         /// For the tag and the length of a message.
         const HEAD: usize = 11;
-        let sizes = batch.scopes.iter().map(|(scope, items)| HEAD + scope.len() + items.len());
+        // A scope may be there from a former batch.
+        let scopes = || batch.scopes.iter().filter(|(_, items)| !items.is_empty());
+        let sizes = scopes().map(|(scope, items)| HEAD + scope.len() + items.len());
         let mut writer = Writer::with_room(HEAD + self.resource.len() + sizes.sum::<usize>());
         writer.message(1, |whole| {
-            for (scope, items) in batch.scopes.iter().rev() {
+            for (scope, items) in scopes().rev() {
                 whole.message(2, |inner| {
                     inner.raw(items);
                     inner.raw(scope);
@@ -158,6 +165,20 @@ mod tests {
         assert_eq!(first.scope, Some(ProtoScope::from((scope("1"), None))));
         assert_eq!(second.scope, Some(ProtoScope::from((scope("2"), None))));
         assert_eq!(first.schema_url, "of the scope");
+    }
+
+    #[test]
+    fn a_batch_that_is_used_again_has_only_what_is_new() {
+        let mut batch = Encoded::default();
+        push(&mut batch, "1", "old");
+        push(&mut batch, "2", "old");
+        batch.clear();
+        push(&mut batch, "2", "new");
+        let mut expected = Encoded::default();
+        push(&mut expected, "2", "new");
+        let envelope = Envelope::new(&Resource::builder_empty().build());
+        assert_eq!(envelope.around(&batch), envelope.around(&expected));
+        assert_eq!(batch.len(), 1);
     }
 
     #[test]

@@ -152,7 +152,7 @@ pub struct Records<E>(pub E);
 impl<E: LogExporter + 'static> Sink for Records<E> {
     type Batch = Vec<Record>;
 
-    async fn send(&self, batch: Vec<Record>) -> Result<(), SendError> {
+    async fn send(&self, batch: &mut Vec<Record>) -> Result<(), SendError> {
         let records: Vec<_> = batch.iter().map(|item| (&item.0, &item.1)).collect();
         Ok(self.0.export(LogBatch::new(&records)).await?)
     }

@@ -76,9 +76,8 @@ impl Sender {
 impl Sink for Sender {
     type Batch = Encoded;
 
-    async fn send(&self, batch: Encoded) -> std::result::Result<(), SendError> {
-        let request = self.envelope.around(&batch);
-        drop(batch);
+    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
+        let request = self.envelope.around(batch);
         let answer = match &self.collector {
             Collector::Grpc(collector) => {
                 retried(self.timeout, || collector.send(request.clone())).await

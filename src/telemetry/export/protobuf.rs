@@ -48,6 +48,7 @@ impl Writer {
     }
 
     /// Bytes as they are.
+    #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
         if self.start < bytes.len() {
             self.grow(bytes.len());
@@ -67,6 +68,10 @@ impl Writer {
     }
 
     fn varint(&mut self, mut value: u64) {
+        // Most are.
+        if let Ok(byte @ ..0x80) = u8::try_from(value) {
+            return self.raw(&[byte]);
+        }
         let (mut bytes, mut length) = ([0; 10], 0);
         while value >= 0x80 {
             bytes[length] = value.to_le_bytes()[0] | 0x80;

@@ -36,6 +36,9 @@ pub trait Batch: Default + Send + 'static {
 
     /// How many items there are.
     fn len(&self) -> usize;
+
+    /// Removes them, and keeps the memory for others.
+    fn clear(&mut self);
 }
 
 impl<T: Send + 'static> Batch for Vec<T> {
@@ -47,6 +50,10 @@ impl<T: Send + 'static> Batch for Vec<T> {
 
     fn len(&self) -> usize {
         self.len()
+    }
+
+    fn clear(&mut self) {
+        self.clear();
     }
 }
 
@@ -71,8 +78,8 @@ pub trait Sink: Send + Sync + 'static {
     /// What is sent.
     type Batch: Batch;
 
-    /// Sends a batch, with what retries the protocol allows.
-    fn send(&self, batch: Self::Batch) -> impl Future<Output = Result<(), SendError>> + Send;
+    /// Sends a batch, with what retries the protocol allows. What it leaves of it is thrown away.
+    fn send(&self, batch: &mut Self::Batch) -> impl Future<Output = Result<(), SendError>> + Send;
 }
 
 /// What became of the items of a signal, since the start.
@@ -138,6 +145,8 @@ struct Shared<B> {
 struct Waiting<B> {
     batches: VecDeque<B>,
     items: usize,
+    /// One that was sent: with the memory of it, that of the next need not grow.
+    spare: Option<B>,
 }
 
 impl<B: Batch> Waiting<B> {
@@ -149,9 +158,9 @@ impl<B: Batch> Waiting<B> {
         match self.batches.back_mut() {
             Some(last) if last.len() < settings.batch => last.push(item),
             _ => {
-                let mut first = B::default();
-                first.push(item);
-                self.batches.push_back(first);
+                let mut next = self.spare.take().unwrap_or_default();
+                next.push(item);
+                self.batches.push_back(next);
             }
         }
         self.items += 1;
@@ -270,9 +279,11 @@ impl<B: Batch> Shared<B> {
             // What comes in meanwhile is of the next round, so that a flush ends.
             let mut left = self.waiting().items;
             while left > 0 {
-                let Some(batch) = self.take() else { break };
+                let Some(mut batch) = self.take() else { break };
                 left = left.saturating_sub(batch.len());
-                self.send(&sink, batch).await;
+                self.send(&sink, &mut batch).await;
+                batch.clear();
+                self.waiting().spare = Some(batch);
             }
             for done in waiting {
                 // Whoever waited may have given up.
@@ -294,7 +305,7 @@ impl<B: Batch> Shared<B> {
         self.waiting().take()
     }
 
-    async fn send(&self, sink: &impl Sink<Batch = B>, batch: B) {
+    async fn send(&self, sink: &impl Sink<Batch = B>, batch: &mut B) {
         let count = batch.len() as u64;
         self.counters.processed.increment(count);
         let result = match timeout(self.settings.timeout, sink.send(batch)).await {
@@ -337,8 +348,8 @@ mod tests {
     {
         type Batch = Vec<u32>;
 
-        async fn send(&self, batch: Vec<u32>) -> Result<(), SendError> {
-            self.0(batch)
+        async fn send(&self, batch: &mut Vec<u32>) -> Result<(), SendError> {
+            self.0(batch.clone())
         }
     }
 

@@ -101,7 +101,7 @@ pub struct Spans<E>(pub E);
 impl<E: SpanExporter + 'static> Sink for Spans<E> {
     type Batch = Vec<SpanData>;
 
-    async fn send(&self, batch: Vec<SpanData>) -> Result<(), SendError> {
-        Ok(self.0.export(batch).await?)
+    async fn send(&self, batch: &mut Vec<SpanData>) -> Result<(), SendError> {
+        Ok(self.0.export(std::mem::take(batch)).await?)
     }
 }
