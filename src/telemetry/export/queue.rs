@@ -4,58 +4,31 @@
 //! Our own and not the SDK's: that one counts the spans it drops for its own log only, and polls
 //! its exporter where neither tokio nor an asynchronous HTTP client can work.
 
+mod batch;
+mod outcome;
+
 use std::{
-    collections::VecDeque,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
         mpsc,
     },
     time::Duration,
 };
 
-use metrics::{Counter, Label};
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
-use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until, timeout},
 };
 
+use self::batch::Waiting;
+pub use self::{
+    batch::Batch,
+    outcome::{Counters, Outcome},
+};
 use super::{settings::QueueSettings, warnings::Warnings};
-use crate::telemetry::names::Metric;
-
-/// Items that are sent together.
-pub trait Batch: Default + Send + 'static {
-    /// An item, as it is handed over.
-    type Item<'a>;
-
-    /// Adds an item. Called with the queue locked: to be short.
-    fn push(&mut self, item: Self::Item<'_>);
-
-    /// How many items there are.
-    fn len(&self) -> usize;
-
-    /// Removes them, and keeps the memory for others.
-    fn clear(&mut self);
-}
-
-impl<T: Send + 'static> Batch for Vec<T> {
-    type Item<'a> = T;
-
-    fn push(&mut self, item: T) {
-        self.push(item);
-    }
-
-    fn len(&self) -> usize {
-        self.len()
-    }
-
-    fn clear(&mut self) {
-        self.clear();
-    }
-}
 
 /// Why not all of a batch has arrived.
 #[derive(Debug, thiserror::Error)]
@@ -80,35 +53,6 @@ pub trait Sink: Send + Sync + 'static {
 
     /// Sends a batch, with what retries the protocol allows. What it leaves of it is thrown away.
     fn send(&self, batch: &mut Self::Batch) -> impl Future<Output = Result<(), SendError>> + Send;
-}
-
-/// What became of the items of a signal, since the start.
-#[derive(Debug, Default)]
-pub struct Outcome {
-    made: AtomicU64,
-    exported: AtomicU64,
-}
-
-impl Outcome {
-    /// Items that the receiver took.
-    pub fn exported(&self) -> u64 {
-        self.exported.load(Ordering::Relaxed)
-    }
-
-    /// Items that no receiver has taken. At the end, those are lost.
-    pub fn outstanding(&self) -> u64 {
-        self.made.load(Ordering::Relaxed).saturating_sub(self.exported())
-    }
-
-    /// Counts items that were made.
-    pub fn count_made(&self, items: u64) {
-        self.made.fetch_add(items, Ordering::Relaxed);
-    }
-
-    /// Counts items that the receiver took.
-    pub fn count_exported(&self, items: u64) {
-        self.exported.fetch_add(items, Ordering::Relaxed);
-    }
 }
 
 /// The way in. Clones share the queue.
@@ -138,65 +82,6 @@ struct Shared<B> {
     outcome: Arc<Outcome>,
     warnings: Arc<Warnings>,
     counters: Counters,
-}
-
-/// What is to be sent: batches that are full, and one that is filled.
-#[derive(Default)]
-struct Waiting<B> {
-    batches: VecDeque<B>,
-    items: usize,
-    /// One that was sent: with the memory of it, that of the next need not grow.
-    spare: Option<B>,
-}
-
-impl<B: Batch> Waiting<B> {
-    /// Answers how many wait then, if there is room for one more.
-    fn push(&mut self, item: B::Item<'_>, settings: &QueueSettings) -> Option<usize> {
-        if self.items >= settings.capacity {
-            return None;
-        }
-        match self.batches.back_mut() {
-            Some(last) if last.len() < settings.batch => last.push(item),
-            _ => {
-                let mut next = self.spare.take().unwrap_or_default();
-                next.push(item);
-                self.batches.push_back(next);
-            }
-        }
-        self.items += 1;
-        Some(self.items)
-    }
-
-    fn take(&mut self) -> Option<B> {
-        let batch = self.batches.pop_front()?;
-        self.items -= batch.len();
-        Some(batch)
-    }
-}
-
-/// The metrics that the queue keeps.
-pub struct Counters {
-    processed: Counter,
-    queue_full: Counter,
-    after_shutdown: Counter,
-    exported: Counter,
-    failed: Counter,
-    rejected: Counter,
-}
-
-impl Counters {
-    /// Of a queue's two metrics. All begin at zero, so that a first loss is a rise.
-    pub fn new(processed: &Metric, exported: &Metric) -> Self {
-        let with = |metric: &Metric, error| metric.counter(vec![Label::new(ERROR_TYPE, error)]);
-        Self {
-            processed: processed.counter(Vec::new()),
-            queue_full: with(processed, "queue_full"),
-            after_shutdown: with(processed, "already_shutdown"),
-            exported: exported.counter(Vec::new()),
-            failed: with(exported, "export_failed"),
-            rejected: with(exported, "rejected"),
-        }
-    }
 }
 
 impl<B: Batch> Queue<B> {
@@ -334,6 +219,10 @@ impl<B: Batch> Shared<B> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicU64;
+
+    use metrics::Counter;
+
     use super::*;
     use crate::telemetry::export::runtime::ExportRuntime;
 
