@@ -91,7 +91,7 @@ where
 /// A readable line.
 fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt::Result {
     let mut fields = Map::new();
-    event.record(&mut Fields(&mut fields));
+    event.record(&mut Visitor(&mut Fields(&mut fields)));
     let (on, off) = if writer.has_ansi_escapes() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let level = event.metadata().level();
     let message = fields.remove("message").unwrap_or_default();
@@ -109,21 +109,22 @@ fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt:
     writeln!(writer)
 }
 
-/// A JSON object.
+/// A JSON object. Written as it comes, without one in memory: there is a line for each request.
 fn json(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt::Result {
     let metadata = event.metadata();
-    let mut line = Map::new();
-    line.insert("timestamp".into(), now.to_rfc3339_opts(SecondsFormat::Micros, true).into());
-    line.insert("level".into(), metadata.level().as_str().into());
-    line.insert("event".into(), event_name(metadata.name()).into());
-    event.record(&mut Fields(&mut line));
-    line.insert("target".into(), metadata.target().into());
+    let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
+    let (level, name) = (metadata.level().as_str(), event_name(metadata.name()));
+    write!(writer, r#"{{"timestamp":"{timestamp}","level":"{level}","event":"{name}""#)?;
+    let mut members = Members { writer: &mut writer, result: Ok(()) };
+    event.record(&mut Visitor(&mut members));
+    members.result?;
+    write!(writer, r#","target":"{}""#, metadata.target())?;
     if let Some(span) = current_span() {
-        line.insert("trace_id".into(), span.trace_id().to_string().into());
-        line.insert("span_id".into(), span.span_id().to_string().into());
-        line.insert("trace_flags".into(), format!("{:02x}", span.trace_flags().to_u8()).into());
+        let (trace, flags) = (span.trace_id(), span.trace_flags().to_u8());
+        write!(writer, r#","trace_id":"{trace}","span_id":"{}""#, span.span_id())?;
+        write!(writer, r#","trace_flags":"{flags:02x}""#)?;
     }
-    writeln!(writer, "{}", Value::Object(line))
+    writeln!(writer, "}}")
 }
 
 /// The name of an event. One that nobody named is called after its place in the source, which is
@@ -133,44 +134,100 @@ pub fn event_name(name: &'static str) -> &'static str {
     if name.starts_with("event ") { "log" } else { name }
 }
 
-/// Writes an event's fields into an object.
+/// Takes an event's fields as JSON values.
+trait Take {
+    fn take(&mut self, field: &Field, value: Value);
+
+    fn take_text(&mut self, field: &Field, text: &str) {
+        self.take(field, text.into());
+    }
+}
+
+/// An event's fields as an object.
 struct Fields<'a>(&'a mut Map<String, Value>);
 
-impl Fields<'_> {
-    fn put(&mut self, field: &Field, value: Value) {
+impl Take for Fields<'_> {
+    fn take(&mut self, field: &Field, value: Value) {
         self.0.insert(field.name().to_owned(), value);
     }
 }
 
-impl Visit for Fields<'_> {
+/// An event's fields as further members of an object that is being written.
+struct Members<'a, 'w> {
+    writer: &'a mut Writer<'w>,
+    result: fmt::Result,
+}
+
+impl Members<'_, '_> {
+    fn write(&mut self, field: &Field, value: impl fmt::Display) {
+        /// What a line has of its own.
+        const OURS: [&str; 7] =
+            ["timestamp", "level", "event", "target", "trace_id", "span_id", "trace_flags"];
+        // A library's field of such a name would be the second of it.
+        let prefix = if OURS.contains(&field.name()) { "field." } else { "" };
+        self.result =
+            self.result.and_then(|()| write!(self.writer, r#","{prefix}{field}":{value}"#));
+    }
+}
+
+impl Take for Members<'_, '_> {
+    fn take(&mut self, field: &Field, value: Value) {
+        self.write(field, value);
+    }
+
+    fn take_text(&mut self, field: &Field, text: &str) {
+        self.write(field, Quoted(text));
+    }
+}
+
+/// A text as JSON.
+struct Quoted<'a>(&'a str);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// Everything below a space is escaped, as are these two.
+        const fn needs_escape(byte: u8) -> bool {
+            byte < 0x20 || byte == b'"' || byte == b'\\'
+        }
+        if self.0.bytes().any(needs_escape) {
+            return write!(f, "{}", Value::from(self.0));
+        }
+        write!(f, "\"{}\"", self.0)
+    }
+}
+
+impl<T: Take> Visit for Visitor<'_, T> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.put(field, format!("{value:?}").into());
+        self.0.take_text(field, &format!("{value:?}"));
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
-        self.put(field, value.into());
+        self.0.take_text(field, value);
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.put(field, value.into());
+        self.0.take(field, value.into());
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.put(field, value.into());
+        self.0.take(field, value.into());
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
-        self.put(field, value.into());
+        self.0.take(field, value.into());
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.put(field, Value::from(value));
+        self.0.take(field, Value::from(value));
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.put(field, chain(value).into());
+        self.0.take_text(field, &chain(value));
     }
 }
+
+/// Hands an event's fields over.
+struct Visitor<'a, T>(&'a mut T);
 
 /// An error with the errors behind it, which most do not show by themselves.
 #[must_use]
@@ -186,4 +243,63 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+    };
+
+    use tracing_subscriber::{fmt::MakeWriter, layer::SubscriberExt};
+
+    use super::*;
+
+    /// What was written.
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl MakeWriter<'_> for Written {
+        type Writer = Self;
+
+        fn make_writer(&self) -> Self {
+            self.clone()
+        }
+    }
+
+    #[test]
+    fn a_line_is_json_whatever_its_fields_hold() {
+        let written = Written::default();
+        let layer = tracing_subscriber::fmt::layer().with_writer(written.clone());
+        let layer = layer.fmt_fields(NoSpanFields).event_format(Lines { pretty: false });
+        let text = "\"quoted\" \\ and\nbroken \u{1}";
+        tracing::subscriber::with_default(tracing_subscriber::registry().with(layer), || {
+            tracing::info!(
+                name: "an.event",
+                { a.text = text, debug = ?text, n = -1, big = u64::MAX, x = 0.5, nan = f64::NAN, level = "theirs" },
+                "said {text}"
+            );
+        });
+        let line = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(line.ends_with("}\n") && line.matches('\n').count() == 1, "{line}");
+        let mut line: Map<String, Value> = serde_json::from_str(&line).unwrap();
+        assert!(line.remove("timestamp").is_some());
+        let expected = serde_json::json!({
+            "level": "INFO", "event": "an.event", "target": module_path!(),
+            "message": format!("said {text}"), "a.text": text, "debug": format!("{text:?}"),
+            "n": -1, "big": u64::MAX, "x": 0.5, "nan": null, "field.level": "theirs",
+        });
+        assert_eq!(Value::Object(line), expected);
+    }
 }
