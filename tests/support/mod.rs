@@ -213,7 +213,7 @@ pub fn client() -> Client {
 }
 
 impl Service {
-    fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
+    pub fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<Vec<Value>>>::default();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
