@@ -62,9 +62,9 @@ class Service:
         return answer["data"]
 
 
-def fill(arguments, url):
-    tell(f"importing {arguments.books}")
-    command = [arguments.program, "import", arguments.books]
+def fill(program, books, url):
+    tell(f"importing {books}")
+    command = [program, "import", books]
     done = subprocess.run(
         command, env=environment({"DATABASE_URL": url}), capture_output=True, text=True, timeout=600
     )
