@@ -19,11 +19,9 @@ COPY --from=node /usr/local/lib/node_modules /usr/local/lib/node_modules
 RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 WORKDIR /build
 COPY . .
-# The sections that say which line is where are two thirds of the program. Profiles and task dumps read
-# them, compressed or not.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     cargo build --release --locked --bin colophon \
-    && objcopy --compress-debug-sections=zlib target/release/colophon /colophon \
+    && cp target/release/colophon /colophon \
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot

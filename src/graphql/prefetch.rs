@@ -27,7 +27,9 @@ impl Resolving {
             return page.map(Book::from);
         }
         let mut askers = Askers::default();
-        calls.iter().for_each(|call| askers.add(call.field()));
+        for call in &calls {
+            askers.add(call.field());
+        }
         let ids = page.items.iter().map(|(_, book)| book.id).collect();
         let loaded = load(&AuthorsOfBook::new(self.database()), &askers, ids).await;
         for call in calls {

@@ -25,6 +25,7 @@ use crate::{
 /// Anything with a global id.
 #[derive(Interface)]
 #[graphql(field(name = "id", ty = "ID", desc = "Names the object among all objects."))]
+#[expect(clippy::large_enum_variant, reason = "a hundred at a time at most")]
 pub enum Node {
     /// A book.
     Book(Book),
