@@ -99,6 +99,7 @@ def compare(options, folder, stack):
     machine does strikes all of them alike."""
     about = machine(options, "postgres") | {"books": options.books, "warm_up": options.warm_up}
     bench = servers.start(options, folder, stack)
+    about["database"] = f"PostgreSQL {bench.database.sql('SHOW server_version').strip()}"
     spans = {workload: spans_of_one(bench, workload) for workload in WORKLOADS}
     runs = []
     for repeat in range(1, options.repeats + 1):

@@ -72,7 +72,8 @@ def spans(runs):
 def markdown(result):
     about = result["machine"]
     lines = [
-        f"{about['colophon']} on PostgreSQL, {about['books']:,} books; {about['cpu']}, Linux {about['kernel']}. "
+        f"{about['colophon']} on {about['database']}, {about['books']:,} books; {about['cpu']}, "
+        f"Linux {about['kernel']}. "
         f"The server has one CPU; wrk with {about['connections']} connections, PostgreSQL and the collector "
         f"have another. {about['repeats']} × {about['seconds']} s, medians; in parentheses the least and the "
         "greatest.",

@@ -45,6 +45,7 @@ class Database:
     """The throw-away cluster."""
 
     url: str
+    log: Path
     # Of the catalogue: what has a greater id was created by a run.
     books: int
 
@@ -53,7 +54,11 @@ class Database:
         command = ["psql", self.url, "-qXAt", "-v", "ON_ERROR_STOP=1"]
         for statement in statements:
             command += ["-c", statement]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            end = "".join(self.log.read_text().splitlines(keepends=True)[-10:])
+            raise Failure(f"psql: {done.stderr}PostgreSQL's log ends: {end}")
+        return done.stdout
 
     def check(self):
         """That there is each book as the formula has it, and no other."""
@@ -99,7 +104,10 @@ class Server:
     def check(self, workload, number):
         """That it answers what it has to."""
         _, path, body = (part.replace("{id}", str(number)) for part in self.request(workload))
-        answer = get(self.url(path), body.encode() or None)
+        try:
+            answer = get(self.url(path), body.encode() or None)
+        except OSError as error:
+            raise Failure(f"{self.name}, {workload.what}: {error}") from None
         if not workload.is_right(number, answer):
             raise Failure(f"{self.name}, {workload.what}: {answer[:500]!r} to {number}")
 
@@ -161,7 +169,8 @@ def start_database(options, folder, stack):
     folder.chmod(0o755)
     cluster = folder / "postgres"
     stack.callback(script, "stop", cluster, check=False)
-    return Database(script("start", cluster, str(free_port()), check=True), options.books)
+    url = script("start", cluster, str(free_port()), check=True)
+    return Database(url, cluster / "log", options.books)
 
 
 def script(*arguments, check):
