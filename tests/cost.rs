@@ -2,6 +2,8 @@
 //! however busy it is. What is counted is the whole service with all its telemetry, exported to a
 //! collector: the program of these tests is the service too, with an allocator that counts.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::{
@@ -40,7 +42,8 @@ fn service() {
             asked.unwrap().write_all(count.to_string().as_bytes()).unwrap();
         }
     });
-    serve::run(Cli::parse_from(["colophon", "serve", "--sample"]).settings);
+    // Its end is that of the test that started it.
+    let _ = serve::run(Cli::parse_from(["colophon", "serve", "--sample"]).settings);
 }
 
 /// A service that counts.
