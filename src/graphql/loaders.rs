@@ -58,6 +58,27 @@ impl Catalogue {
             book_count_of_author: DataLoader::new(BookCountOfAuthor(db.clone()), batches.clone()),
         }))
     }
+
+    /// That of the request that `context` is of.
+    ///
+    /// # Panics
+    /// If the request was not made by the engine, which gives each one its catalogue.
+    #[must_use]
+    pub fn of<'a>(context: &Context<'a>) -> &'a Self {
+        context.data_unchecked()
+    }
+
+    /// What the request's fields are calls of.
+    #[must_use]
+    pub fn execution(&self) -> &Execution {
+        &self.0.execution
+    }
+
+    /// What loads the authors of books that are there already.
+    #[must_use]
+    pub fn authors_of_books(&self) -> AuthorsOfBook {
+        AuthorsOfBook(self.0.db.clone())
+    }
 }
 
 /// A call of a field whose resolver does I/O. The only way to the database, so that no statement
@@ -103,14 +124,14 @@ impl Owner {
 /// Those of the work, or that the caller may not.
 ///
 /// # Panics
-/// If the request was not made by the engine, which gives each one its catalogue.
+/// As [`Catalogue::of`].
 pub async fn resolve<T>(
     context: &Context<'_>,
     owner: Owner,
     // By value, and so without a lifetime: the compiler could not tell that the work is `Send`.
     work: impl AsyncFnOnce(Resolving) -> Result<T>,
 ) -> Result<T> {
-    let catalogue: &Catalogue = context.data_unchecked();
+    let catalogue = Catalogue::of(context);
     let path = context.path_node.as_ref().expect("a field has a path");
     let name = &context.item.node.name.node;
     let call = catalogue.0.execution.call(owner.name(), name, path);
@@ -137,18 +158,6 @@ impl Resolving {
     /// If one cannot be had in time.
     pub async fn occupy_pool(&self, time: Duration) -> Result<()> {
         self.catalogue.0.db.occupy_readers(time).await
-    }
-
-    /// The execution that it is a part of.
-    #[must_use]
-    pub fn execution(&self) -> &Execution {
-        &self.catalogue.0.execution
-    }
-
-    /// For batches.
-    #[must_use]
-    pub fn database(&self) -> Database {
-        self.catalogue.0.db.clone()
     }
 
     /// For changes that are one statement.
@@ -201,14 +210,6 @@ impl Resolving {
 
 /// See [`Resolving::authors_of_book`].
 pub struct AuthorsOfBook(Database);
-
-impl AuthorsOfBook {
-    /// Read from `db`.
-    #[must_use]
-    pub const fn new(db: Database) -> Self {
-        Self(db)
-    }
-}
 
 impl Batch for AuthorsOfBook {
     type Key = i64;

@@ -5,59 +5,53 @@
 use async_graphql::{Context, QueryPathNode, QueryPathSegment, SelectionField};
 use entity::book;
 
-use super::{
-    dataloader::load,
-    loaders::{AuthorsOfBook, Owner, Resolving},
-    types::Book,
-};
+use super::{dataloader::load, loaders::Catalogue, types::Book};
 use crate::{
     books::page::Page,
-    telemetry::graphql::{Askers, Call},
+    telemetry::graphql::{Askers, Call, Execution},
 };
 
 /// The fields between a list of books and its books.
 const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];
 
-impl Resolving {
-    /// The books of a page that is the value of the field that `context` is of, with their authors
-    /// if they are selected.
-    pub async fn with_authors(&self, context: &Context<'_>, page: Page<book::Model>) -> Page<Book> {
-        let calls = self.calls_of_authors(context, page.items.len() as u64);
-        if calls.is_empty() {
-            return page.map(Book::from);
-        }
-        let mut askers = Askers::default();
-        for call in &calls {
-            askers.add(call.field());
-        }
-        let ids = page.items.iter().map(|(_, book)| book.id).collect();
-        let loaded = load(&AuthorsOfBook::new(self.database()), &askers, ids).await;
-        for call in calls {
-            // The books have the error.
-            let _ = call.end(loaded.as_ref().map(drop).map_err(Clone::clone));
-        }
-        page.map(|book| {
-            let authors = loaded.as_ref().map_err(Clone::clone);
-            let authors = authors.map(|all| all.get(&book.id).cloned().unwrap_or_default());
-            Book { row: book, authors: Some(authors) }
-        })
+/// The books of a page that is the value of the field that `context` is of, with their authors if
+/// they are selected.
+pub async fn with_authors(context: &Context<'_>, page: Page<book::Model>) -> Page<Book> {
+    let catalogue = Catalogue::of(context);
+    let calls = calls(catalogue.execution(), context, page.items.len() as u64);
+    if calls.is_empty() {
+        return page.map(Book::from);
     }
+    let mut askers = Askers::default();
+    for call in &calls {
+        askers.add(call.field());
+    }
+    let ids = page.items.iter().map(|(_, book)| book.id).collect();
+    let loaded = load(&catalogue.authors_of_books(), &askers, ids).await;
+    for call in calls {
+        // The books have the error.
+        let _ = call.end(loaded.as_ref().map(drop).map_err(Clone::clone));
+    }
+    page.map(|book| {
+        let authors = loaded.as_ref().map_err(Clone::clone);
+        let authors = authors.map(|all| all.get(&book.id).cloned().unwrap_or_default());
+        Book { row: book, authors: Some(authors) }
+    })
+}
 
-    /// A call for each place where the authors are selected.
-    fn calls_of_authors(&self, context: &Context<'_>, books: u64) -> Vec<Call> {
-        let mut calls = Vec::new();
-        let Some(path) = context.path_node.as_ref().filter(|_| books > 0) else { return calls };
-        let owner = Owner::Type(Book::TYPE);
-        for way in WAYS {
-            along(context.field(), path, way, &mut |book, path| {
-                for field in book.selection_set().filter(|field| field.name() == Book::AUTHORS) {
-                    let path = below(path, &field);
-                    calls.push(self.execution().calls(owner.name(), field.name(), &path, books));
-                }
-            });
-        }
-        calls
+/// A call for each place where the authors of so many books are selected.
+fn calls(execution: &Execution, context: &Context<'_>, books: u64) -> Vec<Call> {
+    let mut calls = Vec::new();
+    let Some(path) = context.path_node.as_ref().filter(|_| books > 0) else { return calls };
+    for way in WAYS {
+        along(context.field(), path, way, &mut |book, path| {
+            for field in book.selection_set().filter(|field| field.name() == Book::AUTHORS) {
+                let path = below(path, &field);
+                calls.push(execution.calls(Book::TYPE, field.name(), &path, books));
+            }
+        });
     }
+    calls
 }
 
 /// Hands every selection at the end of the fields of these names, one below the other, to `found`.

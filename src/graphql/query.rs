@@ -10,6 +10,7 @@ use super::{
     in_place::InPlace,
     input::{AuthorFilter, BookFilter, BookOrder},
     loaders::{Owner, resolve},
+    prefetch::with_authors,
     types::{Author, Book, Node},
 };
 use crate::{
@@ -120,15 +121,14 @@ impl<const PART: bool> Query<PART> {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        let (page, filter) = resolve(context, Owner::Query(Scope::Read), async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
             let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
             let window = Window::from_relay((first, after), (last, before), order.name())?;
-            let page = store::list(&call.reader(), &filter, order, &window).await?;
-            let page = call.with_authors(context, page).await;
-            Ok(connection(page, List::Books(filter)))
+            Ok((store::list(&call.reader(), &filter, order, &window).await?, filter))
         })
-        .await
+        .await?;
+        Ok(connection(with_authors(context, page).await, List::Books(filter)))
     }
 
     /// The author with this id, or null if there is none.
@@ -176,14 +176,13 @@ impl<const PART: bool> Query<PART> {
         #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
     ) -> Result<BookConnection> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        let (page, search) = resolve(context, Owner::Query(Scope::Read), async |call| {
             let search = Search::new(&query)?;
             let window = Window::from_relay((first, after), (None, None), &search.name)?;
-            let page = search.page(&call.reader(), &window).await?;
-            let page = call.with_authors(context, page).await;
-            Ok(connection(page, List::Found(search)))
+            Ok((search.page(&call.reader(), &window).await?, search))
         })
-        .await
+        .await?;
+        Ok(connection(with_authors(context, page).await, List::Found(search)))
     }
 }
 

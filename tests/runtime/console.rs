@@ -72,7 +72,8 @@ async fn a_console_sees_named_tasks_with_their_times() {
         service.data("{ labSpin(ms: 300) labSleep(ms: 300) }", json!({})).await;
         service.data("{ labSpin(ms: 300) }", json!({})).await;
         service.data("{ labSleep(ms: 300) }", json!({})).await;
-        service.data("{ books { nodes { authors { name } } } }", json!({})).await;
+        let nested = "{ books { nodes { authors { books { nodes { title } } } } } }";
+        service.data(nested, json!({})).await;
     };
     let watch = async {
         let mut seen = Seen::default();
@@ -86,7 +87,7 @@ async fn a_console_sees_named_tasks_with_their_times() {
             "query Query.labSleep",
             "query Query.books",
             "query _MULTIPLE",
-            "batch authors",
+            "batch books",
         ];
         let is_there = |seen: &Seen, name: &str| {
             seen.stats(name)

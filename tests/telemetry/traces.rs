@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 
 use crate::support::{
@@ -199,6 +200,30 @@ async fn a_batch_is_linked_to_every_field_that_asked() {
     ids.sort();
     assert_eq!(links, ids);
     assert!(ids.contains(&batch.parent));
+}
+
+/// They are loaded with the list, which is there all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn authors_that_cannot_be_loaded_are_errors_of_their_books() {
+    let collector = Collector::start();
+    let db = Db::sqlite();
+    let service = observed(&db, &collector).await;
+    fill(&service, 2).await;
+    let spoiler = Database::connect(&db.url).await.unwrap();
+    spoiler.execute_unprepared("DROP TABLE book_author").await.unwrap();
+    let document = "{ books { edges { node { writers: authors { name } } } } }";
+    let (trace, answer) = service.traced(document, json!({})).await;
+    let paths: Vec<_> =
+        answer["errors"].as_array().unwrap().iter().map(|error| &error["path"]).collect();
+    let path = |index| json!(["books", "edges", index, "node", "writers"]);
+    assert_eq!(paths, [&path(0), &path(1)]);
+    let spans = collector.trace(&trace);
+    let field = find(&spans, "Book.authors");
+    assert_eq!(field.attribute("graphql.selection.path"), "books.edges.node.writers");
+    for (attribute, value) in [("graphql.field.calls", "2"), ("graphql.field.errors", "2")] {
+        assert_eq!(field.attribute(attribute), value);
+    }
+    assert_eq!(find(&spans, "Query.books").status, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
