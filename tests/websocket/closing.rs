@@ -177,7 +177,8 @@ async fn a_client_that_does_not_read_is_closed() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_does_not_read_is_closed_when_others_need_the_memory() {
     let began = Instant::now();
-    takes_no_answers(&["--max-backlog", "20000", "--answer-timeout", "1h"]).await;
+    // Less than one answer: how many have been made when the first gets stuck is not known.
+    takes_no_answers(&["--max-backlog", "1000", "--answer-timeout", "1h"]).await;
     assert!(began.elapsed() < PATIENCE);
 }
 
