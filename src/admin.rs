@@ -129,7 +129,10 @@ fn router(admin: Admin) -> Router {
         .route("/readyz", get(readyz))
         .merge(guarded)
         .with_state(admin)
-        .layer(middleware::map_response(headers::harden))
+        .layer(middleware::map_response(async |mut response: Response| {
+            headers::harden(&mut response);
+            response
+        }))
 }
 
 /// Lets through who has the token.

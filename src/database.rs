@@ -28,9 +28,12 @@ use crate::{
     telemetry::database::{Pool, PoolOptions, Session, Transaction, driver::Target},
 };
 
-/// The catalogue's database.
+/// The catalogue's database. Clones share it.
 #[derive(Clone, Debug)]
-pub struct Database {
+pub struct Database(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
     reader: Pool,
     writer: Pool,
     /// What the writer connects to.
@@ -38,8 +41,8 @@ pub struct Database {
     /// How long connecting may take.
     wait: Duration,
     /// Whether the server answers, as the keeper found.
-    reachable: Arc<watch::Sender<bool>>,
-    migrated: Arc<AtomicBool>,
+    reachable: watch::Sender<bool>,
+    migrated: AtomicBool,
 }
 
 impl Database {
@@ -75,22 +78,22 @@ impl Database {
                 (reader, writer, Target::Sqlite(sqlite::options(&parsed, true)))
             }
         };
-        let reachable = Arc::new(watch::Sender::new(!target.is_server()));
-        let wait = settings.limits.pool_wait;
-        Ok(Self { reader, writer, target, wait, reachable, migrated: Arc::default() })
+        let reachable = watch::Sender::new(!target.is_server());
+        let (wait, migrated) = (settings.limits.pool_wait, AtomicBool::default());
+        Ok(Self(Arc::new(Shared { reader, writer, target, wait, reachable, migrated })))
     }
 
     /// For reading outside a transaction, on behalf of `parent`; without one the statements are
     /// not traced.
     #[must_use]
     pub fn reader(&self, parent: Option<&Context>) -> Session<'_> {
-        self.reader.session(parent)
+        self.0.reader.session(parent)
     }
 
     /// For writing outside a transaction, each statement for itself, on behalf of `parent`.
     #[must_use]
     pub fn writer(&self, parent: Option<&Context>) -> Session<'_> {
-        self.writer.session(parent)
+        self.0.writer.session(parent)
     }
 
     /// Begins a transaction that may write.
@@ -98,21 +101,21 @@ impl Database {
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
-        Ok(self.writer.begin(parent).await?)
+        Ok(self.0.writer.begin(parent).await?)
     }
 
     /// Whether the database is a file of ours and not a server.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
-        !self.target.is_server()
+        !self.0.target.is_server()
     }
 
     /// Why operations cannot be served now, if they cannot.
     #[must_use]
     pub fn problem(&self) -> Option<&'static str> {
-        if !*self.reachable.borrow() {
+        if !*self.0.reachable.borrow() {
             Some("database not reached")
-        } else if !self.migrated.load(Ordering::Acquire) {
+        } else if !self.0.migrated.load(Ordering::Acquire) {
             Some("database not migrated")
         } else {
             None
@@ -131,17 +134,17 @@ impl Database {
 
     async fn becomes(&self, reachable: bool) {
         // Fails only if the sender is gone, which we have.
-        let _ = self.reachable.subscribe().wait_for(|state| *state == reachable).await;
+        let _ = self.0.reachable.subscribe().wait_for(|state| *state == reachable).await;
     }
 
     fn set_migrated(&self, is_migrated: bool) {
-        self.migrated.store(is_migrated, Ordering::Release);
+        self.0.migrated.store(is_migrated, Ordering::Release);
     }
 
     /// Records the state of the pools.
     pub fn sample(&self) {
-        self.reader.sample();
-        self.writer.sample();
+        self.0.reader.sample();
+        self.0.writer.sample();
     }
 
     /// Holds every connection that reads, for as long as `time`.
@@ -149,12 +152,12 @@ impl Database {
     /// # Errors
     /// If one cannot be had in time.
     pub async fn occupy_readers(&self, time: Duration) -> Result<()> {
-        Ok(self.reader.occupy(time).await?)
+        Ok(self.0.reader.occupy(time).await?)
     }
 
     /// Closes the pools; on SQLite this also folds the write-ahead log into the file.
     pub async fn close(&self) {
-        for pool in [&self.reader, &self.writer] {
+        for pool in [&self.0.reader, &self.0.writer] {
             if let Err(error) = pool.close().await {
                 tracing::warn!(name: "database.close_failed", %error, "a connection did not close");
             }

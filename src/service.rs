@@ -3,6 +3,7 @@
 use std::{
     io,
     net::{self, SocketAddr},
+    sync::Arc,
     time::Duration,
 };
 
@@ -36,7 +37,7 @@ const RETRY: Duration = Duration::from_millis(500);
 pub struct Service {
     settings: Settings,
     db: Database,
-    engine: Engine,
+    engine: Arc<Engine>,
     public: (Server, TcpListener),
     admin: (Admin, net::TcpListener),
 }
@@ -116,7 +117,8 @@ impl Service {
             address: http.admin_listen,
             error,
         })?;
-        let engine = Engine::new(db.clone(), &settings).await.trusting(&settings.documents)?;
+        let engine = Engine::new(db.clone(), &settings).await;
+        let engine = Arc::new(engine.trusting(&settings.documents)?);
         let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;
         let router = http::router(Public {

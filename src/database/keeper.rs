@@ -26,9 +26,11 @@ const INTERVAL: Duration = Duration::from_millis(200);
 impl Database {
     /// Goes on asking the server for signs of life. A file is there.
     pub fn keep(&self) {
-        let Target::Postgres(options) = self.target.clone() else { return report_reachable(true) };
+        let Target::Postgres(options) = self.0.target.clone() else {
+            return report_reachable(true);
+        };
         let options = options.application_name("colophon keeper");
-        let keeper = Keeper { options, limit: self.wait * 2 / 5, connection: None };
+        let keeper = Keeper { options, limit: self.0.wait * 2 / 5, connection: None };
         tasks::spawn("database keeper", keeper.keep(self.clone()));
     }
 }
@@ -58,7 +60,7 @@ impl Keeper {
             let found = self.look().await;
             let is_there = !matches!(found, Found::Gone(_));
             if !matches!(found, Found::There) {
-                db.writer.renew();
+                db.0.writer.renew();
             }
             if let Found::Gone(error) = found
                 && !told
@@ -72,7 +74,7 @@ impl Keeper {
                 told = false;
             }
             report_reachable(is_there);
-            db.reachable.send_if_modified(|state| std::mem::replace(state, is_there) != is_there);
+            db.0.reachable.send_if_modified(|state| std::mem::replace(state, is_there) != is_there);
             sleep(INTERVAL).await;
         }
     }

@@ -58,7 +58,7 @@ impl Database {
             ..Default::default()
         };
         let tx = self.connect().await?.begin_with_options(options).await?;
-        if self.target.is_server() {
+        if self.0.target.is_server() {
             // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
@@ -69,14 +69,14 @@ impl Database {
     /// One connection, which ends when it is dropped.
     async fn connect(&self) -> Result<DatabaseConnection> {
         let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error)));
-        Ok(match &self.target {
+        Ok(match &self.0.target {
             Target::Postgres(options) => {
-                let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.wait);
+                let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.0.wait);
                 let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
                 SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
             }
             Target::Sqlite(options) => {
-                let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(self.wait);
+                let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(self.0.wait);
                 let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
                 SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)
             }

@@ -30,6 +30,7 @@ use crate::{
     error::{Error, Result},
     telemetry::{
         graphql::{Askers, Field},
+        intern::intern,
         runtime::tasks,
     },
 };
@@ -146,7 +147,7 @@ impl Wake for Woken {
 }
 
 fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'static, Deliver>) {
-    tasks::spawn_in(running, format!("batch {name}"), batch.in_current_span());
+    tasks::spawn_in(running, intern(&format!("batch {name}")), batch.in_current_span());
 }
 
 /// Who waits for a batch: the fields that asked, and each call with the key it asked for.

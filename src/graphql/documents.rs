@@ -2,7 +2,6 @@
 //! nothing depends on the values of their variables.
 
 use std::{
-    collections::HashMap,
     fmt::{self, Display},
     sync::{
         Arc,
@@ -11,10 +10,8 @@ use std::{
 };
 
 use async_graphql::{
-    Name,
-    parser::types::{
-        BaseType, DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Type,
-    },
+    Name, Positioned, Request,
+    parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType, Type},
 };
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -83,20 +80,22 @@ pub struct Document {
     /// Of its text.
     pub hash: Hash,
     /// The same as text.
-    pub hex: String,
+    pub hex: Arc<str>,
     /// Its text without literals.
     pub redacted: String,
-    operations: HashMap<Option<String>, Operation>,
+    operations: Vec<Arc<Operation>>,
 }
 
 /// One of a document's operations.
 pub struct Operation {
+    /// As the client calls it.
+    pub name: Option<Arc<str>>,
     /// Query or mutation.
     pub kind: OperationType,
     /// The coordinate of its root field.
     pub root_field: &'static str,
     /// The order of the fields of its answer.
-    pub arrangement: Arc<Arrangement>,
+    pub arrangement: Arrangement,
     /// Its name as a label of metrics: only of trusted documents, whose number is known.
     pub label: Option<&'static str>,
     /// Whether it passed validation, with whatever variables.
@@ -118,33 +117,31 @@ impl Document {
         parsed: ExecutableDocument,
         root_field: impl Fn(&OperationDefinition, &ExecutableDocument) -> &'static str,
     ) -> Self {
-        let operation = |definition: &OperationDefinition| Operation {
-            kind: definition.ty,
-            root_field: root_field(definition, &parsed),
-            arrangement: Arc::new(Arrangement::of(&definition.selection_set.node, &parsed)),
-            label: None,
-            valid: AtomicBool::new(false),
-            variables: definition
-                .variable_definitions
-                .iter()
-                .map(|v| Variable {
-                    name: v.node.name.node.to_string(),
-                    ty: v.node.var_type.node.clone(),
-                    has_default: v.node.default_value.is_some(),
-                })
-                .collect(),
+        let operation = |(name, definition): (Option<&Name>, &Positioned<OperationDefinition>)| {
+            let definition = &definition.node;
+            Operation {
+                name: name.map(|name| name.as_str().into()),
+                kind: definition.ty,
+                root_field: root_field(definition, &parsed),
+                arrangement: Arrangement::of(&definition.selection_set.node, &parsed),
+                label: None,
+                valid: AtomicBool::new(false),
+                variables: definition
+                    .variable_definitions
+                    .iter()
+                    .map(|v| Variable {
+                        name: v.node.name.node.to_string(),
+                        ty: v.node.var_type.node.clone(),
+                        has_default: v.node.default_value.is_some(),
+                    })
+                    .collect(),
+            }
         };
-        let operations = match &parsed.operations {
-            DocumentOperations::Single(only) => [(None, operation(&only.node))].into(),
-            DocumentOperations::Multiple(several) => several
-                .iter()
-                .map(|(name, definition)| (Some(name.to_string()), operation(&definition.node)))
-                .collect(),
-        };
+        let operations = parsed.operations.iter().map(operation).map(Arc::new).collect();
         let hash = Hash::of(&text);
         Self {
             hash,
-            hex: hash.to_string(),
+            hex: hash.to_string().into(),
             redacted: without_literals(&text),
             operations,
             parsed,
@@ -155,42 +152,54 @@ impl Document {
     /// Lets the names of the first `left` of its operations be labels, and tells how many are
     /// left for other documents.
     pub fn label(&mut self, mut left: usize) -> usize {
-        for (name, operation) in &mut self.operations {
-            let Some(name) = name.as_ref().filter(|_| left > 0) else { continue };
+        for operation in self.operations.iter_mut().filter_map(Arc::get_mut) {
+            let Some(name) = operation.name.as_ref().filter(|_| left > 0) else { continue };
             operation.label = Some(intern(name));
             left -= 1;
         }
         left
     }
 
-    /// Its operations, each with its name and its parsed definition.
-    pub fn operations(
-        &self,
-    ) -> impl Iterator<Item = (Option<&str>, &OperationDefinition, &Operation)> {
-        self.parsed.operations.iter().filter_map(|(name, definition)| {
-            let name = name.map(Name::as_str);
-            let operation = self.operations.get(&name.map(str::to_owned))?;
-            Some((name, &definition.node, operation))
-        })
+    /// Its operations, each with its parsed definition.
+    pub fn operations(&self) -> impl Iterator<Item = (&OperationDefinition, &Arc<Operation>)> {
+        // Both in the order in which the map has them.
+        let definitions = self.parsed.operations.iter();
+        definitions.map(|(_, definition)| &definition.node).zip(&self.operations)
     }
 
-    /// The operation to run, with its name: the one named, or the only one.
+    /// The parsed definition of one of its operations.
+    #[must_use]
+    pub fn definition(&self, operation: &Operation) -> Option<&OperationDefinition> {
+        let mut all = self.operations();
+        all.find(|(_, other)| std::ptr::eq(&raw const ***other, operation))
+            .map(|(definition, _)| definition)
+    }
+
+    /// A request that this operation be run. Its text is not needed any more.
+    #[must_use]
+    pub fn request(&self, operation: &Operation) -> Request {
+        let mut request = Request::new("");
+        request.operation_name = operation.name.as_deref().map(str::to_owned);
+        request.set_parsed_query(self.parsed.clone());
+        request
+    }
+
+    /// The operation to run: the one named, or the only one.
     ///
     /// # Errors
     /// If there is none of that name, or there are several and none was named.
-    pub fn operation(&self, name: Option<&str>) -> Result<(Option<&str>, &Operation), Error> {
+    pub fn operation(&self, name: Option<&str>) -> Result<&Arc<Operation>, Error> {
         let refused = |message: &str| {
             Err(Error::Client(Code::OperationResolutionFailure, message.to_owned()))
         };
         if let Some(name) = name {
-            return match self.operations.get_key_value(&Some(name.to_owned())) {
-                Some((name, operation)) => Ok((name.as_deref(), operation)),
+            return match self.operations.iter().find(|it| it.name.as_deref() == Some(name)) {
+                Some(operation) => Ok(operation),
                 None => refused("The document has no operation of that name."),
             };
         }
-        let mut all = self.operations.iter();
-        match (all.next(), all.next()) {
-            (Some((name, operation)), None) => Ok((name.as_deref(), operation)),
+        match &*self.operations {
+            [only] => Ok(only),
             _ => refused("The document has several operations: name one."),
         }
     }
@@ -247,10 +256,10 @@ mod tests {
     #[test]
     fn operations_are_found_by_name() {
         let one = document("query A { a }");
-        assert_eq!(one.operation(None).unwrap().0, Some("A"));
-        assert_eq!(one.operation(Some("A")).unwrap().0, Some("A"));
+        assert_eq!(one.operation(None).unwrap().name.as_deref(), Some("A"));
+        assert_eq!(one.operation(Some("A")).unwrap().name.as_deref(), Some("A"));
         assert!(one.operation(Some("B")).is_err());
-        assert_eq!(document("{ a }").operation(None).unwrap().0, None);
+        assert_eq!(document("{ a }").operation(None).unwrap().name, None);
         assert!(document("query A { a } query B { b }").operation(None).is_err());
     }
 
@@ -269,7 +278,7 @@ mod tests {
     fn so_many_names_are_labels_and_no_more() {
         let mut three = document("query A { a } query B { b } query C { c }");
         assert_eq!(three.label(2), 0);
-        let labels = three.operations().filter_map(|(_, _, operation)| operation.label);
+        let labels = three.operations().filter_map(|(_, operation)| operation.label);
         assert_eq!(labels.count(), 2);
         assert_eq!(document("{ a }").label(2), 2, "it has no name");
     }
@@ -279,7 +288,7 @@ mod tests {
         let document = document(
             "query($id: ID!, $n: Int, $all: [String!], $d: Int! = 1, $o: BookOrder) { a }",
         );
-        let operation = document.operation(None).unwrap().1;
+        let operation = document.operation(None).unwrap();
         let sure = |value: Value| operation.is_sure_to_be_valid(value.as_object().unwrap());
         assert!(!sure(json!({ "id": "x" })), "it has never passed");
         operation.is_valid();

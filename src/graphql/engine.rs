@@ -17,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use super::{
     CatalogueSchema, Exposure, Purpose,
     admission::{Gate, Place},
-    arrange::Arrangement,
     coordinates::{Coordinates, introspects},
     documents::{self, Document, DocumentId},
     library::Library,
@@ -39,7 +38,6 @@ use crate::{
 const ROUTE: &str = "/graphql";
 
 /// Runs operations.
-#[derive(Clone)]
 pub struct Engine {
     schema: CatalogueSchema,
     validator: Validator,
@@ -51,7 +49,7 @@ pub struct Engine {
     db: Database,
     limits: Limits,
     coordinates: Coordinates,
-    shapes: Arc<Shapes>,
+    shapes: Shapes,
     gate: Gate,
     backlog: Backlog,
     running: TaskTracker,
@@ -87,15 +85,14 @@ impl Operation {
     /// Whether it changes anything, so that it runs to its end though nobody waits for it.
     #[must_use]
     pub fn is_mutation(&self) -> bool {
-        self.understood.kind == OperationType::Mutation
+        self.understood.operation.kind == OperationType::Mutation
     }
 }
 
 struct Understood {
     request: Request,
-    kind: OperationType,
-    root_field: &'static str,
-    arrangement: Arc<Arrangement>,
+    document: Arc<Document>,
+    operation: Arc<documents::Operation>,
     caller: Caller,
 }
 
@@ -110,7 +107,7 @@ impl Engine {
         let told = Exposure { told: true, ..exposure };
         let told = CatalogueSchema::new(limits, told, Purpose::Execution);
         let coordinates = Coordinates::of(&told).await;
-        let shapes = Arc::new(Shapes::of(&told).await);
+        let shapes = Shapes::of(&told).await;
         Self {
             schema,
             validator,
@@ -147,10 +144,8 @@ impl Engine {
             Some(error) => error.public_message(),
             None => error.message,
         })?;
-        for (name, definition, operation) in document.operations() {
-            let mut request = Request::new(document.text.clone()).variables(sample(definition));
-            request.operation_name = name.map(str::to_owned);
-            request.set_parsed_query(document.parsed.clone());
+        for (definition, operation) in document.operations() {
+            let request = document.request(operation).variables(sample(definition));
             if let Some(error) = self.validator.validate(request).into_iter().next() {
                 return Err(error.message);
             }
@@ -196,13 +191,12 @@ impl Engine {
         };
         self.limits.documents.check_variables(&raw.variables).map_err(refused)?;
         let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let (name, operation) = document.operation(asked).map_err(refused)?;
-        let name = name.map(str::to_owned);
+        let operation = document.operation(asked).map_err(refused)?.clone();
         let documents::Operation { kind, root_field, label, .. } = *operation;
         let identity = Identity {
             kind,
             root_field,
-            name: name.clone(),
+            name: operation.name.clone(),
             label,
             hash: document.hex.clone(),
             is_known,
@@ -214,14 +208,9 @@ impl Engine {
         }
         let is_sure = operation.is_sure_to_be_valid(&raw.variables);
         let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
-        let request = || {
-            let mut request = Request::new(document.text.clone()).variables(variables.clone());
-            request.operation_name.clone_from(&name);
-            request.set_parsed_query(document.parsed.clone());
-            request
-        };
         if !is_sure {
-            let errors = telemetry.phase(Phase::Validation, || self.validator.validate(request()));
+            let request = document.request(&operation).variables(variables.clone());
+            let errors = telemetry.phase(Phase::Validation, || self.validator.validate(request));
             if !errors.is_empty() {
                 return Err(errors);
             }
@@ -234,8 +223,8 @@ impl Engine {
             // Not before: names that the schema does not have may be anything.
             telemetry.document(&document.redacted);
         }
-        let arrangement = operation.arrangement.clone();
-        Ok(Understood { request: request(), kind, root_field, arrangement, caller: raw.caller })
+        let request = document.request(&operation).variables(variables);
+        Ok(Understood { request, document, operation, caller: raw.caller })
     }
 
     fn read(&self, text: String) -> Result<Document, ServerError> {

@@ -22,11 +22,10 @@ static SAME_FOR_ALL: [(HeaderName, HeaderValue); 4] = [
 ];
 
 /// Adds them. A page has a policy of its own for what it loads.
-pub async fn harden(mut response: Response) -> Response {
+pub fn harden(response: &mut Response) {
     let headers = response.headers_mut();
     for (name, value) in &SAME_FOR_ALL {
         headers.insert(name, value.clone());
     }
     headers.entry(header::CONTENT_SECURITY_POLICY).or_insert_with(|| NOTHING.clone());
-    response
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::csrf;
+use crate::telemetry::http::TRACERESPONSE;
 
 /// How long a browser may remember that it may ask.
 const REMEMBERED: Duration = Duration::from_mins(10);
@@ -49,7 +50,7 @@ impl Origins {
             .allow_headers(
                 asked.chain(csrf::HEADERS.iter().cloned()).chain(own).collect::<Vec<_>>(),
             )
-            .expose_headers([HeaderName::from_static("traceresponse"), header::RETRY_AFTER])
+            .expose_headers([TRACERESPONSE, header::RETRY_AFTER])
             .max_age(REMEMBERED);
         Some(layer)
     }

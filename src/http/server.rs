@@ -185,7 +185,9 @@ impl Server {
         let activity = slot.activity();
         let backlog = self.backlog.clone();
         let stream = Stream::new(socket, activity.clone(), self.answer_timeout, backlog);
-        let service = service_fn(|request| self.clone().answer(request, peer, slot.clone()));
+        let seen = Peer::from(peer);
+        let service =
+            service_fn(|request| self.clone().answer(request, (peer, seen.clone()), slot.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
@@ -217,7 +219,7 @@ impl Server {
     fn answer(
         self: Arc<Self>,
         request: Request<Incoming>,
-        peer: SocketAddr,
+        (peer, seen): (SocketAddr, Peer),
         slot: Arc<Slot>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
         let activity = slot.activity().clone();
@@ -229,7 +231,7 @@ impl Server {
         };
         activity.asked(self.requests.token());
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(seen);
         request.extensions_mut().insert(connection);
         async move {
             let mut response = self.router.clone().oneshot(request).await?;

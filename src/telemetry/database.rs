@@ -22,6 +22,7 @@ use std::{
 pub use comment::CommentMode;
 pub use connection::{Session, Transaction};
 use driver::{Connection, Target};
+use foldhash::fast::RandomState;
 use held::Held;
 use metrics::{Counter, Gauge, Histogram, Label};
 use opentelemetry::{
@@ -74,7 +75,7 @@ struct Shared {
     options: PoolOptions,
     gate: Arc<Semaphore>,
     metrics: PoolMetrics,
-    known: RwLock<HashMap<String, Arc<Known>>>,
+    known: RwLock<HashMap<String, Arc<Known>, RandomState>>,
 }
 
 impl fmt::Debug for Pool {

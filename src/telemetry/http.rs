@@ -13,8 +13,7 @@ use std::{
 use axum::{
     body::HttpBody,
     extract::{MatchedPath, Request},
-    http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version, header},
-    middleware::Next,
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header},
     response::Response,
 };
 use metrics::{Gauge, Histogram, Label};
@@ -30,27 +29,47 @@ use url::form_urlencoded;
 
 use super::{
     export::traces::{begin, tracer},
+    hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
     series::Series,
 };
 use crate::error::Code;
 
+/// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
+/// header).
+pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
+/// A span has so many attributes at most.
+const ATTRIBUTES: usize = 13;
+
 /// Who is at the other end of a connection; the accept loop puts it into each request.
-#[derive(Clone, Copy, Debug)]
-pub struct Peer(pub SocketAddr);
+#[derive(Clone, Debug)]
+pub struct Peer {
+    address: Arc<str>,
+    port: u16,
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(socket: SocketAddr) -> Self {
+        Self { address: socket.ip().to_string().into(), port: socket.port() }
+    }
+}
 
 /// The code of the error that an answer is about; the handler puts it into the response.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure(pub Code);
 
-/// Traces, measures and logs a request. `propagate` says whether the caller's trace is gone on
-/// with.
-pub async fn trace(propagate: bool, request: Request, next: Next) -> Response {
+/// Traces, measures and logs a request that `handle` answers. `propagate` says whether the
+/// caller's trace is gone on with.
+pub async fn trace<F: Future<Output = Response>>(
+    propagate: bool,
+    request: Request,
+    handle: impl FnOnce(Request) -> F,
+) -> Response {
     let observed = Observed::of(&request, propagate);
     let context = observed.context.clone();
     let work = async move {
-        let mut response = next.run(request).await;
+        let mut response = handle(request).await;
         observed.answered(&mut response);
         response
     };
@@ -111,12 +130,13 @@ impl Observed {
     fn attributes(&self, request: &Request) -> Vec<KeyValue> {
         let headers = request.headers();
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let mut attributes = vec![
+        let mut attributes = Vec::with_capacity(ATTRIBUTES);
+        attributes.extend([
             KeyValue::new(attr::HTTP_REQUEST_METHOD, self.method),
             KeyValue::new(attr::URL_PATH, self.path.clone()),
             KeyValue::new(attr::URL_SCHEME, "http"),
             KeyValue::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
-        ];
+        ]);
         let mut tell = |key, value: StringValue| attributes.push(KeyValue::new(key, value));
         if let Some(route) = self.route {
             tell(attr::HTTP_ROUTE, route.into());
@@ -131,12 +151,11 @@ impl Observed {
             tell(attr::SERVER_ADDRESS, host.to_owned().into());
             attributes.push(KeyValue::new(attr::SERVER_PORT, i64::from(port)));
         }
-        if let Some(Peer(peer)) = request.extensions().get::<Peer>() {
-            let address: Arc<str> = peer.ip().to_string().into();
+        if let Some(Peer { address, port }) = request.extensions().get() {
             attributes.extend([
                 KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
-                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address),
-                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(peer.port())),
+                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address.clone()),
+                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(*port)),
             ]);
         }
         attributes
@@ -154,7 +173,7 @@ impl Observed {
             span.set_status(Status::error(""));
         }
         if let Some(value) = traceresponse(span.span_context()) {
-            response.headers_mut().insert("traceresponse", value);
+            response.headers_mut().insert(TRACERESPONSE, value);
         }
         self.measure(Some(status), error, response.body().size_hint().exact());
         self.log(Some(status), "answered");
@@ -359,14 +378,17 @@ impl Extractor for Headers<'_> {
     }
 }
 
-/// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
-/// header).
+/// See [`TRACERESPONSE`].
 fn traceresponse(span: &SpanContext) -> Option<HeaderValue> {
     if !span.is_valid() {
         return None;
     }
-    let (trace, flags) = (span.trace_id(), span.trace_flags().to_u8());
-    HeaderValue::from_str(&format!("00-{trace}-{}-{flags:02x}", span.span_id())).ok()
+    let mut value = [b'-'; 55];
+    digits(&[0], &mut value[..2]);
+    digits(&span.trace_id().to_bytes(), &mut value[3..35]);
+    digits(&span.span_id().to_bytes(), &mut value[36..52]);
+    digits(&[span.trace_flags().to_u8()], &mut value[53..]);
+    HeaderValue::from_bytes(&value).ok()
 }
 
 /// "POST /graphql".

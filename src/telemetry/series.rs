@@ -7,9 +7,11 @@ use std::{
     sync::{PoisonError, RwLock},
 };
 
+use foldhash::fast::RandomState;
+
 /// The series of a metric, made when first recorded.
 pub struct Series<K, T> {
-    known: RwLock<HashMap<K, T>>,
+    known: RwLock<HashMap<K, T, RandomState>>,
     make: fn(&K) -> T,
 }
 

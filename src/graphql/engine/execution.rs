@@ -2,13 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{
-    Request, Response,
-    parser::{
-        parse_query,
-        types::{ExecutableDocument, OperationDefinition, OperationType},
-    },
-};
+use async_graphql::{Request, Response, parser::types::OperationType};
 use futures_util::FutureExt;
 use opentelemetry::trace::FutureExt as _;
 use tokio::time::timeout;
@@ -18,8 +12,8 @@ use super::{Engine, Operation, Understood};
 use crate::{
     error::{Code, Error},
     graphql::{
-        arrange::Arrangement,
         dataloader::Batches,
+        documents::{self, Document},
         loaders::Catalogue,
         present::{Answer, server_error},
         size::json_size,
@@ -37,12 +31,13 @@ impl Engine {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn run(&self, operation: Operation) -> Answer {
+    pub async fn run(self: &Arc<Self>, operation: Operation) -> Answer {
         let Operation { understood, telemetry, place } = operation;
-        let Understood { request, kind, root_field, arrangement, caller } = understood;
+        let Understood { request, document, operation, caller } = understood;
+        let (kind, root_field) = (operation.kind, operation.root_field);
         let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
-        let work = Box::pin(self.clone().execute(request, kind, arrangement, caller, execution));
+        let work = Box::pin(self.clone().execute(request, document, operation, caller, execution));
         let work = work.inspect(move |_| drop(place));
         self.run_task(kind, root_field, work, telemetry).await
     }
@@ -87,17 +82,16 @@ impl Engine {
     }
 
     async fn execute(
-        self,
+        self: Arc<Self>,
         request: Request,
-        kind: OperationType,
-        arrangement: Arc<Arrangement>,
+        document: Arc<Document>,
+        operation: Arc<documents::Operation>,
         caller: Caller,
         execution: Arc<Execution>,
     ) -> Answer {
         if let Some(problem) = self.db.problem() {
             return refused(Error::DatabaseUnavailable(problem.into()), &execution);
         }
-        let (query, name) = (request.query.clone(), request.operation_name.clone());
         let batches = Batches::default();
         let request = request.data(Catalogue::new(&self.db, &batches, execution.clone(), caller));
         let running = batches.drive(self.schema.execute(request));
@@ -113,9 +107,9 @@ impl Engine {
             Err(error) => return refused(error, &execution),
         };
         if !response.errors.is_empty() {
-            self.put_nulls(&mut response, kind, &query, name.as_deref());
+            self.put_nulls(&mut response, &document, &operation);
         }
-        arrangement.apply(&mut response.data);
+        operation.arrangement.apply(&mut response.data);
         let size = json_size(&response.data);
         if size > self.limits.requests.max_answer {
             let message = format!(
@@ -136,20 +130,19 @@ impl Engine {
         Answer::new(response).with_at_most(self.limits.requests.max_errors)
     }
 
-    /// Puts null where fields failed. The library has eaten the parsed document, and most answers
-    /// have no errors: parsing again is cheaper than a copy for each.
+    /// Puts null where fields failed.
     fn put_nulls(
         &self,
         response: &mut Response,
-        kind: OperationType,
-        query: &str,
-        name: Option<&str>,
+        document: &Document,
+        operation: &documents::Operation,
     ) {
-        let root = if kind == OperationType::Mutation { "Mutation" } else { "Query" };
-        if let Ok(document) = parse_query(query)
-            && let Some(operation) = find(&document, name)
-        {
-            self.shapes.propagate(response, root, operation, &document);
+        let root = match operation.kind {
+            OperationType::Mutation => "Mutation",
+            _ => "Query",
+        };
+        if let Some(definition) = document.definition(operation) {
+            self.shapes.propagate(response, root, definition, &document.parsed);
         }
     }
 }
@@ -158,19 +151,6 @@ impl Engine {
 fn refused(error: Error, execution: &Execution) -> Answer {
     execution.fault(&error);
     Answer::refused(server_error(error))
-}
-
-/// The operation of that name, or the only one, of a document that has it.
-fn find<'a>(
-    document: &'a ExecutableDocument,
-    name: Option<&str>,
-) -> Option<&'a OperationDefinition> {
-    let mut all = document.operations.iter();
-    let found = match name {
-        Some(name) => all.find(|(known, _)| known.is_some_and(|known| known == name)),
-        None => all.next(),
-    };
-    found.map(|(_, operation)| &operation.node)
 }
 
 #[cfg(test)]
@@ -188,7 +168,7 @@ mod tests {
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
         db.migrate_up().await.unwrap();
-        let engine = Engine::new(db, &settings).await;
+        let engine = Arc::new(Engine::new(db, &settings).await);
 
         let panics = Box::pin(async { panic!("the secret plan") });
         let telemetry = telemetry::Operation::start(&Source::Request);

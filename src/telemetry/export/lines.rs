@@ -20,6 +20,7 @@ use tracing_subscriber::{
 };
 
 use super::logs::BoxedLayer;
+use crate::telemetry::hex::digits;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -112,19 +113,30 @@ fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt:
 /// A JSON object. Written as it comes, without one in memory: there is a line for each request.
 fn json(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt::Result {
     let metadata = event.metadata();
-    let timestamp = now.to_rfc3339_opts(SecondsFormat::Micros, true);
-    let (level, name) = (metadata.level().as_str(), event_name(metadata.name()));
-    write!(writer, r#"{{"timestamp":"{timestamp}","level":"{level}","event":"{name}""#)?;
+    writer.write_str(r#"{"timestamp":""#)?;
+    writer.write_str(&now.to_rfc3339_opts(SecondsFormat::Micros, true))?;
+    writer.write_str(r#"","level":""#)?;
+    writer.write_str(metadata.level().as_str())?;
+    writer.write_str(r#"","event":""#)?;
+    writer.write_str(event_name(metadata.name()))?;
+    writer.write_char('"')?;
     let mut members = Members { writer: &mut writer, result: Ok(()) };
     event.record(&mut Visitor(&mut members));
     members.result?;
-    write!(writer, r#","target":"{}""#, metadata.target())?;
+    writer.write_str(r#","target":""#)?;
+    writer.write_str(metadata.target())?;
+    writer.write_char('"')?;
     if let Some(span) = current_span() {
-        let (trace, flags) = (span.trace_id(), span.trace_flags().to_u8());
-        write!(writer, r#","trace_id":"{trace}","span_id":"{}""#, span.span_id())?;
-        write!(writer, r#","trace_flags":"{flags:02x}""#)?;
+        let mut id = [0; 32];
+        writer.write_str(r#","trace_id":""#)?;
+        writer.write_str(digits(&span.trace_id().to_bytes(), &mut id))?;
+        writer.write_str(r#"","span_id":""#)?;
+        writer.write_str(digits(&span.span_id().to_bytes(), &mut id[..16]))?;
+        writer.write_str(r#"","trace_flags":""#)?;
+        writer.write_str(digits(&[span.trace_flags().to_u8()], &mut id[..2]))?;
+        writer.write_char('"')?;
     }
-    writeln!(writer, "}}")
+    writer.write_str("}\n")
 }
 
 /// The name of an event. One that nobody named is called after its place in the source, which is
@@ -192,7 +204,9 @@ impl fmt::Display for Quoted<'_> {
         if self.0.bytes().any(needs_escape) {
             return write!(f, "{}", Value::from(self.0));
         }
-        write!(f, "\"{}\"", self.0)
+        f.write_str("\"")?;
+        f.write_str(self.0)?;
+        f.write_str("\"")
     }
 }
 

@@ -19,6 +19,7 @@ use crate::{
     telemetry::{
         exception,
         export::traces::begin,
+        intern::intern,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
         runtime::{
             profile::Profile,
@@ -43,11 +44,11 @@ pub struct Identity {
     /// The coordinate of its root field.
     pub root_field: &'static str,
     /// What the client calls it.
-    pub name: Option<String>,
+    pub name: Option<Arc<str>>,
     /// Its name, if it is one of a fixed set: that of a trusted document.
     pub label: Option<&'static str>,
     /// Names its document.
-    pub hash: String,
+    pub hash: Arc<str>,
     /// Whether the document was known and not parsed.
     pub is_known: bool,
 }
@@ -120,7 +121,9 @@ impl Operation {
             span.update_name(kind);
             let cached = identity.is_known.then(|| KeyValue::new(own::DOCUMENT_CACHED, true));
             let name = identity.name.as_ref().map(|name| {
-                let name = name[..name.floor_char_boundary(LONGEST_NAME)].to_owned();
+                let short = &name[..name.floor_char_boundary(LONGEST_NAME)];
+                let is_short = short.len() == name.len();
+                let name = if is_short { name.clone() } else { short.into() };
                 KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name)
             });
             let always = [
@@ -227,8 +230,12 @@ pub fn refused(code: Code, duration: Duration) {
 }
 
 /// What an operation's task is called: by the schema's names, and none of the client's.
-fn task_name(kind: OperationType, root_field: &str) -> String {
-    format!("{} {root_field}", kind_name(kind))
+fn task_name(kind: OperationType, root_field: &'static str) -> &'static str {
+    type Key = (&'static str, &'static str);
+    static NAMES: LazyLock<Series<Key, &'static str>> = LazyLock::new(|| {
+        Series::new(|(kind, root_field): &Key| intern(&format!("{kind} {root_field}")))
+    });
+    NAMES.of((kind_name(kind), root_field))
 }
 
 #[derive(Default, PartialEq, Eq, Hash)]

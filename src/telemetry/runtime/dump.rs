@@ -64,9 +64,9 @@ pub struct TaskDump {
     /// Its number in this process.
     pub id: u64,
     /// Its name.
-    pub name: String,
+    pub name: &'static str,
     /// The operation it works for.
-    pub operation: Option<String>,
+    pub operation: Option<&'static str>,
     /// The operation's trace.
     pub trace_id: Option<String>,
     /// Seconds since it was spawned.
@@ -170,8 +170,8 @@ impl TaskDump {
         let trace = operation.map(|operation| &operation.span).filter(|it| it.is_valid());
         Self {
             id: task.id(),
-            name: task.name().to_owned(),
-            operation: operation.map(|operation| operation.name.clone()),
+            name: task.name(),
+            operation: operation.map(|operation| operation.name),
             trace_id: trace.map(SpanContext::trace_id).map(|id| id.to_string()),
             age: task.age().as_secs_f64(),
             state,

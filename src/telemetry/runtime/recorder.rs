@@ -278,7 +278,7 @@ async fn file(segments: Vec<Bytes>) -> Result<Recording, RecordError> {
 /// An operation that has ended, among the events of a recording.
 pub struct RecordedOperation {
     /// Such as `query Query.books`.
-    pub name: String,
+    pub name: &'static str,
     /// Its trace.
     pub trace_id: String,
     /// How long ago it began.
@@ -309,7 +309,7 @@ struct OperationEvent<'a> {
 impl Encodable for RecordedOperation {
     fn encode(&self, encoder: &mut ThreadLocalEncoder<'_>) {
         let duration_ns = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
-        let (name, error) = (encoder.intern_string(&self.name), encoder.intern_string(self.error));
+        let (name, error) = (encoder.intern_string(self.name), encoder.intern_string(self.error));
         encoder.encode(&OperationEvent {
             timestamp_ns: clock_monotonic_ns().saturating_sub(duration_ns),
             name,

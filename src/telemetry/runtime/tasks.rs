@@ -29,7 +29,7 @@ use super::{
 #[derive(Debug)]
 pub struct OperationTag {
     /// Such as `query Query.books`: of the schema's names, and none of the client's.
-    pub name: String,
+    pub name: &'static str,
     /// The coordinate of its root field.
     pub root_field: &'static str,
     /// Its span, by name only: a task that goes on must not keep the span from ending.
@@ -43,7 +43,7 @@ const PARTS: usize = 8;
 #[derive(Debug)]
 pub struct Task {
     id: u64,
-    name: String,
+    name: &'static str,
     operation: Option<Arc<OperationTag>>,
     runtime: runtime::Id,
     spawned: Instant,
@@ -55,7 +55,7 @@ pub struct Task {
 }
 
 impl Task {
-    fn new(name: String, operation: Option<Arc<OperationTag>>) -> Arc<Self> {
+    fn new(name: &'static str, operation: Option<Arc<OperationTag>>) -> Arc<Self> {
         static IDS: AtomicU64 = AtomicU64::new(1);
         let task = Arc::new(Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
@@ -80,8 +80,8 @@ impl Task {
 
     /// Its name, which many tasks may share.
     #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
+    pub const fn name(&self) -> &'static str {
+        self.name
     }
 
     /// The operation it works for.
@@ -177,11 +177,11 @@ pub fn live() -> Vec<Arc<Task>> {
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub fn spawn<F>(name: impl Into<String>, work: F) -> JoinHandle<F::Output>
+pub fn spawn<F>(name: &'static str, work: F) -> JoinHandle<F::Output>
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let task = Task::new(name.into(), inherited());
+    let task = Task::new(name, inherited());
     spawn_task(task, work)
 }
 
@@ -193,7 +193,7 @@ pub fn spawn_operation<F>(operation: OperationTag, work: F) -> JoinHandle<F::Out
 where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
-    let task = Task::new(operation.name.clone(), Some(Arc::new(operation)));
+    let task = Task::new(operation.name, Some(Arc::new(operation)));
     spawn_task(task, work)
 }
 
@@ -201,14 +201,14 @@ where
 ///
 /// # Panics
 /// Outside a tokio runtime.
-pub fn spawn_in<F, T>(set: &mut JoinSet<T>, name: impl Into<String>, work: F) -> AbortHandle
+pub fn spawn_in<F, T>(set: &mut JoinSet<T>, name: &'static str, work: F) -> AbortHandle
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
 {
-    let task = Task::new(name.into(), inherited());
+    let task = Task::new(name, inherited());
     Dial9TokioHandle::current().spawn_with(Tracked::new(task.clone(), work), |work| {
-        set.build_task().name(&task.name).spawn(work).expect("inside a runtime")
+        set.build_task().name(task.name).spawn(work).expect("inside a runtime")
     })
 }
 
@@ -217,7 +217,7 @@ where
     F: Future<Output: Send + 'static> + Send + 'static,
 {
     Dial9TokioHandle::current().spawn_with(Tracked::new(task.clone(), work), |work| {
-        Builder::new().name(&task.name).spawn(work).expect("inside a runtime")
+        Builder::new().name(task.name).spawn(work).expect("inside a runtime")
     })
 }
 

@@ -84,7 +84,7 @@ pub(super) fn tell(worker: &Worker, poll: &CurrentPoll, ended: bool) {
     warn!(
         name: "tokio.slow_poll",
         task,
-        operation = operation.map(|operation| &*operation.name),
+        operation = operation.map(|operation| operation.name),
         { own::FIELD_COORDINATE } = place.map(|place| place.coordinate),
         field_span_id = place.map(|place| place.span.span_id().to_string()),
         { own::WORKER } = worker.index(),
