@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{net::TcpListener, runtime::Handle, time::sleep};
 use tracing::{info, warn};
 
@@ -25,6 +24,7 @@ use crate::{
     shutdown::Signals,
     telemetry::{
         self,
+        export::scrape::Scrape,
         runtime::{recorder::FlightRecorder, tasks},
         upkeep::Upkeep,
     },
@@ -46,7 +46,7 @@ pub struct Service {
 #[derive(Clone)]
 pub struct Observation {
     /// The metrics to serve, unless there are none.
-    pub scrape: Option<PrometheusHandle>,
+    pub scrape: Option<Scrape>,
     /// Whether the traces of callers are gone on with.
     pub propagate: bool,
     /// What records the runtime when asked to.

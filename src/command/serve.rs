@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tracing::{error, info};
 
 use super::{fail, refuse};
@@ -12,7 +11,7 @@ use crate::{
     service::{Observation, Service},
     shutdown::Signals,
     telemetry::{
-        export::{Telemetry, settings::ExportSettings},
+        export::{Telemetry, scrape::Scrape, settings::ExportSettings},
         names,
         runtime::{self, recorder::FlightRecorder},
     },
@@ -51,11 +50,7 @@ pub fn run(settings: Settings) -> ExitCode {
     code
 }
 
-fn in_runtime(
-    settings: Settings,
-    scrape: Option<PrometheusHandle>,
-    propagate: bool,
-) -> io::Result<ExitCode> {
+fn in_runtime(settings: Settings, scrape: Option<Scrape>, propagate: bool) -> io::Result<ExitCode> {
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
     let slow_poll = options.runtime_profiling.then_some(options.slow_poll);

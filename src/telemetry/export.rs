@@ -9,6 +9,7 @@ mod otlp;
 mod protobuf;
 mod queue;
 mod runtime;
+pub mod scrape;
 pub mod settings;
 pub mod traces;
 mod warnings;
@@ -22,7 +23,6 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
-use metrics_exporter_prometheus::PrometheusHandle;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::{
     Resource,
@@ -41,6 +41,7 @@ use self::{
     otlp::{OtlpError, Sender, Signal},
     queue::{Counters, Outcome, Queue, Sink},
     runtime::ExportRuntime,
+    scrape::Scrape,
     settings::{ExportSettings, Exporter, QueueSettings},
     traces::Spans,
     warnings::Warnings,
@@ -74,7 +75,7 @@ pub struct Telemetry {
     providers: Providers,
     outcomes: Outcomes,
     runtime: ExportRuntime,
-    scrape: Option<PrometheusHandle>,
+    scrape: Option<Scrape>,
     /// The work of the queues, until it is begun.
     exporters: Vec<BoxFuture<'static, ()>>,
 }
@@ -152,7 +153,7 @@ impl Telemetry {
 
     /// The metrics for scraping, if they can be.
     #[must_use]
-    pub fn scrape(&self) -> Option<PrometheusHandle> {
+    pub fn scrape(&self) -> Option<Scrape> {
         self.scrape.clone()
     }
 

@@ -2,10 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::runtime::Handle;
 
-use super::{process, runtime::sampler};
+use super::{export::scrape::Scrape, process, runtime::sampler};
 
 /// How often to look.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -18,7 +17,7 @@ struct Parts {
     process: process::Sampler,
     runtime: sampler::Sampler,
     other: Box<dyn Fn() + Send + Sync>,
-    scrape: Option<PrometheusHandle>,
+    scrape: Option<Scrape>,
 }
 
 impl Upkeep {
@@ -26,7 +25,7 @@ impl Upkeep {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub fn new(scrape: Option<PrometheusHandle>, other: impl Fn() + Send + Sync + 'static) -> Self {
+    pub fn new(scrape: Option<Scrape>, other: impl Fn() + Send + Sync + 'static) -> Self {
         let upkeep = Self(Arc::new(Parts {
             process: process::Sampler::default(),
             runtime: sampler::Sampler::new(&Handle::current()),
@@ -44,14 +43,11 @@ impl Upkeep {
         (self.0.other)();
     }
 
-    /// Looks for ever, and empties the buffers of the scrape even if nobody scrapes.
+    /// Looks for ever.
     pub async fn run(self) {
         loop {
             tokio::time::sleep(INTERVAL).await;
             self.sample();
-            if let Some(scrape) = &self.0.scrape {
-                scrape.run_upkeep();
-            }
         }
     }
 

@@ -11,9 +11,9 @@ use std::{
 use metrics::{
     Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit,
 };
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusBuilder;
 use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
-use metrics_util::layers::FanoutBuilder;
+use metrics_util::layers::{Fanout, FanoutBuilder};
 use opentelemetry::{
     KeyValue,
     metrics::{BoundCounter, BoundUpDownCounter, Meter, MeterProvider},
@@ -30,7 +30,13 @@ use opentelemetry_sdk::{
 use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 use tokio::runtime::Handle;
 
-use super::{queue::Outcome, runtime::OnRuntime, scope, warnings::Warnings};
+use super::{
+    queue::Outcome,
+    runtime::OnRuntime,
+    scope,
+    scrape::{Histograms, Scrape, unit},
+    warnings::Warnings,
+};
 use crate::telemetry::names::{Kind, Metric, POINTS_EXPORTED, catalogue};
 
 /// Makes the process's recorder, of which each series goes to the scrape and to `provider`.
@@ -38,47 +44,79 @@ use crate::telemetry::names::{Kind, Metric, POINTS_EXPORTED, catalogue};
 /// # Panics
 /// If there is one already.
 #[must_use]
-pub fn install(provider: Option<&SdkMeterProvider>, scrape: bool) -> Option<PrometheusHandle> {
-    let mut fanout = FanoutBuilder::default();
-    let mut handle = None;
-    if scrape {
-        let recorder = prometheus();
-        handle = Some(recorder.handle());
-        fanout = fanout.add_recorder(recorder);
+pub fn install(provider: Option<&SdkMeterProvider>, scrape: bool) -> Option<Scrape> {
+    let mut others = FanoutBuilder::default();
+    let histograms = scrape.then(Arc::<Histograms>::default);
+    let scrape = histograms.clone().map(|histograms| {
+        let recorder = PrometheusBuilder::new().with_recommended_naming(true).build_recorder();
+        let handle = recorder.handle();
+        others = std::mem::take(&mut others).add_recorder(recorder);
+        Scrape::new(handle, histograms)
+    });
+    let otlp = provider.map(|provider| Arc::new(Otlp::new(provider.meter_with_scope(scope()))));
+    if let Some(otlp) = otlp.clone() {
+        others = others.add_recorder(otlp);
     }
-    if let Some(provider) = provider {
-        fanout = fanout.add_recorder(Otlp::new(provider.meter_with_scope(scope())));
-    }
-    let recorder = fanout.build();
+    let recorder = Both { others: others.build(), histograms, otlp };
     describe(&recorder);
     metrics::set_global_recorder(recorder).expect("telemetry starts once");
-    handle
-}
-
-fn prometheus() -> metrics_exporter_prometheus::PrometheusRecorder {
-    let mut builder = PrometheusBuilder::new().with_recommended_naming(true);
-    for metric in catalogue() {
-        if let Kind::Histogram(bounds) = metric.kind {
-            builder = builder
-                .set_buckets_for_metric(Matcher::Full(metric.name.to_owned()), bounds)
-                .expect("the catalogue's histograms have bounds");
-        }
-    }
-    builder.build_recorder()
+    scrape
 }
 
 fn describe(recorder: &impl Recorder) {
     for metric in catalogue() {
-        let unit = match metric.unit {
-            "s" => Some(Unit::Seconds),
-            "By" => Some(Unit::Bytes),
-            _ => Some(Unit::Count),
-        };
         let (name, help) = (KeyName::from_const_str(metric.name), metric.help.into());
         match metric.kind {
-            Kind::Counter => recorder.describe_counter(name, unit, help),
-            Kind::Sum | Kind::UpDown | Kind::Gauge => recorder.describe_gauge(name, unit, help),
-            Kind::Histogram(_) => recorder.describe_histogram(name, unit, help),
+            Kind::Counter => recorder.describe_counter(name, unit(metric), help),
+            Kind::Sum | Kind::UpDown | Kind::Gauge => {
+                recorder.describe_gauge(name, unit(metric), help);
+            }
+            Kind::Histogram(_) => recorder.describe_histogram(name, unit(metric), help),
+        }
+    }
+}
+
+/// The scrape and OTLP.
+struct Both {
+    /// What keeps counters and gauges.
+    others: Fanout,
+    histograms: Option<Arc<Histograms>>,
+    otlp: Option<Arc<Otlp>>,
+}
+
+impl Recorder for Both {
+    fn describe_counter(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.others.describe_counter(name, unit, description);
+    }
+
+    fn describe_gauge(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        self.others.describe_gauge(name, unit, description);
+    }
+
+    fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        if let Some(otlp) = &self.otlp {
+            otlp.describe_histogram(name, unit, description);
+        }
+    }
+
+    fn register_counter(&self, key: &Key, metadata: &Metadata<'_>) -> Counter {
+        self.others.register_counter(key, metadata)
+    }
+
+    fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
+        self.others.register_gauge(key, metadata)
+    }
+
+    fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
+        let otlp = self.otlp.as_ref();
+        let otlp = otlp.map_or_else(Histogram::noop, |otlp| otlp.register_histogram(key, metadata));
+        let metric = find(key.name());
+        match (&self.histograms, metric.map(|metric| (metric, metric.kind))) {
+            (Some(scrape), Some((metric, Kind::Histogram(bounds)))) => {
+                scrape.register(key, metric, bounds, otlp)
+            }
+            // No library that we use records any.
+            _ => otlp,
         }
     }
 }
