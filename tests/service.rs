@@ -582,6 +582,24 @@ async fn each_request_is_logged_as_json() {
     assert!(line["duration"].as_f64().unwrap() > 0.0);
 }
 
+#[tokio::test]
+async fn a_log_that_nobody_reads_stops_nothing_and_loses_nothing() {
+    /// More lines than a pipe has room for.
+    const REQUESTS: usize = 1000;
+    let service = Db::sqlite().serve().await;
+    let unread = service.leave_log_unread();
+    for _ in 0..REQUESTS {
+        let (status, _) = send(post(&service, &json!({ "query": "{ __typename }" }))).await;
+        assert_eq!(status, StatusCode::OK);
+    }
+    drop(unread);
+    let answered = || {
+        let is_answer = |line: &&Value| line["event"] == "http.access";
+        service.log().iter().filter(is_answer).count()
+    };
+    until("all lines", async || answered() == REQUESTS).await;
+}
+
 /// A document that is known is not validated again, and that changes no answer: not to variables
 /// that are right, and not to those that are wrong.
 #[tokio::test(flavor = "multi_thread")]

@@ -6,6 +6,7 @@ pub mod lines;
 pub mod logs;
 pub mod metrics;
 mod otlp;
+pub mod output;
 mod protobuf;
 mod queue;
 mod runtime;
@@ -35,10 +36,11 @@ use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use tracing::{info, warn};
 
 use self::{
-    lines::LogFormat,
+    lines::{LogFormat, lines},
     logs::Records,
     metrics::Counted,
     otlp::{OtlpError, Sender, Signal},
+    output::{Closing, Output},
     queue::{Counters, Outcome, Queue, Sink},
     runtime::ExportRuntime,
     scrape::Scrape,
@@ -78,6 +80,8 @@ pub struct Telemetry {
     scrape: Option<Scrape>,
     /// The work of the queues, until it is begun.
     exporters: Vec<BoxFuture<'static, ()>>,
+    /// To be dropped last: it has the last log lines written.
+    _output: Closing,
 }
 
 #[derive(Clone, Default)]
@@ -111,6 +115,7 @@ impl Telemetry {
     ) -> Result<Self, TelemetryError> {
         exception::install(settings.exceptions);
         let runtime = ExportRuntime::start()?;
+        let output = Output::start(std::io::stdout())?;
         // Exporters look for the runtime where they are made.
         let handle = runtime.handle().clone();
         let entered = handle.enter();
@@ -121,6 +126,7 @@ impl Telemetry {
             scrape: None,
             exporters: Vec::new(),
             runtime,
+            _output: output.closing(),
         };
         let mut tracer = None;
         if !settings.disabled {
@@ -134,7 +140,8 @@ impl Telemetry {
         }
         let console = console.enabled.then(|| console::start(console)).transpose()?;
         let (address, console) = console.unzip();
-        logs::init(format, filter, tracer, this.providers.logs.as_ref(), console)
+        let lines = lines(format, output);
+        logs::init(lines, filter, tracer, this.providers.logs.as_ref(), console)
             .map_err(TelemetryError::Logs)?;
         if let Some(address) = address {
             info!(

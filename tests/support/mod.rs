@@ -18,6 +18,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
+        mpsc,
     },
     thread,
     time::{Duration, Instant},
@@ -213,6 +214,21 @@ pub fn client() -> Client {
 }
 
 impl Service {
+    /// Lets nobody read the service's standard output until the answer is dropped.
+    pub fn leave_log_unread(&self) -> mpsc::Sender<()> {
+        let (release, released) = mpsc::channel();
+        let (holding, held) = mpsc::channel();
+        let log = self.log.clone();
+        thread::spawn(move || {
+            let _log = log.lock().unwrap();
+            holding.send(()).unwrap();
+            // Fails when the sender is dropped.
+            let _ = released.recv();
+        });
+        held.recv().unwrap();
+        release
+    }
+
     pub fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<Vec<Value>>>::default();

@@ -19,7 +19,7 @@ use tracing_subscriber::{
     registry::LookupSpan,
 };
 
-use super::logs::BoxedLayer;
+use super::{logs::BoxedLayer, output::Output};
 use crate::telemetry::hex::digits;
 
 /// How log lines look.
@@ -36,14 +36,14 @@ pub enum LogFormat {
 
 /// Writes events that way.
 #[must_use]
-pub fn lines(format: LogFormat) -> BoxedLayer {
+pub fn lines(format: LogFormat, output: Output) -> BoxedLayer {
     let pretty = match format {
         LogFormat::Auto => std::io::stdout().is_terminal(),
         LogFormat::Pretty => true,
         LogFormat::Json => false,
     };
     // No line tells the fields of its spans, so that they need not be written down.
-    let layer = tracing_subscriber::fmt::layer().fmt_fields(NoSpanFields);
+    let layer = tracing_subscriber::fmt::layer().fmt_fields(NoSpanFields).with_writer(output);
     layer.event_format(Lines { pretty }).boxed()
 }
 

@@ -19,7 +19,7 @@ use tracing_subscriber::{
 
 use super::{
     encoded::Encoded,
-    lines::{LogFormat, event_name, lines},
+    lines::event_name,
     protobuf,
     queue::{Batch, Queue, SendError, Sink},
 };
@@ -46,12 +46,12 @@ const NEVER_TOLD: &str = "tungstenite=off";
 /// A layer of any kind.
 pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging, and tracing if there is a tracer.
+/// Starts logging by `lines`, and tracing if there is a tracer.
 ///
 /// # Errors
 /// If a subscriber was installed before, or `filter` is none.
 pub fn init(
-    format: LogFormat,
+    lines: BoxedLayer,
     filter: &str,
     tracer: Option<SdkTracer>,
     records: Option<&SdkLoggerProvider>,
@@ -66,7 +66,7 @@ pub fn init(
     if let Some(tracer) = tracer {
         layers.push(spans(tracer));
     }
-    layers.push(lines(format).with_filter(parsed()?).boxed());
+    layers.push(lines.with_filter(parsed()?).boxed());
     if let Some(records) = records {
         let bridge = OpenTelemetryTracingBridge::new(records);
         let exported = filter_fn(|metadata| !is_not_exported(metadata.target()));

@@ -86,6 +86,10 @@ impl Family {
         write_help_line(text, &name, unit, None, self.metric.help);
         write_type_line(text, &name, unit, None, "histogram");
         for (key, buckets) in &self.series {
+            #[expect(
+                clippy::default_trait_access,
+                reason = "the map is of a crate that we have not"
+            )]
             let labels = LabelSet::from_key_and_global(key, &Default::default());
             let mut count = 0;
             let bounds = buckets.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
@@ -103,6 +107,7 @@ impl Family {
 }
 
 /// What a metric's unit is to the facade, which knows few.
+#[must_use]
 pub fn unit(metric: &Metric) -> Option<Unit> {
     match metric.unit {
         "s" => Some(Unit::Seconds),
