@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,15 +18,11 @@ sys.dont_write_bytecode = True
 import report
 import servers
 from catalogue import CREATE, PAGE, WORKLOADS
-from programs import Failure, machine, tell
+from load import difference, settle, spans_of_one, wrk
+from programs import Failure, machine, number, tell
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE.parent / "target/bench"
-# Single requests, from which follows how many spans one of them makes.
-SAMPLES = 10
-# A server is through with its work when it used less than this many seconds of CPU time in each of so
-# many periods. Spans that wait for their batch are sent every second.
-QUIET, PERIOD, PERIODS, PATIENCE = 0.02, 0.5, 3, 20
 
 
 @dataclass
@@ -86,21 +81,15 @@ def read_options():
     return options
 
 
-def number(name, default, least=1):
-    name = f"COLOPHON_BENCH_{name}"
-    text = os.environ.get(name) or str(default)
-    if not text.isdecimal() or int(text) < least:
-        raise Failure(f"{name} is {text!r}, and has to be a number from {least}")
-    return int(text)
-
-
 def compare(options, folder, stack):
     """All runs. Each workload goes round the servers before the next one, so that whatever else the
     machine does strikes all of them alike."""
     about = machine(options, "postgres") | {"books": options.books, "warm_up": options.warm_up}
     bench = servers.start(options, folder, stack)
     about["database"] = f"PostgreSQL {bench.database.sql('SHOW server_version').strip()}"
-    spans = {workload: spans_of_one(bench, workload) for workload in WORKLOADS}
+    on = next(server for server in bench.servers if server.name == servers.ON)
+    spans = {workload: spans_of_one(on, workload) for workload in WORKLOADS}
+    bench.database.remove_created()
     runs = []
     for repeat in range(1, options.repeats + 1):
         for workload in WORKLOADS:
@@ -114,23 +103,6 @@ def compare(options, folder, stack):
         "rows": report.rows(runs),
         "runs": runs,
     }
-
-
-def spans_of_one(bench, workload):
-    """The spans that a request makes where every trace is sampled."""
-    server = next(server for server in bench.servers if server.name == servers.ON)
-    # What only a first request makes does not count.
-    server.check(workload, 1)
-    settle(server)
-    before = server.spans()
-    for sample in range(SAMPLES):
-        server.check(workload, sample + 1)
-    settle(server)
-    made = sum(difference(server.spans(), before).values())
-    bench.database.remove_created()
-    if made == 0 or made % SAMPLES:
-        raise Failure(f"{SAMPLES} times {workload.what}: {made} spans, which are not as many for each")
-    return made // SAMPLES
 
 
 def run(options, bench, server, workload, repeat, spans_per_request):
@@ -205,39 +177,6 @@ def faults(options, server, workload, figures, spans_per_request):
         made = sum(spans.values())
         if not spans_per_request * requests <= made <= spans_per_request * most:
             yield f"{made} spans sent or dropped: {requests} requests with {spans_per_request} each"
-
-
-def difference(now, before):
-    return {what: now[what] - before[what] for what in now}
-
-
-def settle(server):
-    """Waits until a server has done what the last requests left behind."""
-    deadline = time.monotonic() + PATIENCE
-    quiet, last = 0, server.cpu()
-    while quiet < PERIODS:
-        if time.monotonic() > deadline:
-            raise Failure(f"{server.name} does not come to rest")
-        time.sleep(PERIOD)
-        now = server.cpu()
-        quiet = quiet + 1 if now - last <= QUIET else 0
-        last = now
-
-
-def wrk(options, server, workload, seconds, seed):
-    """Loads a server and gives wrk's counts."""
-    method, path, body = server.request(workload)
-    command = [
-        "wrk", "--threads", "1", "--connections", str(options.connections),
-        "--duration", f"{seconds}s", "--timeout", "10s", "--script", HERE / "compare.lua", server.url(),
-        "--", method, path, body, str(options.books), str(seed), workload.beginning(),
-    ]
-    with servers.on_cpu(options.load_cpu):
-        done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 60)
-    if done.returncode != 0:
-        raise Failure(f"wrk failed: {done.stdout}{done.stderr}")
-    *_, example, last = done.stdout.splitlines()
-    return json.loads(last) | {"example": example}
 
 
 if __name__ == "__main__":

@@ -141,6 +141,14 @@ def stop(process):
         process.wait()
 
 
+def number(name, default, least=1):
+    name = f"COLOPHON_BENCH_{name}"
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal() or int(text) < least:
+        raise Failure(f"{name} is {text!r}, and has to be a number from {least}")
+    return int(text)
+
+
 def machine(arguments, url):
     cpu = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     version = subprocess.run([arguments.program, "--version"], capture_output=True, text=True)
