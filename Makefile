@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench lint schema playground collector observe dashboards up down clean
+.PHONY: help run test soak bench targets lint schema playground collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ soak: ## The suite with its long tests in full, and an hour of load on a release
 
 bench: ## What an answer costs: the service, without telemetry, and a floor (takes two CPUs)
 	@bench/run
+
+targets: ## What the service is held to: footprint, delivery, growth, SQLite (takes two CPUs)
+	@bench/targets
 
 lint: ## Check format, code, docs and dependencies
 	scripts/lint

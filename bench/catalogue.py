@@ -32,7 +32,11 @@ def pages(number):
 
 def authors(number):
     """One, two or three, in their order."""
-    return [author((number * 37 + place * 6673) % AUTHORS) for place in range(1 + number % 3)]
+    return [author(each) for each in author_numbers(number)]
+
+
+def author_numbers(number):
+    return [(number * 37 + place * 6673) % AUTHORS for place in range(1 + number % 3)]
 
 
 def author(number):
@@ -87,7 +91,7 @@ def post(path, **body):
     return "POST", path, compact(body)
 
 
-def operation(query, **variables):
+def operation(query, /, **variables):
     name = re.match(r"\w+ (\w+)", query)[1]
     return post("/graphql", query=query, operationName=name, variables=variables)
 
@@ -107,13 +111,17 @@ def one_book(number):
 
 
 def first_books(_):
+    return page_from(1)
+
+
+def page_from(first):
     return data(books={"nodes": [
         {
             "id": f"book_{number}",
             "title": title(number),
             "authors": [{"name": name} for name in authors(number)],
         }
-        for number in range(1, PAGE + 1)
+        for number in range(first, first + PAGE)
     ]})
 
 
