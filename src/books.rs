@@ -7,6 +7,7 @@ pub mod authors;
 pub mod filter;
 pub mod import;
 pub mod input;
+mod insert;
 pub mod isbn;
 pub mod metrics;
 pub mod order;

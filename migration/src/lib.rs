@@ -7,6 +7,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 
 mod m20261122_000001_catalogue;
 mod m20261122_000002_search;
+mod m20261124_000003_search_by_length;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -18,6 +19,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_catalogue::Migration),
             Box::new(m20261122_000002_search::Migration),
+            Box::new(m20261124_000003_search_by_length::Migration),
         ]
     }
 }

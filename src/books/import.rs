@@ -14,7 +14,7 @@ use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
 
 use self::row::Row;
 pub use self::row::{Columns, Mapping};
-use super::{authors, input::AuthorRef, metrics, store, text};
+use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
     database::Database,
     error::{Error, Result},
@@ -235,7 +235,7 @@ impl Import<'_> {
 
 async fn add<C: ConnectionTrait>(tx: &C, row: &Row) -> Result<i64> {
     let authors = authors::resolve(tx, &row.book.authors).await?;
-    Ok(store::insert(tx, row.book.clone(), &authors).await?.id)
+    Ok(insert::with_authors(tx, row.book.clone(), &authors).await?.id)
 }
 
 /// The book as the row would have it. An empty cell says nothing, so it changes nothing.

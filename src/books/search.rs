@@ -11,6 +11,7 @@ use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 
 use super::{
     page::{Cursor, Key, Page, Window},
+    rows::{InOrder, book_columns, column},
     text,
 };
 use crate::error::{Error, Result};
@@ -59,7 +60,18 @@ impl Text {
             words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
         };
         let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
-        (document.join(" "), i32::try_from(self.title_words).unwrap_or(i32::MAX))
+        (document.join(" "), self.length())
+    }
+
+    /// The words of the title and of the authors, for FTS5, which splits at the spaces, and the
+    /// length of the title.
+    #[must_use]
+    pub fn sqlite(&self) -> (String, String, i32) {
+        (self.title.join(" "), self.authors.join(" "), self.length())
+    }
+
+    fn length(&self) -> i32 {
+        i32::try_from(self.title_words).unwrap_or(i32::MAX)
     }
 }
 
@@ -70,14 +82,10 @@ impl Entry {
         Self { book_id: book.id, text: Text::new(&book.title, authors) }
     }
 
-    /// A row for FTS5, which splits at the spaces.
+    /// A row for FTS5.
     fn sqlite(&self) -> serde_json::Value {
-        serde_json::json!({
-            "id": self.book_id,
-            "title": self.text.title.join(" "),
-            "authors": self.text.authors.join(" "),
-            "words": self.text.title_words,
-        })
+        let (title, authors, words) = self.text.sqlite();
+        serde_json::json!({ "id": self.book_id, "title": title, "authors": authors, "words": words })
     }
 
     /// A row with a `tsvector`.
@@ -192,31 +200,50 @@ impl Search {
         db: &C,
         window: &Window,
     ) -> Result<Page<book::Model>> {
-        let backend = db.get_database_backend();
-        let (matches, [title, all]) = self.matches(backend);
-        // No title has a million words, so tier and length fit into one number.
-        let sql = format!(
-            "SELECT book.*, hit.rank FROM (SELECT book_id, \
-             CAST(tier * 1000000 + title_words AS bigint) AS rank FROM ({matches}) AS matched) AS hit \
-             JOIN book ON book.id = hit.book_id WHERE (hit.rank, hit.book_id) > ($3, $4) \
-             ORDER BY hit.rank, hit.book_id LIMIT $5"
-        );
-        let (rank, id) = match &window.from {
-            Some(Cursor { key: Key::Number(rank), id, .. }) => (*rank, *id),
-            _ => (-1, 0),
+        let rows = match self.foremost(db, window).await? {
+            Some(rows) => rows,
+            None => self.ranked(db, window).await?,
         };
-        let limit = i64::try_from(window.limit + 1).unwrap_or(i64::MAX);
-        let values: [Value; 5] = [title.into(), all.into(), rank.into(), id.into(), limit.into()];
-        let mut rows: Vec<(book::Model, i64)> = Vec::new();
-        for row in db.query_all_raw(Statement::from_sql_and_values(backend, sql, values)).await? {
-            rows.push((book::Model::from_query_result(&row, "")?, row.try_get("", "rank")?));
-        }
         let page = Page::new(rows, window, |(book, rank)| Cursor {
             ordering: self.name.clone(),
             key: Key::Number(*rank),
             id: book.id,
         });
         Ok(page.map(|(book, _)| book))
+    }
+
+    /// The page, where the words are common enough to fill it from the shortest titles: PostgreSQL
+    /// would rank all matches, however many, for the first few of them. SQLite has no index of
+    /// titles by their length.
+    async fn foremost<C: ConnectionTrait>(&self, db: &C, window: &Window) -> Result<Option<Rows>> {
+        let (backend, (rank, id)) = (db.get_database_backend(), place(window));
+        if backend != DbBackend::Postgres || rank >= OTHER_TIER {
+            return Ok(None);
+        }
+        let (_, [title, _]) = self.matches(backend);
+        for reach in REACHES {
+            let values = [title.clone().into(), rank.into(), id.into(), limit(window)];
+            let rows = books(db, &near(reach), values).await?;
+            if rows.len() as u64 > window.limit {
+                return Ok(Some(rows));
+            }
+            if rows.len() as u64 * (FURTHEST / reach) <= window.limit {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// The page, of all matches ranked.
+    async fn ranked<C: ConnectionTrait>(&self, db: &C, window: &Window) -> Result<Rows> {
+        let (matches, [title, all]) = self.matches(db.get_database_backend());
+        let hits = format!(
+            "SELECT book_id, rank FROM (SELECT book_id, \
+             CAST(tier * {OTHER_TIER} + title_words AS bigint) AS rank FROM ({matches}) AS matched) \
+             AS ranked WHERE (rank, book_id) > ($3, $4) ORDER BY rank, book_id LIMIT $5"
+        );
+        let (rank, id) = place(window);
+        books(db, &hits, [title.into(), all.into(), rank.into(), id.into(), limit(window)]).await
     }
 
     /// How many books have every word.
@@ -234,4 +261,62 @@ impl Search {
         };
         Ok(books.unsigned_abs())
     }
+}
+
+/// Books with their ranks.
+type Rows = Vec<(book::Model, i64)>;
+
+/// Added to the rank of a book whose title alone does not have every word: no title has a million.
+const OTHER_TIER: i64 = 1_000_000;
+
+/// How many of the shortest titles are looked through for the words: further, if it seems from what
+/// was found that they are common enough.
+const REACHES: [u64; 3] = [128, 1_024, FURTHEST];
+const FURTHEST: u64 = 8_192;
+
+/// SQL for those of the next `reach` entries of the index whose title has every word.
+fn near(reach: u64) -> String {
+    format!(
+        "SELECT book_id, CAST(title_words AS bigint) AS rank FROM (SELECT * FROM book_search \
+         WHERE (title_words, book_id) > ($2, $3) ORDER BY title_words, book_id LIMIT {reach}) AS near \
+         WHERE document @@ $1::tsquery ORDER BY title_words, book_id LIMIT $4"
+    )
+}
+
+/// The books that `hits` has as `book_id` and `rank`. Joined last, so that only those of the page
+/// are read.
+async fn books<C: ConnectionTrait>(
+    db: &C,
+    hits: &str,
+    values: impl IntoIterator<Item = Value>,
+) -> Result<Rows> {
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            book_columns!(),
+            ", hit.rank FROM ({}) AS hit JOIN book ON book.id = hit.book_id \
+             ORDER BY hit.rank, hit.book_id"
+        ),
+        hits
+    );
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
+    let mut rows = Rows::new();
+    for row in db.query_all_raw(statement).await? {
+        let InOrder(book) = InOrder::from_query_result(&row, "")?;
+        rows.push((book, column(&row, 10)?));
+    }
+    Ok(rows)
+}
+
+/// The rank and the id behind which the window begins.
+fn place(window: &Window) -> (i64, i64) {
+    match &window.from {
+        Some(Cursor { key: Key::Number(rank), id, .. }) => (*rank, *id),
+        _ => (-1, 0),
+    }
+}
+
+/// One more than the window has, to learn whether there are more.
+fn limit(window: &Window) -> Value {
+    i64::try_from(window.limit + 1).unwrap_or(i64::MAX).into()
 }

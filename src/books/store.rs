@@ -1,17 +1,16 @@
 //! Books: find, list, create, update, delete.
 
-use chrono::{DateTime, SubsecRound, Utc};
 use entity::{author, book, book_author};
 use sea_orm::{
-    ActiveValue::{NotSet, Set},
-    ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult, PaginatorTrait,
-    QueryFilter, QuerySelect, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult,
+    PaginatorTrait, QueryFilter, QuerySelect, Statement, Value,
 };
 
 use super::{
     authors,
     filter::BookFilter,
     input::{BookPatch, NewBook, Patch},
+    insert::{self, now, on_taken_isbn},
     order::BookOrder,
     page::{Ordering, Page, Window},
     rows::{InOrder, book_columns},
@@ -20,6 +19,7 @@ use super::{
 use crate::{
     database::any_of,
     error::{Error, Result},
+    telemetry::database::Session,
 };
 
 /// The book with this id.
@@ -93,73 +93,15 @@ pub async fn count<C: ConnectionTrait>(db: &C, filter: &BookFilter) -> Result<u6
 pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::Model> {
     let input = input.checked()?;
     let authors = authors::resolve(db, &input.authors).await?;
-    insert(db, input, &authors).await
+    insert::with_authors(db, input, &authors).await
 }
 
-/// Whether [`create`] is a single statement, which needs no transaction.
-#[must_use]
-pub fn is_created_at_once(backend: DbBackend, input: &NewBook) -> bool {
-    backend == DbBackend::Postgres && input.authors.is_empty()
-}
-
-/// Enters a checked book whose authors are known.
-pub(super) async fn insert<C: ConnectionTrait>(
-    db: &C,
-    input: NewBook,
-    authors: &[author::Model],
-) -> Result<book::Model> {
-    if db.get_database_backend() == DbBackend::Postgres {
-        let book = insert_indexed(db, input, authors).await?;
-        link(db, book.id, authors).await?;
-        return Ok(book);
-    }
-    let now = now();
-    let row = book::ActiveModel {
-        id: NotSet,
-        title_key: Set(text::fold(&input.title)),
-        title: Set(input.title),
-        pages: Set(input.pages),
-        isbn13: Set(input.isbn),
-        published_year: Set(input.published_year),
-        language: Set(input.language),
-        created_at: Set(now),
-        updated_at: Set(now),
-        version: Set(1),
-    };
-    let book = book::Entity::insert(row).exec_with_returning(db).await.map_err(on_taken_isbn)?;
-    link(db, book.id, authors).await?;
-    search::index(db, &[search::Entry::new(&book, authors)]).await?;
-    Ok(book)
-}
-
-/// The book and its search entry in one round trip; on PostgreSQL.
-async fn insert_indexed<C: ConnectionTrait>(
-    db: &C,
-    input: NewBook,
-    authors: &[author::Model],
-) -> Result<book::Model> {
-    const INSERT: &str = concat!(
-        "WITH entered AS (INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
-         created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING *), \
-         indexed AS (INSERT INTO book_search (book_id, document, title_words) \
-         SELECT id, $8::tsvector, $9 FROM entered) SELECT ",
-        book_columns!(),
-        " FROM entered AS book"
-    );
-    let (document, words) = search::Text::new(&input.title, authors).postgres();
-    let values: [Value; 9] = [
-        input.title.as_str().into(),
-        text::fold(&input.title).into(),
-        input.pages.into(),
-        input.isbn.into(),
-        input.published_year.into(),
-        input.language.into(),
-        now().into(),
-        document.into(),
-        words.into(),
-    ];
-    let book = one(db, INSERT, values).await.map_err(on_taken_isbn)?;
-    book.ok_or_else(|| DbErr::RecordNotInserted.into())
+/// As [`create`], of a book without authors: this takes no transaction, and is done at once.
+///
+/// # Errors
+/// As for [`create`].
+pub async fn create_alone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
+    insert::alone(db, input.checked()?).await
 }
 
 /// Changes a book. With `expected_version`, only if it has not been changed since.
@@ -260,7 +202,12 @@ fn expect_version(book: &book::Model, expected: Option<i32>) -> Result<()> {
     }
 }
 
-async fn link<C: ConnectionTrait>(db: &C, book: i64, authors: &[author::Model]) -> Result<()> {
+/// Links a book to its authors, in their order.
+pub(super) async fn link<C: ConnectionTrait>(
+    db: &C,
+    book: i64,
+    authors: &[author::Model],
+) -> Result<()> {
     if authors.is_empty() {
         return Ok(());
     }
@@ -274,14 +221,4 @@ async fn link<C: ConnectionTrait>(db: &C, book: i64, authors: &[author::Model]) 
         .await
         .map_err(|error| Error::conflict_or(error, || "an author was deleted meanwhile".into()))?;
     Ok(())
-}
-
-fn on_taken_isbn(error: sea_orm::DbErr) -> Error {
-    Error::conflict_or(error, || "another book has this ISBN".into())
-}
-
-/// To the microsecond, which is what PostgreSQL keeps: an answer to a mutation must not
-/// differ from the same book read back.
-fn now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
 }

@@ -160,7 +160,7 @@ impl Resolving {
         self.catalogue.0.db.occupy_readers(time).await
     }
 
-    /// For changes that are one statement.
+    /// For changes that are done at once.
     #[must_use]
     pub fn writer(&self) -> Session<'_> {
         self.catalogue.0.db.writer(Some(self.field.context()))

@@ -2,7 +2,6 @@
 
 use async_graphql::{Context, ID, Object};
 use entity::book;
-use sea_orm::ConnectionTrait;
 
 use super::{
     id::GlobalId,
@@ -138,9 +137,8 @@ impl Mutation {
 }
 
 async fn create(call: &Resolving, book: NewBook) -> Result<book::Model> {
-    let db = call.writer();
-    if store::is_created_at_once(db.get_database_backend(), &book) {
-        return store::create(&db, book).await;
+    if book.authors.is_empty() {
+        return store::create_alone(&call.writer(), book).await;
     }
     let tx = call.begin().await?;
     let book = store::create(&tx, book).await?;

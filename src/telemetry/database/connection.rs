@@ -90,6 +90,22 @@ pub struct Session<'a> {
     parent: Option<Context>,
 }
 
+impl Session<'_> {
+    /// Runs a text that begins a transaction, changes something and commits; on SQLite, where a
+    /// text may have several statements. What fails or is not waited for is rolled back.
+    ///
+    /// # Errors
+    /// If no connection can be had in time, or one of the statements fails.
+    pub async fn transact(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let parent = self.parent.as_ref();
+        let mut held = self.pool.acquire(parent).await?;
+        held.in_transaction = true;
+        let result = self.pool.run(&mut held, parent, statement, All).await;
+        held.in_transaction = result.is_err();
+        result
+    }
+}
+
 /// Statements of one transaction. Rolled back if dropped.
 pub struct Transaction {
     held: Mutex<Held>,

@@ -40,10 +40,12 @@ impl Summary {
     }
 }
 
-/// What a statement begins with, or what the first of its common table expressions does.
+/// What a statement begins with, or what the first of its common table expressions does, or what is
+/// done first in a transaction.
 fn operation(words: &[&str]) -> String {
     let first = match words {
         [with, _, _, "(", first, ..] if with.eq_ignore_ascii_case("WITH") => Some(first),
+        ["BEGIN", "IMMEDIATE", first, ..] => Some(first),
         _ => words.first(),
     };
     first.map_or_else(String::new, |word| word.to_ascii_uppercase())
@@ -145,6 +147,12 @@ mod tests {
                 Some("book"),
             ),
             ("COMMIT", "COMMIT", None),
+            ("BEGIN IMMEDIATE", "BEGIN", None),
+            (
+                "BEGIN IMMEDIATE; INSERT INTO book (title) VALUES ($1); COMMIT",
+                "INSERT book",
+                Some("book"),
+            ),
         ] {
             let summary = Summary::of(sql);
             assert_eq!((summary.text, summary.collection), (text, collection), "{sql}");

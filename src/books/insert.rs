@@ -1,0 +1,112 @@
+//! Entering a book that was checked: its row, its authors and its search entry.
+
+use chrono::{DateTime, SubsecRound, Utc};
+use entity::{author, book};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, Value};
+
+use super::{
+    input::NewBook,
+    rows::{InOrder, book_columns},
+    search, store, text,
+};
+use crate::{
+    error::{Error, Result},
+    telemetry::database::Session,
+};
+
+const POSTGRES: &str = concat!(
+    "WITH entered AS (INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
+     created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING *), \
+     indexed AS (INSERT INTO book_search (book_id, document, title_words) \
+     SELECT id, $8::tsvector, $9 FROM entered) SELECT ",
+    book_columns!(),
+    " FROM entered AS book"
+);
+
+/// Several statements in one text: each one for itself would go to the thread of its connection
+/// and back, which costs more than the writing.
+macro_rules! sqlite {
+    () => {
+        concat!(
+            "INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
+             created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING ",
+            book_columns!(),
+            "; INSERT INTO book_search (rowid, title, authors, title_words) \
+             VALUES (last_insert_rowid(), $8, $9, $10)"
+        )
+    };
+}
+const SQLITE: &str = sqlite!();
+const SQLITE_ALONE: &str = concat!("BEGIN IMMEDIATE; ", sqlite!(), "; COMMIT");
+
+/// Enters a book and its authors, within a transaction.
+///
+/// # Errors
+/// [`Error::Conflict`] if the ISBN is taken, or an author was deleted meanwhile.
+pub async fn with_authors<C: ConnectionTrait>(
+    db: &C,
+    input: NewBook,
+    authors: &[author::Model],
+) -> Result<book::Model> {
+    let statement = match db.get_database_backend() {
+        DbBackend::Postgres => postgres(input, authors),
+        _ => sqlite(SQLITE, input, authors),
+    };
+    let book = only(db.query_all_raw(statement).await)?;
+    store::link(db, book.id, authors).await?;
+    Ok(book)
+}
+
+/// Enters a book without authors in a single round trip, which is a transaction by itself.
+///
+/// # Errors
+/// [`Error::Conflict`] if the ISBN is taken.
+pub async fn alone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
+    only(match db.get_database_backend() {
+        DbBackend::Postgres => db.query_all_raw(postgres(input, &[])).await,
+        _ => db.transact(sqlite(SQLITE_ALONE, input, &[])).await,
+    })
+}
+
+fn postgres(input: NewBook, authors: &[author::Model]) -> Statement {
+    let (document, words) = search::Text::new(&input.title, authors).postgres();
+    let values = columns(input).into_iter().chain([document.into(), words.into()]);
+    Statement::from_sql_and_values(DbBackend::Postgres, POSTGRES, values)
+}
+
+fn sqlite(sql: &'static str, input: NewBook, authors: &[author::Model]) -> Statement {
+    let (title, authors, words) = search::Text::new(&input.title, authors).sqlite();
+    let values = columns(input).into_iter().chain([title.into(), authors.into(), words.into()]);
+    Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
+}
+
+fn columns(input: NewBook) -> [Value; 7] {
+    let title_key = text::fold(&input.title);
+    [
+        input.title.into(),
+        title_key.into(),
+        input.pages.into(),
+        input.isbn.into(),
+        input.published_year.into(),
+        input.language.into(),
+        now().into(),
+    ]
+}
+
+fn only(rows: std::result::Result<Vec<QueryResult>, DbErr>) -> Result<book::Model> {
+    let rows = rows.map_err(on_taken_isbn)?;
+    let row = rows.first().ok_or(DbErr::RecordNotInserted)?;
+    let InOrder(book) = InOrder::from_query_result(row, "")?;
+    Ok(book)
+}
+
+/// A broken constraint of the table of books.
+pub fn on_taken_isbn(error: DbErr) -> Error {
+    Error::conflict_or(error, || "another book has this ISBN".into())
+}
+
+/// To the microsecond, which is what PostgreSQL keeps: an answer to a mutation must not
+/// differ from the same book read back.
+pub fn now() -> DateTime<Utc> {
+    Utc::now().trunc_subsecs(6)
+}
