@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench targets lint schema playground collector observe dashboards up down clean
+.PHONY: help run test soak bench targets micro lint schema playground collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ bench: ## What an answer costs: the service, without telemetry, and a floor (tak
 
 targets: ## What the service is held to: footprint, delivery, growth, SQLite (takes two CPUs)
 	@bench/targets
+
+micro: ## What the hot parts cost by themselves, with telemetry and without
+	cargo bench --profile micro --bench observed --bench unobserved
 
 lint: ## Check format, code, docs and dependencies
 	scripts/lint

@@ -1,0 +1,80 @@
+//! Telemetry to a collector of no use.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    thread,
+    time::Duration,
+};
+
+use colophon::{
+    books::metrics,
+    telemetry::{
+        export::{
+            Telemetry,
+            lines::LogFormat,
+            settings::{ExportSettings, Exporter, Otlp, Protocol, Tls},
+        },
+        names,
+    },
+};
+
+use super::support::settings;
+
+/// Starts all telemetry but logs.
+pub fn observe() -> Telemetry {
+    names::add(metrics::METRICS);
+    let address = swallow();
+    let to = |path: &str| {
+        Exporter::Otlp(Box::new(Otlp {
+            protocol: Protocol::Http,
+            endpoint: format!("{address}{path}").parse().unwrap(),
+            timeout: Duration::from_secs(10),
+            gzip: false,
+            headers: Vec::new(),
+            tls: Tls::default(),
+        }))
+    };
+    let export = ExportSettings {
+        disabled: false,
+        traces: to("/v1/traces"),
+        metrics: to("/v1/metrics"),
+        logs: Exporter::None,
+        scrape: true,
+        ..ExportSettings::from_env().unwrap()
+    };
+    // Spans come faster than any service makes them, and some are dropped, of which nobody need be told.
+    Telemetry::start(&export, LogFormat::Json, "off", &settings().runtime.console).unwrap()
+}
+
+/// A server that answers everything with 200, and where it is.
+fn swallow() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for connection in listener.incoming().flatten() {
+            thread::spawn(move || while answer(&connection).is_some() {});
+        }
+    });
+    format!("http://{address}")
+}
+
+/// Reads a request and answers it. None when there are no more.
+fn answer(mut connection: &TcpStream) -> Option<()> {
+    let mut reader = BufReader::new(connection);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok().filter(|read| *read > 0)?;
+        let line = line.trim().to_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    // The client sends the next request only after the answer: nothing of it is in the buffer.
+    io::copy(&mut reader.take(length), &mut io::sink()).ok()?;
+    connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").ok()
+}
