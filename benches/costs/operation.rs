@@ -47,9 +47,9 @@ fn identity() -> Identity {
     Identity {
         kind: OperationType::Query,
         root_field: "Query.book",
-        name: Some("BookById".to_owned()),
+        name: Some("BookById".into()),
         label: None,
-        hash: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".to_owned(),
+        hash: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
         is_known: true,
     }
 }
