@@ -81,7 +81,7 @@ impl Counting {
     async fn unobserved(db: &Db) -> Self {
         let off = [("OTEL_SDK_DISABLED", "true"), ("COLOPHON_RUNTIME_PROFILING", "false")];
         // Its addresses come in a line of its log.
-        let log = ("COLOPHON_LOG", "warn,colophon::command=info");
+        let log = ("RUST_LOG", "warn,colophon::command::serve=info");
         Self::start(db, &[off[0], off[1], log]).await
     }
 

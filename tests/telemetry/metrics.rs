@@ -295,7 +295,7 @@ async fn everything_can_be_switched_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn gauges_fall_when_a_client_goes_away() {
     let db = Db::postgres().await;
-    let service = db.serve().await;
+    let mut service = db.serve().await;
     let connection = sea_orm::Database::connect(&db.url).await.unwrap();
     let lock = {
         use sea_orm::{ConnectionTrait, TransactionTrait};
@@ -312,8 +312,7 @@ async fn gauges_fall_when_a_client_goes_away() {
     assert!(hung_up.is_err());
     until(&service, false).await;
     drop(lock);
-    let gone = service.log().into_iter().find(|line| line["event"] == "http.access");
-    let gone = gone.unwrap();
+    let gone = service.wait_for_log("the access line", |line| line["event"] == "http.access");
     assert_eq!(gone["message"], "the client went away");
     assert!(gone["trace_id"].is_string(), "{gone}");
 }

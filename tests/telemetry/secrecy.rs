@@ -171,11 +171,13 @@ async fn no_token_is_told() {
 async fn log_lines_find_their_trace() {
     let collector = Collector::start();
     let db = Db::sqlite();
-    let service = observed(&db, &collector).await;
+    let mut service = observed(&db, &collector).await;
     let connection = Database::connect(&db.url).await.unwrap();
     connection.execute_unprepared("ALTER TABLE book RENAME TO volume").await.unwrap();
     let (trace, _) = service.traced("{ books { nodes { id } } }", json!({})).await;
     let spans = collector.trace(&trace);
+    let is_last = |line: &Value| line["event"] == "http.access" && line["trace_id"] == trace.as_str();
+    service.wait_for_log("the access line", is_last);
 
     let lines: Vec<_> =
         service.log().into_iter().filter(|line| line["trace_id"] == trace.as_str()).collect();

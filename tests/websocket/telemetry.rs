@@ -31,7 +31,7 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
     let mut variables = prompt(&collector.http);
     // The most that can be asked for.
     variables.push(("RUST_LOG", "trace,tungstenite=trace"));
-    let service = Db::sqlite().serve_in(&variables).await;
+    let mut service = Db::sqlite().serve_in(&variables).await;
     let mut client = Client::hello(&service).await;
     let ask = |extensions: Value| json!({ "query": QUERY, "variables": { "q": SECRET }, "extensions": extensions });
     client.ask("1", ask(Value::Null)).await;
@@ -84,6 +84,7 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
     let trace = refused[0]["extensions"]["traceId"].as_str().unwrap();
     assert!(operations(&collector).iter().any(|operation| operation.trace == trace));
 
+    service.wait_for_log("the end of the socket", |line| line["event"] == "websocket.closed");
     let lines: Vec<String> = service.log().iter().map(Value::to_string).collect();
     for told in [lines.join("\n"), collector.raw()] {
         assert!(told.contains("websocket.closed"), "the end of the socket is told");
