@@ -5,6 +5,7 @@
 
 mod support;
 
+use sea_orm::{ConnectionTrait, Database, DbBackend, Statement};
 use serde_json::{Value, json};
 use support::Db;
 
@@ -76,4 +77,22 @@ on_both_databases! {
         assert_eq!(titles(&data["search"]), ["Emma Again"]);
         assert_eq!(service.code(next, json!({ "q": "austen", "a": after })).await, "BAD_USER_INPUT");
     }
+}
+
+/// PostgreSQL would collect entries of its index in a list that every search reads through, until a
+/// client that creates a book has to enter them all.
+#[tokio::test(flavor = "multi_thread")]
+async fn entries_go_into_their_index_at_once() {
+    let db = Db::postgres().await;
+    let service = db.serve().await;
+    service.create(json!({ "title": "One" })).await;
+    let connection = Database::connect(&db.url).await.unwrap();
+    let row = connection
+        .query_one_raw(Statement::from_string(
+            DbBackend::Postgres,
+            "SELECT gin_clean_pending_list('book_search_document') AS pages",
+        ))
+        .await
+        .unwrap();
+    assert_eq!(row.unwrap().try_get::<i64>("", "pages").unwrap(), 0, "pages of that list");
 }

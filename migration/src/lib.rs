@@ -8,6 +8,7 @@ use sea_orm_migration::{MigrationTrait, async_trait};
 mod m20261122_000001_catalogue;
 mod m20261122_000002_search;
 mod m20261124_000003_search_by_length;
+mod m20261128_000004_search_entries_at_once;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000001_catalogue::Migration),
             Box::new(m20261122_000002_search::Migration),
             Box::new(m20261124_000003_search_by_length::Migration),
+            Box::new(m20261128_000004_search_entries_at_once::Migration),
         ]
     }
 }
