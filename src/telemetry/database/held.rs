@@ -104,12 +104,13 @@ impl Lease {
         if let Some(connection) = &mut slot.connection
             && target.is_server()
             && slot.used.elapsed() > TEST_AFTER_IDLE
-            && timeout(limit, connection.ping()).await != Ok(true)
+            && timeout(limit, Box::pin(connection.ping())).await != Ok(true)
         {
             slot.connection = None;
         }
         if slot.connection.is_none() {
-            let connection = timeout(limit, target.connect()).await;
+            // In a box, since it is rare: all that asks for a connection would be as large as this.
+            let connection = timeout(limit, Box::pin(target.connect())).await;
             let timed_out = |_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
             slot.connection = Some(connection.map_err(timed_out)??);
             slot.opened = Instant::now();

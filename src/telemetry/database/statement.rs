@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span as SpanApi, SpanContext, SpanKind, Status, Tracer},
+    trace::{Span as SpanApi, SpanContext, SpanKind, Status},
 };
 use opentelemetry_sdk::trace::Span;
 use opentelemetry_semantic_conventions::attribute as attr;
@@ -16,7 +16,7 @@ use crate::{
     error::DatabaseFault,
     telemetry::{
         exception,
-        export::traces::tracer,
+        export::traces::start,
         names::{DB_DURATION, DB_ROWS},
     },
 };
@@ -84,12 +84,9 @@ pub struct Running {
 impl Running {
     /// Starts the clock, and a span if it is known whose doing the statement is.
     pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
-        let span = tracer().zip(parent).map(|(tracer, parent)| {
-            tracer
-                .span_builder(known.summary)
-                .with_kind(SpanKind::Client)
-                .with_attributes(known.attributes.iter().cloned())
-                .start_with_context(tracer, parent)
+        let span = parent.and_then(|parent| {
+            let attributes = || known.attributes.iter().cloned();
+            start(known.summary, SpanKind::Client, Vec::new(), parent, attributes)
         });
         Self { span, known, started: Instant::now(), ended: false }
     }

@@ -2,8 +2,9 @@
 
 use std::{fmt, io::IsTerminal, time::SystemTime};
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use clap::ValueEnum;
+use humantime::format_rfc3339_micros;
 use opentelemetry::{
     Context,
     trace::{SpanContext, TraceContextExt},
@@ -84,20 +85,21 @@ where
         writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let now = SystemTime::now().into();
+        let now = SystemTime::now();
         if self.pretty { pretty(writer, event, now) } else { json(writer, event, now) }
     }
 }
 
 /// A readable line.
-fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt::Result {
+fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: SystemTime) -> fmt::Result {
     let mut fields = Map::new();
     event.record(&mut Visitor(&mut Fields(&mut fields)));
     let (on, off) = if writer.has_ansi_escapes() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
     let level = event.metadata().level();
     let message = fields.remove("message").unwrap_or_default();
     let message = message.as_str().unwrap_or(event.metadata().name());
-    write!(writer, "{} {level:>5} {on}{message}{off}", now.format("%H:%M:%S%.3f"))?;
+    let now = DateTime::<Utc>::from(now).format("%H:%M:%S%.3f");
+    write!(writer, "{now} {level:>5} {on}{message}{off}")?;
     for (name, value) in fields {
         match value {
             Value::String(text) => write!(writer, " {name}={text}")?,
@@ -111,10 +113,10 @@ fn pretty(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt:
 }
 
 /// A JSON object. Written as it comes, without one in memory: there is a line for each request.
-fn json(mut writer: Writer<'_>, event: &Event<'_>, now: DateTime<Utc>) -> fmt::Result {
+fn json(mut writer: Writer<'_>, event: &Event<'_>, now: SystemTime) -> fmt::Result {
     let metadata = event.metadata();
     writer.write_str(r#"{"timestamp":""#)?;
-    writer.write_str(&now.to_rfc3339_opts(SecondsFormat::Micros, true))?;
+    write!(writer, "{}", format_rfc3339_micros(now))?;
     writer.write_str(r#"","level":""#)?;
     writer.write_str(metadata.level().as_str())?;
     writer.write_str(r#"","event":""#)?;
@@ -171,43 +173,45 @@ struct Members<'a, 'w> {
 }
 
 impl Members<'_, '_> {
-    fn write(&mut self, field: &Field, value: impl fmt::Display) {
+    /// `value` is written as JSON.
+    fn write(&mut self, field: &Field, value: impl FnOnce(&mut Writer<'_>) -> fmt::Result) {
         /// What a line has of its own.
         const OURS: [&str; 7] =
             ["timestamp", "level", "event", "target", "trace_id", "span_id", "trace_flags"];
         // A library's field of such a name would be the second of it.
         let prefix = if OURS.contains(&field.name()) { "field." } else { "" };
-        self.result =
-            self.result.and_then(|()| write!(self.writer, r#","{prefix}{field}":{value}"#));
+        let writer = &mut *self.writer;
+        self.result = self.result.and_then(|()| {
+            for part in [",\"", prefix, field.name(), "\":"] {
+                writer.write_str(part)?;
+            }
+            value(writer)
+        });
     }
 }
 
 impl Take for Members<'_, '_> {
     fn take(&mut self, field: &Field, value: Value) {
-        self.write(field, value);
+        self.write(field, |to| write!(to, "{value}"));
     }
 
     fn take_text(&mut self, field: &Field, text: &str) {
-        self.write(field, Quoted(text));
+        self.write(field, |to| quote(to, text));
     }
 }
 
 /// A text as JSON.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Everything below a space is escaped, as are these two.
-        const fn needs_escape(byte: u8) -> bool {
-            byte < 0x20 || byte == b'"' || byte == b'\\'
-        }
-        if self.0.bytes().any(needs_escape) {
-            return write!(f, "{}", Value::from(self.0));
-        }
-        f.write_str("\"")?;
-        f.write_str(self.0)?;
-        f.write_str("\"")
+fn quote(to: &mut Writer<'_>, text: &str) -> fmt::Result {
+    /// Everything below a space is escaped, as are these two.
+    const fn needs_escape(byte: u8) -> bool {
+        byte < 0x20 || byte == b'"' || byte == b'\\'
     }
+    if text.bytes().any(needs_escape) {
+        return write!(to, "{}", Value::from(text));
+    }
+    to.write_str("\"")?;
+    to.write_str(text)?;
+    to.write_str("\"")
 }
 
 impl<T: Take> Visit for Visitor<'_, T> {

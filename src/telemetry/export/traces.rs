@@ -18,6 +18,9 @@ use super::{
     scope,
 };
 
+/// Attributes of a span, at most. They come one after the other, and their memory need not grow with each.
+const ATTRIBUTES: usize = 13;
+
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
 
 /// What makes spans, if the service traces. Spans that come with each request are made by it and
@@ -27,8 +30,7 @@ pub fn tracer() -> Option<&'static SdkTracer> {
     TRACER.get()
 }
 
-/// `parent` with a new span in it, or as it is if the service does not trace. The attributes are
-/// made only for a span that is recorded, and so no sampler sees them.
+/// `parent` with a new span in it, or as it is if the service does not trace. See [`start`].
 pub fn begin<A: IntoIterator<Item = KeyValue>>(
     name: impl Into<Cow<'static, str>>,
     kind: SpanKind,
@@ -36,13 +38,36 @@ pub fn begin<A: IntoIterator<Item = KeyValue>>(
     parent: &Context,
     attributes: impl FnOnce() -> A,
 ) -> Context {
-    let Some(tracer) = tracer() else { return parent.clone() };
-    let builder = tracer.span_builder(name).with_kind(kind).with_links(links);
+    match start(name, kind, links, parent, attributes) {
+        Some(span) => parent.with_span(span),
+        None => parent.clone(),
+    }
+}
+
+/// A new span below `parent`, if the service traces. The attributes are made only for a span that is
+/// recorded, and so no sampler sees them.
+pub fn start<A: IntoIterator<Item = KeyValue>>(
+    name: impl Into<Cow<'static, str>>,
+    kind: SpanKind,
+    links: Vec<Link>,
+    parent: &Context,
+    attributes: impl FnOnce() -> A,
+) -> Option<Span> {
+    let tracer = tracer()?;
+    let mut builder = tracer.span_builder(name).with_kind(kind).with_links(links);
+    builder.attributes = may_be_recorded(parent).then(|| Vec::with_capacity(ATTRIBUTES));
     let mut span = builder.start_with_context(tracer, parent);
     if span.is_recording() {
         span.set_attributes(attributes());
     }
-    parent.with_span(span)
+    Some(span)
+}
+
+/// Whether a span below `parent` is likely to be recorded.
+fn may_be_recorded(parent: &Context) -> bool {
+    let parent = parent.span();
+    let parent = parent.span_context();
+    parent.is_sampled() || !parent.is_valid()
 }
 
 /// Makes the process's tracer.

@@ -36,8 +36,6 @@ pub struct Profile {
     pub longest_poll: Duration,
 }
 
-type StateKey = (&'static str, &'static str);
-
 impl Profile {
     /// The task's whole time.
     #[must_use]
@@ -47,12 +45,14 @@ impl Profile {
 
     /// Tells it to an operation's span and to the metrics of its root field.
     pub fn record(&self, span: &SpanRef<'_>, root_field: &'static str) {
-        static TIMES: LazyLock<Series<StateKey, Histogram>> = LazyLock::new(|| {
-            Series::new(|(state, root_field): &StateKey| {
-                TASK_TIME.histogram(vec![
-                    Label::from_static_parts(own::TASK_STATE, state),
-                    Label::from_static_parts(own::ROOT_FIELD, root_field),
-                ])
+        static TIMES: LazyLock<Series<&'static str, Arc<[Histogram; 3]>>> = LazyLock::new(|| {
+            Series::new(|root_field| {
+                Arc::new(["busy", "scheduled", "idle"].map(|state| {
+                    TASK_TIME.histogram(vec![
+                        Label::from_static_parts(own::TASK_STATE, state),
+                        Label::from_static_parts(own::ROOT_FIELD, root_field),
+                    ])
+                }))
             })
         });
         if span.is_recording() {
@@ -66,10 +66,9 @@ impl Profile {
                 KeyValue::new("tokio.task.longest_poll", self.longest_poll.as_secs_f64()),
             ]);
         }
-        for (state, time) in
-            [("busy", self.busy), ("scheduled", self.scheduled), ("idle", self.idle)]
-        {
-            TIMES.of((state, root_field)).record(time.as_secs_f64());
+        let states = TIMES.of(root_field);
+        for (state, time) in states.iter().zip([self.busy, self.scheduled, self.idle]) {
+            state.record(time.as_secs_f64());
         }
     }
 }
