@@ -176,7 +176,8 @@ async fn log_lines_find_their_trace() {
     connection.execute_unprepared("ALTER TABLE book RENAME TO volume").await.unwrap();
     let (trace, _) = service.traced("{ books { nodes { id } } }", json!({})).await;
     let spans = collector.trace(&trace);
-    let is_last = |line: &Value| line["event"] == "http.access" && line["trace_id"] == trace.as_str();
+    let is_last =
+        |line: &Value| line["event"] == "http.access" && line["trace_id"] == trace.as_str();
     service.wait_for_log("the access line", is_last);
 
     let lines: Vec<_> =
