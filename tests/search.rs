@@ -1,7 +1,6 @@
 //! The search through GraphQL, on SQLite and on PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![expect(clippy::disallowed_methods, reason = "clients are tasks of the test")]
 
 mod support;
 
