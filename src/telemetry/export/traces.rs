@@ -18,7 +18,7 @@ use super::{
     scope,
 };
 
-/// Attributes of a span, at most. They come one after the other, and their memory need not grow with each.
+/// Few spans have more attributes. They come one after the other, and their memory need not grow with each.
 const ATTRIBUTES: usize = 13;
 
 static TRACER: OnceLock<SdkTracer> = OnceLock::new();
