@@ -36,7 +36,10 @@ class Sqlite:
 
     path: Path
 
-    SEARCH = "SELECT rowid, * FROM book_search ORDER BY rowid"
+    SEARCH = (
+        "SELECT book_id, place, title, authors FROM book_search_place JOIN book_search ON book_search.rowid = place "
+        "ORDER BY book_id"
+    )
     TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT GLOB '*_search_*'"
 
     @property
@@ -51,7 +54,7 @@ class Sqlite:
         connection = sqlite3.connect(self.path)
         connection.execute(f"PRAGMA cache_size = -{CACHE_KB}")
         with connection:
-            for table, columns, rows in (*tables(books), self.search(books)):
+            for table, columns, rows in (*tables(books), *self.search(books)):
                 places = ", ".join("?" * len(columns))
                 connection.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -59,8 +62,9 @@ class Sqlite:
 
     @staticmethod
     def search(books):
-        rows = ((number, " ".join(title), " ".join(authors), len(title)) for number, title, authors in words(books))
-        return "book_search", ("rowid", "title", "authors", "title_words"), rows
+        rows = sorted((len(title) << 40 | number, " ".join(title), " ".join(authors)) for number, title, authors in words(books))
+        yield "book_search_place", ("book_id", "place"), ((row[0] & (1 << 40) - 1, row[0]) for row in rows)
+        yield "book_search", ("rowid", "title", "authors"), rows
 
 
 @dataclass

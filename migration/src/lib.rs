@@ -9,6 +9,7 @@ mod m20261122_000001_catalogue;
 mod m20261122_000002_search;
 mod m20261124_000003_search_by_length;
 mod m20261128_000004_search_entries_at_once;
+mod m20261128_000005_search_entries_by_rank;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -22,6 +23,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261122_000002_search::Migration),
             Box::new(m20261124_000003_search_by_length::Migration),
             Box::new(m20261128_000004_search_entries_at_once::Migration),
+            Box::new(m20261128_000005_search_entries_by_rank::Migration),
         ]
     }
 }

@@ -31,8 +31,10 @@ macro_rules! sqlite {
             "INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
              created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING ",
             book_columns!(),
-            "; INSERT INTO book_search (rowid, title, authors, title_words) \
-             VALUES (last_insert_rowid(), $8, $9, $10)"
+            "; INSERT INTO book_search_place (book_id, place) \
+             VALUES (last_insert_rowid(), $8 << 40 | last_insert_rowid()); \
+             INSERT INTO book_search (rowid, title, authors) \
+             VALUES ($8 << 40 | last_insert_rowid(), $9, $10)"
         )
     };
 }
@@ -75,8 +77,8 @@ fn postgres(input: NewBook, authors: &[author::Model]) -> Statement {
 }
 
 fn sqlite(sql: &'static str, input: NewBook, authors: &[author::Model]) -> Statement {
-    let (title, authors, words) = search::Text::new(&input.title, authors).sqlite();
-    let values = columns(input).into_iter().chain([title.into(), authors.into(), words.into()]);
+    let (title, authors, length) = search::Text::new(&input.title, authors).sqlite();
+    let values = columns(input).into_iter().chain([length.into(), title.into(), authors.into()]);
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 

@@ -6,6 +6,9 @@
 //! those that need an author's name for it, shorter titles before longer ones, then
 //! the book entered first.
 
+mod postgres;
+mod sqlite;
+
 use entity::{author, book};
 use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
 
@@ -18,6 +21,9 @@ use crate::error::{Error, Result};
 
 /// The most words a query may have.
 pub const MAX_WORDS: usize = 20;
+
+/// Added to the rank of a book whose title alone does not have every word: no title has a million.
+const OTHER_TIER: i64 = 1_000_000;
 
 /// What the index holds of a book.
 #[derive(Debug)]
@@ -52,24 +58,6 @@ impl Text {
         }
     }
 
-    /// A `tsvector` in its text form, title words with weight A and author words with weight B, and
-    /// the length of the title. Words have no quotes or backslashes, so none need escaping.
-    #[must_use]
-    pub fn postgres(&self) -> (String, i32) {
-        let weighted = |words: &[String], weight| {
-            words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
-        };
-        let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
-        (document.join(" "), self.length())
-    }
-
-    /// The words of the title and of the authors, for FTS5, which splits at the spaces, and the
-    /// length of the title.
-    #[must_use]
-    pub fn sqlite(&self) -> (String, String, i32) {
-        (self.title.join(" "), self.authors.join(" "), self.length())
-    }
-
     fn length(&self) -> i32 {
         i32::try_from(self.title_words).unwrap_or(i32::MAX)
     }
@@ -81,61 +69,44 @@ impl Entry {
     pub fn new(book: &book::Model, authors: &[author::Model]) -> Self {
         Self { book_id: book.id, text: Text::new(&book.title, authors) }
     }
-
-    /// A row for FTS5.
-    fn sqlite(&self) -> serde_json::Value {
-        let (title, authors, words) = self.text.sqlite();
-        serde_json::json!({ "id": self.book_id, "title": title, "authors": authors, "words": words })
-    }
-
-    /// A row with a `tsvector`.
-    fn postgres(&self) -> serde_json::Value {
-        let (document, words) = self.text.postgres();
-        serde_json::json!({ "id": self.book_id, "document": document, "words": words })
-    }
 }
-
-const SQLITE_DELETE: &str = "DELETE FROM book_search WHERE rowid IN \
-    (SELECT value ->> 'id' FROM json_each($1))";
-const SQLITE_INSERT: &str = "INSERT INTO book_search (rowid, title, authors, title_words) \
-    SELECT value ->> 'id', value ->> 'title', value ->> 'authors', value ->> 'words' \
-    FROM json_each($1)";
-const POSTGRES_UPSERT: &str = "INSERT INTO book_search (book_id, document, title_words) \
-    SELECT id, document::tsvector, words \
-    FROM jsonb_to_recordset($1::jsonb) AS entry (id bigint, document text, words integer) \
-    ON CONFLICT (book_id) DO UPDATE \
-    SET document = excluded.document, title_words = excluded.title_words";
 
 /// Enters these books in the index, in place of what it held of them.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn index<C: ConnectionTrait>(db: &C, entries: &[Entry]) -> Result<()> {
-    let backend = db.get_database_backend();
-    let (statements, rows): (&[&str], Vec<_>) = match backend {
-        DbBackend::Postgres => (&[POSTGRES_UPSERT], entries.iter().map(Entry::postgres).collect()),
-        _ => (&[SQLITE_DELETE, SQLITE_INSERT], entries.iter().map(Entry::sqlite).collect()),
-    };
-    let rows = serde_json::Value::Array(rows).to_string();
+    match db.get_database_backend() {
+        DbBackend::Postgres => postgres::index(db, entries).await,
+        _ => sqlite::index(db, entries).await,
+    }
+}
+
+/// Does `statements` with `rows`, the same for each, as JSON.
+async fn enter<C: ConnectionTrait>(
+    db: &C,
+    statements: &[&str],
+    rows: impl Iterator<Item = serde_json::Value>,
+) -> Result<()> {
+    let rows = rows.collect::<serde_json::Value>().to_string();
     for sql in statements {
-        db.execute_raw(Statement::from_sql_and_values(backend, *sql, [rows.as_str().into()]))
-            .await?;
+        let values = [rows.as_str().into()];
+        let statement = Statement::from_sql_and_values(db.get_database_backend(), *sql, values);
+        db.execute_raw(statement).await?;
     }
     Ok(())
 }
 
-/// Takes a book out of the index. PostgreSQL does so by itself, through a foreign key;
-/// a virtual table of SQLite cannot have one.
+/// Takes a book out of the index, before it is deleted. PostgreSQL does so by itself, through a
+/// foreign key; a virtual table of SQLite cannot have one.
 ///
 /// # Errors
 /// If the database fails.
 pub async fn remove<C: ConnectionTrait>(db: &C, book: i64) -> Result<()> {
-    let backend = db.get_database_backend();
-    if backend == DbBackend::Sqlite {
-        let sql = "DELETE FROM book_search WHERE rowid = $1";
-        db.execute_raw(Statement::from_sql_and_values(backend, sql, [book.into()])).await?;
+    match db.get_database_backend() {
+        DbBackend::Postgres => Ok(()),
+        _ => sqlite::remove(db, book).await,
     }
-    Ok(())
 }
 
 /// A search query, taken apart.
@@ -165,29 +136,10 @@ impl Search {
         Ok(Self { words, name })
     }
 
-    /// SQL for the matching rows of the index as `book_id`, `title_words` and `tier`, which is
-    /// 0 where the title alone has every word, else 1; and its two parameters.
-    fn matches(&self, backend: DbBackend) -> (&'static str, [String; 2]) {
-        let joined = |quote: &str, weight: &str, and: &str| {
-            let terms: Vec<String> =
-                self.words.iter().map(|word| format!("{quote}{word}{quote}{weight}")).collect();
-            terms.join(and)
-        };
-        match backend {
-            DbBackend::Postgres => (
-                "SELECT book_id, title_words, \
-                 CASE WHEN document @@ $1::tsquery THEN 0 ELSE 1 END AS tier \
-                 FROM book_search WHERE document @@ $2::tsquery",
-                [joined("'", ":A", " & "), joined("'", "", " & ")],
-            ),
-            _ => (
-                "SELECT rowid AS book_id, title_words, CASE WHEN rowid IN \
-                 (SELECT rowid FROM book_search WHERE book_search MATCH $1) \
-                 THEN 0 ELSE 1 END AS tier \
-                 FROM book_search WHERE book_search MATCH $2",
-                [format!("title : ({})", joined("\"", "", " AND ")), joined("\"", "", " AND ")],
-            ),
-        }
+    /// Each word between quotes and with what is to follow it, joined by an operator.
+    fn terms(&self, quote: char, suffix: &str, and: &str) -> String {
+        let terms = self.words.iter().map(|word| format!("{quote}{word}{quote}{suffix}"));
+        terms.collect::<Vec<_>>().join(and)
     }
 
     /// A page of the books that have every word, best first. Only forward: the window's
@@ -200,9 +152,9 @@ impl Search {
         db: &C,
         window: &Window,
     ) -> Result<Page<book::Model>> {
-        let rows = match self.foremost(db, window).await? {
-            Some(rows) => rows,
-            None => self.ranked(db, window).await?,
+        let rows = match db.get_database_backend() {
+            DbBackend::Postgres => postgres::page(db, self, window).await?,
+            _ => sqlite::page(db, self, window).await?,
         };
         let page = Page::new(rows, window, |(book, rank)| Cursor {
             ordering: self.name.clone(),
@@ -212,51 +164,19 @@ impl Search {
         Ok(page.map(|(book, _)| book))
     }
 
-    /// The page, where the words are common enough to fill it from the shortest titles: PostgreSQL
-    /// would rank all matches, however many, for the first few of them. SQLite has no index of
-    /// titles by their length.
-    async fn foremost<C: ConnectionTrait>(&self, db: &C, window: &Window) -> Result<Option<Rows>> {
-        let (backend, (rank, id)) = (db.get_database_backend(), place(window));
-        if backend != DbBackend::Postgres || rank >= OTHER_TIER {
-            return Ok(None);
-        }
-        let (_, [title, _]) = self.matches(backend);
-        for reach in REACHES {
-            let values = [title.clone().into(), rank.into(), id.into(), limit(window)];
-            let rows = books(db, &near(reach), values).await?;
-            if rows.len() as u64 > window.limit {
-                return Ok(Some(rows));
-            }
-            if rows.len() as u64 * (FURTHEST / reach) <= window.limit {
-                break;
-            }
-        }
-        Ok(None)
-    }
-
-    /// The page, of all matches ranked.
-    async fn ranked<C: ConnectionTrait>(&self, db: &C, window: &Window) -> Result<Rows> {
-        let (matches, [title, all]) = self.matches(db.get_database_backend());
-        let hits = format!(
-            "SELECT book_id, rank FROM (SELECT book_id, \
-             CAST(tier * {OTHER_TIER} + title_words AS bigint) AS rank FROM ({matches}) AS matched) \
-             AS ranked WHERE (rank, book_id) > ($3, $4) ORDER BY rank, book_id LIMIT $5"
-        );
-        let (rank, id) = place(window);
-        books(db, &hits, [title.into(), all.into(), rank.into(), id.into(), limit(window)]).await
-    }
-
     /// How many books have every word.
     ///
     /// # Errors
     /// If the database fails.
     pub async fn count<C: ConnectionTrait>(&self, db: &C) -> Result<u64> {
         let backend = db.get_database_backend();
-        let (matches, [title, all]) = self.matches(backend);
-        let sql = format!("SELECT COUNT(*) AS books FROM ({matches}) AS matched");
-        let statement = Statement::from_sql_and_values(backend, sql, [title.into(), all.into()]);
+        let (sql, words) = match backend {
+            DbBackend::Postgres => (postgres::COUNT, postgres::anywhere(self)),
+            _ => (sqlite::COUNT, sqlite::anywhere(self)),
+        };
+        let statement = Statement::from_sql_and_values(backend, sql, [words.into()]);
         let books: i64 = match db.query_one_raw(statement).await? {
-            Some(row) => row.try_get("", "books")?,
+            Some(row) => column(&row, 0)?,
             None => 0,
         };
         Ok(books.unsigned_abs())
@@ -265,23 +185,6 @@ impl Search {
 
 /// Books with their ranks.
 type Rows = Vec<(book::Model, i64)>;
-
-/// Added to the rank of a book whose title alone does not have every word: no title has a million.
-const OTHER_TIER: i64 = 1_000_000;
-
-/// How many of the shortest titles are looked through for the words: further, if it seems from what
-/// was found that they are common enough.
-const REACHES: [u64; 3] = [128, 1_024, FURTHEST];
-const FURTHEST: u64 = 8_192;
-
-/// SQL for those of the next `reach` entries of the index whose title has every word.
-fn near(reach: u64) -> String {
-    format!(
-        "SELECT book_id, CAST(title_words AS bigint) AS rank FROM (SELECT * FROM book_search \
-         WHERE (title_words, book_id) > ($2, $3) ORDER BY title_words, book_id LIMIT {reach}) AS near \
-         WHERE document @@ $1::tsquery ORDER BY title_words, book_id LIMIT $4"
-    )
-}
 
 /// The books that `hits` has as `book_id` and `rank`. Joined last, so that only those of the page
 /// are read.
@@ -308,7 +211,7 @@ async fn books<C: ConnectionTrait>(
     Ok(rows)
 }
 
-/// The rank and the id behind which the window begins.
+/// The rank and the id behind which the window begins. The first page begins behind nothing.
 fn place(window: &Window) -> (i64, i64) {
     match &window.from {
         Some(Cursor { key: Key::Number(rank), id, .. }) => (*rank, *id),

@@ -236,7 +236,10 @@ async fn a_mutation_traces_its_transaction() {
     let tree = tree(&spans);
     assert!(tree.contains("\n  mutation INTERNAL\n"), "{tree}");
     assert!(tree.contains("\n        BEGIN CLIENT\n        SELECT author CLIENT\n"), "{tree}");
-    assert!(tree.contains("\n        INSERT book book_search CLIENT\n"), "{tree}");
+    assert!(
+        tree.contains("\n        INSERT book book_search_place book_search CLIENT\n"),
+        "{tree}"
+    );
     assert!(tree.contains("\n        COMMIT CLIENT\n"), "{tree}");
     assert_eq!(find(&spans, "mutation").attribute("graphql.root_field"), "Mutation.createBook");
 }
@@ -250,7 +253,7 @@ async fn a_transaction_in_one_text_is_one_span() {
     let spans = collector.trace(&trace);
     let of_sql = spans.iter().filter(|span| span.attributes.contains_key("db.query.text"));
     assert_eq!(of_sql.count(), 1, "{}", tree(&spans));
-    let statement = find(&spans, "INSERT book book_search");
+    let statement = find(&spans, "INSERT book book_search_place book_search");
     assert_eq!(statement.attribute("db.operation.name"), "INSERT");
     let text = statement.attribute("db.query.text");
     assert!(text.starts_with("BEGIN IMMEDIATE; INSERT") && text.ends_with("; COMMIT"), "{text}");

@@ -1,0 +1,107 @@
+//! The index on PostgreSQL: a `tsvector` for each book, in the order of its id and in that of its
+//! title's length.
+
+use sea_orm::{ConnectionTrait, Value};
+
+use super::{Entry, OTHER_TIER, Rows, Search, Text, Window, books, enter, limit, place};
+use crate::error::Result;
+
+const UPSERT: &str = "INSERT INTO book_search (book_id, document, title_words) \
+    SELECT id, document::tsvector, words \
+    FROM jsonb_to_recordset($1::jsonb) AS entry (id bigint, document text, words integer) \
+    ON CONFLICT (book_id) DO UPDATE \
+    SET document = excluded.document, title_words = excluded.title_words";
+
+/// How many books match.
+pub const COUNT: &str = "SELECT COUNT(*) FROM book_search WHERE document @@ $1::tsquery";
+
+/// How many of the shortest titles are looked through for the words: further, if it seems from what
+/// was found that they are common enough.
+const REACHES: [u64; 3] = [128, 1_024, FURTHEST];
+const FURTHEST: u64 = 8_192;
+
+impl Text {
+    /// A `tsvector` in its text form, title words with weight A and author words with weight B, and
+    /// the length of the title. Words have no quotes or backslashes, so none need escaping.
+    #[must_use]
+    pub fn postgres(&self) -> (String, i32) {
+        let weighted = |words: &[String], weight| {
+            words.iter().map(move |word| format!("'{word}':1{weight}")).collect::<Vec<_>>()
+        };
+        let document = [weighted(&self.title, 'A'), weighted(&self.authors, 'B')].concat();
+        (document.join(" "), self.length())
+    }
+}
+
+/// Enters these books, in place of what was there.
+pub async fn index<C: ConnectionTrait>(db: &C, entries: &[Entry]) -> Result<()> {
+    let row = |entry: &Entry| {
+        let (document, words) = entry.text.postgres();
+        serde_json::json!({ "id": entry.book_id, "document": document, "words": words })
+    };
+    enter(db, &[UPSERT], entries.iter().map(row)).await
+}
+
+/// Matches titles that have every word.
+fn in_title(search: &Search) -> String {
+    search.terms('\'', ":A", " & ")
+}
+
+/// Matches books that have every word, wherever.
+pub fn anywhere(search: &Search) -> String {
+    search.terms('\'', "", " & ")
+}
+
+/// The first books behind the window's cursor.
+pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
+    match foremost(db, search, window).await? {
+        Some(rows) => Ok(rows),
+        None => ranked(db, search, window).await,
+    }
+}
+
+/// The page, where the words are common enough to fill it from the shortest titles: PostgreSQL
+/// would rank all matches, however many, for the first few of them.
+async fn foremost<C: ConnectionTrait>(
+    db: &C,
+    search: &Search,
+    window: &Window,
+) -> Result<Option<Rows>> {
+    let (rank, id) = place(window);
+    if rank >= OTHER_TIER {
+        return Ok(None);
+    }
+    for reach in REACHES {
+        let values: [Value; 4] = [in_title(search).into(), rank.into(), id.into(), limit(window)];
+        let rows = books(db, &near(reach), values).await?;
+        if rows.len() as u64 > window.limit {
+            return Ok(Some(rows));
+        }
+        if rows.len() as u64 * (FURTHEST / reach) <= window.limit {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+/// SQL for those of the next `reach` entries of the index whose title has every word.
+fn near(reach: u64) -> String {
+    format!(
+        "SELECT book_id, CAST(title_words AS bigint) AS rank FROM (SELECT * FROM book_search \
+         WHERE (title_words, book_id) > ($2, $3) ORDER BY title_words, book_id LIMIT {reach}) AS near \
+         WHERE document @@ $1::tsquery ORDER BY title_words, book_id LIMIT $4"
+    )
+}
+
+/// The page, of all matches ranked.
+async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
+    let hits = format!(
+        "SELECT book_id, rank FROM (SELECT book_id, CAST(title_words + \
+         CASE WHEN document @@ $1::tsquery THEN 0 ELSE {OTHER_TIER} END AS bigint) AS rank \
+         FROM book_search WHERE document @@ $2::tsquery) AS ranked \
+         WHERE (rank, book_id) > ($3, $4) ORDER BY rank, book_id LIMIT $5"
+    );
+    let (rank, id) = place(window);
+    let words = [in_title(search).into(), anywhere(search).into()];
+    books(db, &hits, words.into_iter().chain([rank.into(), id.into(), limit(window)])).await
+}
