@@ -5,7 +5,7 @@
 use std::cell::Cell;
 
 use opentelemetry_sdk::Resource;
-use prost::bytes::Bytes;
+use prost::bytes::{BufMut, Bytes, BytesMut};
 
 use super::{
     protobuf::Writer,
@@ -26,8 +26,8 @@ pub struct Item<'a> {
 /// Items of one export.
 #[derive(Default)]
 pub struct Encoded {
-    /// Each scope, and its items.
-    scopes: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Each scope, and its items. What was sent of a buffer is used again once it is sent.
+    scopes: Vec<(Bytes, BytesMut)>,
     count: usize,
 }
 
@@ -38,7 +38,7 @@ impl Batch for Encoded {
         self.count += 1;
         match self.scopes.iter_mut().find(|(known, _)| known == scope) {
             Some((_, items)) => items.extend_from_slice(item),
-            None => self.scopes.push((scope.to_vec(), item.to_vec())),
+            None => self.scopes.push((Bytes::copy_from_slice(scope), item.into())),
         }
     }
 
@@ -69,9 +69,40 @@ impl Queue<Encoded> {
     }
 }
 
+/// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, in pieces: an export is the
+/// memory in which its items were collected, and not a copy of it.
+#[derive(Clone, Debug, Default)]
+pub struct Message(Vec<Bytes>);
+
+impl Message {
+    /// How many bytes it has.
+    pub fn len(&self) -> usize {
+        self.0.iter().map(Bytes::len).sum()
+    }
+
+    /// Its pieces, one after the other.
+    pub fn pieces(&self) -> impl Iterator<Item = &Bytes> {
+        self.0.iter()
+    }
+
+    /// All of it.
+    pub fn whole(&self) -> Bytes {
+        let mut whole = BytesMut::with_capacity(self.len());
+        self.pieces().for_each(|piece| whole.put_slice(piece));
+        whole.freeze()
+    }
+
+    /// Makes it the content of a message that is field `field` of another.
+    fn within(&mut self, field: u32) {
+        let mut head = Writer::default();
+        head.head(field, self.len());
+        self.0.insert(0, Bytes::copy_from_slice(head.written()));
+    }
+}
+
 /// What is around the items of an export: whose they are. The same for spans and log records.
 pub struct Envelope {
-    resource: Vec<u8>,
+    resource: Bytes,
 }
 
 impl Envelope {
@@ -84,28 +115,22 @@ impl Envelope {
                 inner.attribute(1, key.as_str(), |inner| inner.value(value));
             }
         });
-        Self { resource: writer.written().to_vec() }
+        Self { resource: Bytes::copy_from_slice(writer.written()) }
     }
 
-    /// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`.
-    pub fn around(&self, batch: &Encoded) -> Bytes {
-        /// For the tag and the length of a message.
-        const HEAD: usize = 11;
+    /// Takes what is in the batch. Fields may come in any order: what is the same each time stands
+    /// behind the items.
+    pub fn around(&self, batch: &mut Encoded) -> Message {
+        let mut message = Message::default();
         // A scope may be there from a former batch.
-        let scopes = || batch.scopes.iter().filter(|(_, items)| !items.is_empty());
-        let sizes = scopes().map(|(scope, items)| HEAD + scope.len() + items.len());
-        let mut writer = Writer::with_room(HEAD + self.resource.len() + sizes.sum::<usize>());
-        writer.message(1, |whole| {
-            for (scope, items) in scopes().rev() {
-                whole.message(2, |inner| {
-                    inner.raw(items);
-                    inner.raw(scope);
-                });
-            }
-            whole.raw(&self.resource);
-        });
-        let (bytes, start) = writer.into_parts();
-        Bytes::from(bytes).slice(start..)
+        for (scope, items) in batch.scopes.iter_mut().filter(|(_, items)| !items.is_empty()) {
+            let mut of_scope = Message(vec![items.split().freeze(), scope.clone()]);
+            of_scope.within(2);
+            message.0.append(&mut of_scope.0);
+        }
+        message.0.push(self.resource.clone());
+        message.within(1);
+        message
     }
 }
 
@@ -150,7 +175,7 @@ mod tests {
         push(&mut batch, "1", "");
         assert_eq!(batch.len(), 3);
 
-        let request = Envelope::new(&resource).around(&batch);
+        let request = Envelope::new(&resource).around(&mut batch).whole();
         let whole = ExportTraceServiceRequest::decode(request).unwrap();
         let [spans] = &*whole.resource_spans else { panic!("{whole:?}") };
         let mut told = spans.resource.clone().unwrap().attributes;
@@ -177,15 +202,15 @@ mod tests {
         let mut expected = Encoded::default();
         push(&mut expected, "2", "new");
         let envelope = Envelope::new(&Resource::builder_empty().build());
-        assert_eq!(envelope.around(&batch), envelope.around(&expected));
         assert_eq!(batch.len(), 1);
+        assert_eq!(envelope.around(&mut batch).whole(), envelope.around(&mut expected).whole());
     }
 
     #[test]
     fn values_of_a_resource_may_be_arrays() {
         let array = Value::Array(vec![1, 2].into());
         let resource = Resource::builder_empty().with_attribute(KeyValue::new("a", array)).build();
-        let request = Envelope::new(&resource).around(&Encoded::default());
+        let request = Envelope::new(&resource).around(&mut Encoded::default()).whole();
         let whole = ExportTraceServiceRequest::decode(request).unwrap();
         let expected = ResourceAttributesWithSchema::from(&resource).attributes.0;
         assert_eq!(whole.resource_spans[0].resource.as_ref().unwrap().attributes, expected);

@@ -77,13 +77,13 @@ impl Sink for Sender {
     type Batch = Encoded;
 
     async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
-        let request = self.envelope.around(batch);
+        let message = self.envelope.around(batch);
         let answer = match &self.collector {
             Collector::Grpc(collector) => {
-                retried(self.timeout, || collector.send(request.clone())).await
+                retried(self.timeout, || collector.send(message.clone())).await
             }
             Collector::Http(collector) => {
-                let body = collector.body(request);
+                let body = collector.body(&message);
                 retried(self.timeout, || collector.send(body.clone())).await
             }
         };

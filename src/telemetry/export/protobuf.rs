@@ -27,19 +27,9 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// With room for that many bytes.
-    pub fn with_room(room: usize) -> Self {
-        Self { bytes: vec![0; room], start: room }
-    }
-
     /// What was written.
     pub fn written(&self) -> &[u8] {
         &self.bytes[self.start..]
-    }
-
-    /// The buffer, and where in it begins what was written.
-    pub fn into_parts(self) -> (Vec<u8>, usize) {
-        (self.bytes, self.start)
     }
 
     /// Begins anew.
@@ -50,12 +40,18 @@ impl Writer {
     /// Bytes as they are.
     #[inline]
     pub fn raw(&mut self, bytes: &[u8]) {
-        if self.start < bytes.len() {
-            self.grow(bytes.len());
+        self.room(bytes.len()).copy_from_slice(bytes);
+    }
+
+    /// So many bytes before what is written, to be written.
+    #[inline]
+    fn room(&mut self, length: usize) -> &mut [u8] {
+        if self.start < length {
+            self.grow(length);
         }
-        let start = self.start - bytes.len();
-        self.bytes[start..self.start].copy_from_slice(bytes);
-        self.start = start;
+        let end = self.start;
+        self.start -= length;
+        &mut self.bytes[self.start..end]
     }
 
     #[cold]
@@ -67,11 +63,16 @@ impl Writer {
         (self.bytes, self.start) = (bytes, start);
     }
 
-    fn varint(&mut self, mut value: u64) {
+    #[inline]
+    fn varint(&mut self, value: u64) {
         // Most are.
-        if let Ok(byte @ ..0x80) = u8::try_from(value) {
-            return self.raw(&[byte]);
+        match u8::try_from(value) {
+            Ok(byte @ ..0x80) => self.room(1)[0] = byte,
+            _ => self.long_varint(value),
         }
+    }
+
+    fn long_varint(&mut self, mut value: u64) {
         let (mut bytes, mut length) = ([0; 10], 0);
         while value >= 0x80 {
             bytes[length] = value.to_le_bytes()[0] | 0x80;
@@ -82,6 +83,7 @@ impl Writer {
         self.raw(&bytes[..=length]);
     }
 
+    #[inline]
     fn tag(&mut self, field: u32, kind: u32) {
         self.varint(u64::from(field << 3 | kind));
     }
@@ -90,15 +92,19 @@ impl Writer {
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
         let before = self.written().len();
         write(self);
-        self.varint((self.written().len() - before) as u64);
+        self.head(field, self.written().len() - before);
+    }
+
+    /// What stands before a message of so many bytes.
+    pub fn head(&mut self, field: u32, length: usize) {
+        self.varint(length as u64);
         self.tag(field, DELIMITED);
     }
 
     /// Text or bytes, be they empty or not.
     pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
         self.raw(bytes);
-        self.varint(bytes.len() as u64);
-        self.tag(field, DELIMITED);
+        self.head(field, bytes.len());
     }
 
     /// A text, unless it is empty.
@@ -146,12 +152,32 @@ impl Writer {
     /// Attributes.
     pub fn attributes<'a>(
         &mut self,
-        field: u32,
+        field: u8,
         attributes: impl DoubleEndedIterator<Item = &'a KeyValue>,
     ) {
-        for attribute in attributes.rev() {
-            self.attribute(field, attribute.key.as_str(), |value| value.value(&attribute.value));
+        for KeyValue { key, value, .. } in attributes.rev() {
+            match value {
+                Value::String(text) => self.text_attribute(field, key.as_str(), text.as_str()),
+                _ => self.attribute(field.into(), key.as_str(), |inner| inner.value(value)),
+            }
         }
+    }
+
+    /// An attribute whose value is a text. Most are short, and then each length is one byte and is
+    /// known before anything is written. `field` is below 16.
+    pub fn text_attribute(&mut self, field: u8, key: &str, text: &str) {
+        /// Tags and lengths of key, value, and the text in it.
+        const HEADS: usize = 6;
+        let whole = HEADS + key.len() + text.len();
+        if whole >= 0x80 || key.is_empty() {
+            return self.attribute(field.into(), key, |value| value.string(text));
+        }
+        let [whole, key_length, value_length, text_length] =
+            [whole, key.len(), 2 + text.len(), text.len()].map(|length| length.to_le_bytes()[0]);
+        self.raw(text.as_bytes());
+        self.raw(&[0x12, value_length, 0x0A, text_length]);
+        self.raw(key.as_bytes());
+        self.raw(&[field << 3 | 2, whole, 0x0A, key_length]);
     }
 
     /// An attribute, whose value `write` writes.

@@ -45,7 +45,7 @@ pub fn begin<A: IntoIterator<Item = KeyValue>>(
 }
 
 /// A new span below `parent`, if the service traces. The attributes are made only for a span that is
-/// recorded, and so no sampler sees them.
+/// recorded, or all but sure to be; no sampler decides by them.
 pub fn start<A: IntoIterator<Item = KeyValue>>(
     name: impl Into<Cow<'static, str>>,
     kind: SpanKind,
@@ -55,19 +55,18 @@ pub fn start<A: IntoIterator<Item = KeyValue>>(
 ) -> Option<Span> {
     let tracer = tracer()?;
     let mut builder = tracer.span_builder(name).with_kind(kind).with_links(links);
-    builder.attributes = may_be_recorded(parent).then(|| Vec::with_capacity(ATTRIBUTES));
+    // Given along, they need not be added one by one.
+    if parent.span().span_context().is_sampled() {
+        let mut all = Vec::with_capacity(ATTRIBUTES);
+        all.extend(attributes());
+        builder.attributes = Some(all);
+        return Some(builder.start_with_context(tracer, parent));
+    }
     let mut span = builder.start_with_context(tracer, parent);
     if span.is_recording() {
         span.set_attributes(attributes());
     }
     Some(span)
-}
-
-/// Whether a span below `parent` is likely to be recorded.
-fn may_be_recorded(parent: &Context) -> bool {
-    let parent = parent.span();
-    let parent = parent.span_context();
-    parent.is_sampled() || !parent.is_valid()
 }
 
 /// Makes the process's tracer.

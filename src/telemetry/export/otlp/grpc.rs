@@ -16,7 +16,7 @@ use super::{
     backoff::{Failure, Retry},
     headers,
 };
-use crate::telemetry::export::{lines::chain, settings::Otlp};
+use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
 
 /// A collector.
 pub struct Collector {
@@ -45,13 +45,13 @@ impl Collector {
     }
 
     /// One attempt.
-    pub async fn send(&self, request: Bytes) -> std::result::Result<Bytes, Failure> {
+    pub async fn send(&self, message: Message) -> std::result::Result<Bytes, Failure> {
         let mut client = self.client.clone();
         client.ready().await.map_err(|error| Failure {
             reason: format!("gRPC client not ready: {}", chain(&error)),
             retry: Retry::Never,
         })?;
-        let mut request = Request::new(request);
+        let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
         let answer = client.unary(request, self.path.clone(), Encoded).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
@@ -106,7 +106,7 @@ fn retry(status: &Status) -> Retry {
 struct Encoded;
 
 impl Codec for Encoded {
-    type Encode = Bytes;
+    type Encode = Message;
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -121,12 +121,12 @@ impl Codec for Encoded {
 }
 
 impl Encoder for Encoded {
-    type Item = Bytes;
+    type Item = Message;
     type Error = Status;
 
-    fn encode(&mut self, item: Bytes, to: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
+    fn encode(&mut self, item: Message, to: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
         to.reserve(item.len());
-        to.put(item);
+        item.pieces().for_each(|piece| to.put_slice(piece));
         Ok(())
     }
 }

@@ -18,7 +18,7 @@ use super::{
     backoff::{Failure, Retry},
     client, headers,
 };
-use crate::telemetry::export::{lines::chain, settings::Otlp};
+use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
 
 /// What a collector may answer at most.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -44,13 +44,14 @@ impl Collector {
         Ok(Self { client: client(otlp)?, endpoint, headers: all, gzip: otlp.gzip })
     }
 
-    /// The body that all attempts to send `request` have.
-    pub fn body(&self, request: Bytes) -> Bytes {
+    /// The body that all attempts to send `message` have.
+    pub fn body(&self, message: &Message) -> Bytes {
         if !self.gzip {
-            return request;
+            return message.whole();
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
-        let compressed = encoder.write_all(&request).and_then(|()| encoder.finish());
+        let written = message.pieces().try_for_each(|piece| encoder.write_all(piece));
+        let compressed = written.and_then(|()| encoder.finish());
         compressed.expect("memory can be written to").into()
     }
 

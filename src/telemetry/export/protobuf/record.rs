@@ -18,7 +18,10 @@ pub fn write(to: &mut Writer, record: &SdkLogRecord) {
         to.flags(8, trace.trace_flags.unwrap_or_default().to_u8().into());
     }
     for (key, value) in record.attributes_iter() {
-        to.attribute(6, key.as_str(), |inner| any(inner, value));
+        match value {
+            AnyValue::String(text) => to.text_attribute(6, key.as_str(), text.as_str()),
+            _ => to.attribute(6, key.as_str(), |inner| any(inner, value)),
+        }
     }
     if let Some(body) = record.body() {
         to.message(5, |inner| any(inner, body));
