@@ -20,6 +20,7 @@ use sea_orm::{
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
     sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
 };
+use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
@@ -165,16 +166,30 @@ impl Database {
     }
 }
 
-/// The condition that `column` is one of `ids`, in a text that does not change with their
+/// What [`any_of`] takes a list of.
+pub trait Listed: Copy + Into<Value> + Serialize {
+    /// What PostgreSQL has an array of.
+    const ARRAY: ArrayType;
+}
+
+impl Listed for i64 {
+    const ARRAY: ArrayType = ArrayType::BigInt;
+}
+
+impl Listed for &str {
+    const ARRAY: ArrayType = ArrayType::String;
+}
+
+/// The condition that `column` is one of `values`, in a text that does not change with their
 /// number, so that the statement is prepared once.
-pub fn any_of(backend: DbBackend, column: impl IntoColumnRef, ids: &[i64]) -> Expr {
+pub fn any_of<T: Listed>(backend: DbBackend, column: impl IntoColumnRef, values: &[T]) -> Expr {
     let column = Expr::col(column);
     if backend == DbBackend::Postgres {
-        let ids = ids.iter().map(|id| Value::from(*id)).collect();
-        column.eq(PgFunc::any(Expr::val(Value::Array(ArrayType::BigInt, Some(Box::new(ids))))))
+        let values = values.iter().map(|value| (*value).into()).collect();
+        column.eq(PgFunc::any(Expr::val(Value::Array(T::ARRAY, Some(Box::new(values))))))
     } else {
-        let ids = serde_json::json!(ids).to_string();
-        let listed = Expr::cust_with_values("(SELECT value FROM json_each(?))", [ids]);
+        let values = serde_json::json!(values).to_string();
+        let listed = Expr::cust_with_values("(SELECT value FROM json_each(?))", [values]);
         Expr::cust_with_exprs("? IN ?", [column, listed])
     }
 }

@@ -10,13 +10,13 @@ use std::{collections::HashMap, io::Read, str::FromStr};
 
 use entity::{author, book};
 use roaring::RoaringTreemap;
-use sea_orm::{ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
 
 use self::row::Row;
 pub use self::row::{Columns, Mapping};
 use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
-    database::Database,
+    database::{Database, any_of},
     error::{Error, Result},
 };
 
@@ -197,13 +197,21 @@ impl Import<'_> {
     async fn write(&self, rows: &[(Identity, Row)]) -> Result<Vec<Outcome>> {
         let tx = self.db.begin(None).await?;
         let known = known_books(&tx, rows).await?;
-        let mut outcomes = Vec::with_capacity(rows.len());
+        let new = rows.iter().filter(|(identity, _)| !known.contains_key(identity));
+        let named = new.flat_map(|(_, row)| &row.book.authors);
+        let named = authors::look_up(&tx, named).await?;
+        let (mut outcomes, mut linked) = (Vec::with_capacity(rows.len()), Vec::new());
         for (identity, row) in rows {
-            outcomes.push(match known.get(identity) {
-                None => Outcome::Added(add(&tx, row).await?),
-                Some(known) => self.update(&tx, row, known).await?,
+            outcomes.push(if let Some(known) = known.get(identity) {
+                self.update(&tx, row, known).await?
+            } else {
+                let authors = named.in_order(&row.book.authors)?;
+                let book = insert::unlinked(&tx, row.book.clone(), &authors).await?;
+                linked.push((book.id, authors));
+                Outcome::Added(book.id)
             });
         }
+        store::link(&tx, linked.iter().map(|(book, authors)| (*book, &**authors))).await?;
         tx.commit().await?;
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|o| is(o)).count() as u64;
         metrics::created(count(|outcome| matches!(outcome, Outcome::Added(_))));
@@ -231,11 +239,6 @@ impl Import<'_> {
         store::replace(tx, changed, new_authors.as_deref()).await?;
         Ok(Outcome::Updated(book.id))
     }
-}
-
-async fn add<C: ConnectionTrait>(tx: &C, row: &Row) -> Result<i64> {
-    let authors = authors::resolve(tx, &row.book.authors).await?;
-    Ok(insert::with_authors(tx, row.book.clone(), &authors).await?.id)
 }
 
 /// The book as the row would have it. An empty cell says nothing, so it changes nothing.
@@ -268,15 +271,19 @@ async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Re
             Identity::Work { title, .. } => titles.push(title.as_str()),
         }
     }
+    let any =
+        |column, texts: &[&str]| any_of(tx.get_database_backend(), (book::Entity, column), texts);
     let mut books = Vec::new();
     if !isbns.is_empty() {
-        let with_isbn = book::Column::Isbn13.is_in(isbns);
+        let with_isbn = any(book::Column::Isbn13, &isbns);
         books.extend(book::Entity::find().filter(with_isbn).all(tx).await?);
     }
     if !titles.is_empty() {
-        let with_title = book::Column::TitleKey.is_in(titles);
-        let query = book::Entity::find().filter(with_title).filter(book::Column::Isbn13.is_null());
-        books.extend(query.all(tx).await?);
+        // Those with an ISBN are left out here and not by the database: before it has statistics, it
+        // takes books without one to be few, and looks through them all, title by title.
+        let with_title = book::Entity::find().filter(any(book::Column::TitleKey, &titles));
+        let same_title = with_title.all(tx).await?;
+        books.extend(same_title.into_iter().filter(|book| book.isbn13.is_none()));
     }
     let ids: Vec<i64> = books.iter().map(|book| book.id).collect();
     let mut authors = authors::of_books(tx, &ids).await?;

@@ -7,7 +7,7 @@ use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, S
 use super::{
     input::NewBook,
     rows::{InOrder, book_columns},
-    search, store, text,
+    search, text,
 };
 use crate::{
     error::{Error, Result},
@@ -41,22 +41,20 @@ macro_rules! sqlite {
 const SQLITE: &str = sqlite!();
 const SQLITE_ALONE: &str = concat!("BEGIN IMMEDIATE; ", sqlite!(), "; COMMIT");
 
-/// Enters a book and its authors, within a transaction.
+/// Enters a book within a transaction, its search entry with its authors too; but does not link it
+/// to them.
 ///
 /// # Errors
-/// [`Error::Conflict`] if the ISBN is taken, or an author was deleted meanwhile.
-pub async fn with_authors<C: ConnectionTrait>(
+/// [`Error::Conflict`] if the ISBN is taken.
+pub async fn unlinked<C: ConnectionTrait>(
     db: &C,
     input: NewBook,
     authors: &[author::Model],
 ) -> Result<book::Model> {
-    let statement = match db.get_database_backend() {
-        DbBackend::Postgres => postgres(input, authors),
-        _ => sqlite(SQLITE, input, authors),
-    };
-    let book = only(db.query_all_raw(statement).await)?;
-    store::link(db, book.id, authors).await?;
-    Ok(book)
+    only(match db.get_database_backend() {
+        DbBackend::Postgres => db.query_all_raw(postgres(input, authors)).await,
+        _ => db.query_all_raw(sqlite(SQLITE, input, authors)).await,
+    })
 }
 
 /// Enters a book without authors in a single round trip, which is a transaction by itself.

@@ -185,8 +185,9 @@ mod tests {
             };
             let from = Some(Cursor { ordering: order.name().into(), key, id: 1 });
             let mut select = book::Entity::find();
-            order.paginate(QuerySelect::query(&mut select), &Window { limit: 20, backward, from });
-            let sql = QuerySelect::query(&mut select).to_string(SqliteQueryBuilder);
+            let select = QuerySelect::query(&mut select);
+            order.arrange(select, &Window { limit: 20, backward, from });
+            let sql = select.limit(20).to_string(SqliteQueryBuilder);
             let plan = format!("EXPLAIN QUERY PLAN {sql}");
             let plan = Statement::from_string(DbBackend::Sqlite, plan);
             let rows = db.reader(None).query_all_raw(plan).await.unwrap();

@@ -2,8 +2,8 @@
 
 use entity::{author, book, book_author};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbErr, EntityTrait, FromQueryResult,
-    PaginatorTrait, QueryFilter, QuerySelect, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult,
+    PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Statement, Value,
 };
 
 use super::{
@@ -71,10 +71,13 @@ pub async fn list<C: ConnectionTrait>(
     order: BookOrder,
     window: &Window,
 ) -> Result<Page<book::Model>> {
-    let mut select = book::Entity::find().filter(filter.condition()?);
-    order.paginate(QuerySelect::query(&mut select), window);
-    let rows = select.into_model::<InOrder<book::Model>>().all(db).await?;
-    let books = rows.into_iter().map(|InOrder(book)| book).collect();
+    let condition = filter.condition()?;
+    let is_filtered = !condition.is_empty();
+    let select = book::Entity::find().filter(condition).into_query();
+    let statement = order.page(db.get_database_backend(), select, window, is_filtered);
+    let rows = db.query_all_raw(statement).await?;
+    let book = |row| InOrder::from_query_result(row, "").map(|InOrder(book)| book);
+    let books = rows.iter().map(book).collect::<std::result::Result<_, _>>()?;
     Ok(Page::new(books, window, |book| order.cursor(book)))
 }
 
@@ -93,7 +96,9 @@ pub async fn count<C: ConnectionTrait>(db: &C, filter: &BookFilter) -> Result<u6
 pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::Model> {
     let input = input.checked()?;
     let authors = authors::resolve(db, &input.authors).await?;
-    insert::with_authors(db, input, &authors).await
+    let book = insert::unlinked(db, input, &authors).await?;
+    link(db, [(book.id, &*authors)]).await?;
+    Ok(book)
 }
 
 /// As [`create`], of a book without authors: this takes no transaction, and is done at once.
@@ -165,7 +170,7 @@ pub(super) async fn replace<C: ConnectionTrait>(
             .filter(book_author::Column::BookId.eq(book.id))
             .exec(db)
             .await?;
-        link(db, book.id, authors).await?;
+        link(db, [(book.id, authors)]).await?;
         search::Entry::new(&book, authors)
     } else {
         let authors = authors::of_books(db, &[book.id]).await?.remove(&book.id);
@@ -202,22 +207,29 @@ fn expect_version(book: &book::Model, expected: Option<i32>) -> Result<()> {
     }
 }
 
-/// Links a book to its authors, in their order.
+/// Links books to their authors, in their order.
 pub(super) async fn link<C: ConnectionTrait>(
     db: &C,
-    book: i64,
-    authors: &[author::Model],
+    books: impl IntoIterator<Item = (i64, &[author::Model])>,
 ) -> Result<()> {
-    if authors.is_empty() {
+    const POSTGRES: &str = "INSERT INTO book_author (book_id, author_id, position) \
+        SELECT book, author, position FROM jsonb_to_recordset($1::jsonb) \
+        AS link (book bigint, author bigint, position integer)";
+    const SQLITE: &str = "INSERT INTO book_author (book_id, author_id, position) \
+        SELECT value ->> 'book', value ->> 'author', value ->> 'position' FROM json_each($1)";
+    let mut links = Vec::new();
+    for (book, authors) in books {
+        links.extend(authors.iter().enumerate().map(|(position, author)| {
+            serde_json::json!({ "book": book, "author": author.id, "position": position })
+        }));
+    }
+    if links.is_empty() {
         return Ok(());
     }
-    let links = (0..).zip(authors).map(|(position, author)| book_author::ActiveModel {
-        book_id: Set(book),
-        author_id: Set(author.id),
-        position: Set(position),
-    });
-    book_author::Entity::insert_many(links)
-        .exec_without_returning(db)
+    let backend = db.get_database_backend();
+    let sql = if backend == DbBackend::Postgres { POSTGRES } else { SQLITE };
+    let links = serde_json::Value::Array(links).to_string();
+    db.execute_raw(Statement::from_sql_and_values(backend, sql, [links.into()]))
         .await
         .map_err(|error| Error::conflict_or(error, || "an author was deleted meanwhile".into()))?;
     Ok(())

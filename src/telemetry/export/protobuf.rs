@@ -65,13 +65,16 @@ impl Writer {
 
     #[inline]
     fn varint(&mut self, value: u64) {
-        // Most are.
-        match u8::try_from(value) {
-            Ok(byte @ ..0x80) => self.room(1)[0] = byte,
+        let [low, ..] = value.to_le_bytes();
+        match value {
+            // Most are.
+            ..0x80 => self.room(1)[0] = low,
+            0x80..0x4000 => self.raw(&[low | 0x80, (value >> 7).to_le_bytes()[0]]),
             _ => self.long_varint(value),
         }
     }
 
+    #[inline(never)]
     fn long_varint(&mut self, mut value: u64) {
         let (mut bytes, mut length) = ([0; 10], 0);
         while value >= 0x80 {
