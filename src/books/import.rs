@@ -10,7 +10,7 @@ use std::{collections::HashMap, io::Read, str::FromStr};
 
 use entity::{author, book};
 use roaring::RoaringTreemap;
-use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
 use self::row::Row;
 pub use self::row::{Columns, Mapping};
@@ -22,6 +22,10 @@ use crate::{
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
 const BATCH: usize = 250;
+
+/// Books after which PostgreSQL is first told to look at its tables. By itself it would within a
+/// minute, and until then go on as was best when they were empty: through all rows for each batch.
+const FIRST_LOOK: u64 = 1_000;
 
 /// What became of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -59,7 +63,8 @@ pub async fn import(
 ) -> Result<Summary> {
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
     let columns = Columns::new(reader.byte_headers().map_err(unreadable)?, mapping)?;
-    let mut import = Import { db, seen: RoaringTreemap::new(), summary: Summary::default() };
+    let (seen, summary) = (RoaringTreemap::new(), Summary::default());
+    let mut import = Import { db, seen, summary, next_look: FIRST_LOOK };
     let mut batch = Batch::default();
     let mut record = csv::ByteRecord::new();
     while reader.read_byte_record(&mut record).map_err(unreadable)? {
@@ -149,6 +154,8 @@ struct Import<'a> {
     /// that memory stays flat.
     seen: RoaringTreemap,
     summary: Summary,
+    /// Added books at which PostgreSQL is to look at its tables again.
+    next_look: u64,
 }
 
 impl Import<'_> {
@@ -173,6 +180,20 @@ impl Import<'_> {
                 }
             }
         }
+        if self.summary.added >= self.next_look {
+            self.look().await?;
+            self.next_look = 2 * self.summary.added;
+        }
+        Ok(())
+    }
+
+    /// Has PostgreSQL plan statements by what is in the tables now.
+    async fn look(&self) -> Result<()> {
+        let tx = self.db.begin(None).await?;
+        if tx.get_database_backend() == DbBackend::Postgres {
+            tx.execute_unprepared("ANALYZE book, author, book_author, book_search").await?;
+        }
+        tx.commit().await?;
         Ok(())
     }
 

@@ -16,7 +16,7 @@ use tracing_subscriber::fmt::MakeWriter;
 /// How long a line may wait for others. Warnings and errors do not.
 const DELAY: Duration = Duration::from_millis(50);
 /// Bytes that are worth writing at once.
-const ENOUGH: usize = 32 * 1024;
+const ENOUGH: usize = 256 * 1024;
 /// Bytes that may wait. Further lines are lost, and counted.
 const ROOM: usize = 4 * 1024 * 1024;
 /// How long whoever reads may take for the last lines.
