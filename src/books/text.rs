@@ -10,6 +10,10 @@ use unicode_segmentation::UnicodeSegmentation;
 /// Cyrillic letters dropped, runs of white space and control characters as one space.
 #[must_use]
 pub fn fold(text: &str) -> String {
+    // Most are, and nothing else than case and white space changes then.
+    if text.is_ascii() {
+        return tidy(&text.to_ascii_lowercase());
+    }
     let plain: String = text
         .nfkd()
         .filter(|c| !is_accent(*c) && !is_invisible(*c))
@@ -82,6 +86,13 @@ mod tests {
         assert_eq!(fold("Ｗａｒ ＆ Peace"), "war & peace");
         assert_eq!(fold("ΌΜΗΡΟΣ"), fold("όμηροσ"));
         assert_eq!(fold("a\0b"), "a b");
+    }
+
+    #[test]
+    fn folding_ascii_is_no_exception() {
+        let all: String = (0..0x80_u8).map(char::from).collect();
+        assert_eq!(fold(&format!("{all}é")), format!("{}e", fold(&all)));
+        assert!(fold(&all).starts_with("! \"#$%&'()*+,-./0123456789:;<=>?@abcdefghijkl"));
     }
 
     #[test]
