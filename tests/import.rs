@@ -6,6 +6,7 @@ mod support;
 
 use std::{path::Path, process::Output};
 
+use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
 use support::{Db, repository, stderr, stdout};
 
@@ -63,6 +64,24 @@ fn many(count: usize) -> String {
         );
     }
     text
+}
+
+/// While PostgreSQL takes its tables to be as small as they were at first, it goes through all rows for
+/// each batch.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_of_an_import_does_not_grow_with_its_square() {
+    const BOOKS: i64 = 5_000;
+    let db = Db::postgres().await;
+    let rows: String = (0..BOOKS).map(|n| format!("Book {n},Author {n}\n")).collect();
+    let file = db.file("unique.csv", format!("title,author\n{rows}"));
+    assert_eq!(summary(&import(&db, &file)), [5_000, 0, 0, 0]);
+    let connection = Database::connect(&db.url).await.unwrap();
+    let read = "SELECT CAST(SUM(seq_tup_read + idx_tup_fetch) AS bigint) FROM pg_stat_user_tables \
+        WHERE relname IN ('book', 'author')";
+    let read = Statement::from_string(connection.get_database_backend(), read);
+    let read = connection.query_one_raw(read).await.unwrap().unwrap();
+    let read: i64 = read.try_get_by_index(0).unwrap();
+    assert!(read < 10 * BOOKS, "{read} rows were read");
 }
 
 on_both_databases! {
