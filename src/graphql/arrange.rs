@@ -61,16 +61,17 @@ impl Arrangement {
             Value::Object(object) => {
                 let mut place = 0;
                 for (key, below) in &self.0 {
-                    let Some(at) = object.get_index_of(key) else { continue };
-                    if at != place {
+                    // Most are there already, which is seen without a hash of the key.
+                    if object.get_index(place).is_none_or(|(found, _)| found != key) {
+                        let Some(at) = object.get_index_of(key) else { continue };
                         object.move_index(at, place);
                     }
-                    place += 1;
                     if !below.0.is_empty()
-                        && let Some(value) = object.get_mut(key)
+                        && let Some((_, value)) = object.get_index_mut(place)
                     {
                         below.apply(value);
                     }
+                    place += 1;
                 }
             }
             _ => {}
