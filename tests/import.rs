@@ -70,18 +70,18 @@ fn many(count: usize) -> String {
 /// each batch.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_of_an_import_does_not_grow_with_its_square() {
-    const BOOKS: i64 = 5_000;
+    const BOOKS: i64 = 10_000;
     let db = Db::postgres().await;
-    let rows: String = (0..BOOKS).map(|n| format!("Book {n},Author {n}\n")).collect();
-    let file = db.file("unique.csv", format!("title,author\n{rows}"));
-    assert_eq!(summary(&import(&db, &file)), [5_000, 0, 0, 0]);
+    let rows: Vec<String> = (0..BOOKS).map(|n| format!("Book {n},Author {n}\n")).collect();
+    let file = db.file("unique.csv", format!("title,author\n{}", rows.concat()));
+    assert_eq!(summary(&import(&db, &file)), [10_000, 0, 0, 0]);
     let connection = Database::connect(&db.url).await.unwrap();
     let read = "SELECT CAST(SUM(seq_tup_read + idx_tup_fetch) AS bigint) FROM pg_stat_user_tables \
         WHERE relname IN ('book', 'author')";
     let read = Statement::from_string(connection.get_database_backend(), read);
     let read = connection.query_one_raw(read).await.unwrap().unwrap();
     let read: i64 = read.try_get_by_index(0).unwrap();
-    assert!(read < 10 * BOOKS, "{read} rows were read");
+    assert!(read < 30 * BOOKS, "{read} rows were read");
 }
 
 on_both_databases! {

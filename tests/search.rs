@@ -82,10 +82,8 @@ on_both_databases! {
 #[tokio::test(flavor = "multi_thread")]
 async fn entries_move_between_versions_of_the_index() {
     let db = Db::sqlite();
-    let csv = db.file(
-        "books.csv",
-        "title,authors\nA Common Book,Bo\nNothing,Common Bo\nCommon,Bo\n".to_owned(),
-    );
+    let csv =
+        db.file("books.csv", "title,authors\nA Common Book,Bo\nNothing,Common Bo\nCommon,Bo\n");
     assert!(db.run(&["import", csv.to_str().unwrap()]).status.success());
     assert!(db.run(&["migrate", "down", "--steps", "1"]).status.success());
     assert_eq!(
