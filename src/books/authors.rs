@@ -57,8 +57,7 @@ pub async fn list<C: ConnectionTrait>(
     let backend = db.get_database_backend();
     let statement = ByName.page(backend, select.into_query(), window, part.is_some());
     let rows = db.query_all_raw(statement).await?;
-    let author = |row| InOrder::from_query_result(row, "").map(|InOrder(author)| author);
-    let authors = rows.iter().map(author).collect::<std::result::Result<_, _>>()?;
+    let authors = rows.iter().map(InOrder::read).collect::<std::result::Result<_, _>>()?;
     Ok(Page::new(authors, window, |author| ByName.cursor(author)))
 }
 
@@ -162,9 +161,8 @@ pub async fn of_books<C: ConnectionTrait>(
     let rows = db.query_all_raw(Statement::from_sql_and_values(backend, sql, [books])).await?;
     let mut authors = Vec::with_capacity(rows.len());
     for row in &rows {
-        let InOrder(author) = InOrder::from_query_result(row, "")?;
         let place: (i64, i32) = (column(row, 3)?, column(row, 4)?);
-        authors.push((place, author));
+        authors.push((place, author::Model::read(row)?));
     }
     authors.sort_unstable_by_key(|(place, _)| *place);
     let mut of_book: HashMap<i64, Vec<author::Model>> = HashMap::with_capacity(count);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SubsecRound, Utc};
 use entity::{author, book};
-use sea_orm::{ConnectionTrait, DbBackend, DbErr, FromQueryResult, QueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{
     input::NewBook,
@@ -96,8 +96,7 @@ fn columns(input: NewBook) -> [Value; 7] {
 fn only(rows: std::result::Result<Vec<QueryResult>, DbErr>) -> Result<book::Model> {
     let rows = rows.map_err(on_taken_isbn)?;
     let row = rows.first().ok_or(DbErr::RecordNotInserted)?;
-    let InOrder(book) = InOrder::from_query_result(row, "")?;
-    Ok(book)
+    Ok(InOrder::read(row)?)
 }
 
 /// A broken constraint of the table of books.

@@ -4,7 +4,7 @@
 
 use entity::{author, book};
 use sea_orm::{
-    DbErr, FromQueryResult, QueryResult, RuntimeErr,
+    DbErr, QueryResult, RuntimeErr,
     sqlx::{self, Decode, Postgres, Row, Sqlite, Type},
 };
 
@@ -17,13 +17,18 @@ macro_rules! book_columns {
 }
 pub(super) use book_columns;
 
-/// A row whose columns are in the order of its entity's, from the first on.
-#[derive(Debug)]
-pub struct InOrder<M>(pub M);
+/// What a row holds whose columns are in the order of its entity's, from the first on.
+pub trait InOrder: Sized {
+    /// Reads it.
+    ///
+    /// # Errors
+    /// As for [`column`].
+    fn read(row: &QueryResult) -> Result<Self, DbErr>;
+}
 
-impl FromQueryResult for InOrder<book::Model> {
-    fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
-        Ok(Self(book::Model {
+impl InOrder for book::Model {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self {
             id: column(row, 0)?,
             title: column(row, 1)?,
             title_key: column(row, 2)?,
@@ -34,17 +39,13 @@ impl FromQueryResult for InOrder<book::Model> {
             created_at: column(row, 7)?,
             updated_at: column(row, 8)?,
             version: column(row, 9)?,
-        }))
+        })
     }
 }
 
-impl FromQueryResult for InOrder<author::Model> {
-    fn from_query_result(row: &QueryResult, _: &str) -> Result<Self, DbErr> {
-        Ok(Self(author::Model {
-            id: column(row, 0)?,
-            name: column(row, 1)?,
-            name_key: column(row, 2)?,
-        }))
+impl InOrder for author::Model {
+    fn read(row: &QueryResult) -> Result<Self, DbErr> {
+        Ok(Self { id: column(row, 0)?, name: column(row, 1)?, name_key: column(row, 2)? })
     }
 }
 

@@ -10,7 +10,7 @@ mod postgres;
 mod sqlite;
 
 use entity::{author, book};
-use sea_orm::{ConnectionTrait, DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::{
     page::{Cursor, Key, Page, Window},
@@ -205,8 +205,7 @@ async fn books<C: ConnectionTrait>(
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let mut rows = Rows::new();
     for row in db.query_all_raw(statement).await? {
-        let InOrder(book) = InOrder::from_query_result(&row, "")?;
-        rows.push((book, column(&row, 10)?));
+        rows.push((InOrder::read(&row)?, column(&row, 10)?));
     }
     Ok(rows)
 }

@@ -2,8 +2,8 @@
 
 use entity::{author, book, book_author};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, FromQueryResult,
-    PaginatorTrait, QueryFilter, QuerySelect, QueryTrait, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect, QueryTrait, Statement, Value,
 };
 
 use super::{
@@ -40,8 +40,7 @@ async fn one<C: ConnectionTrait>(
 ) -> std::result::Result<Option<book::Model>, DbErr> {
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let Some(row) = db.query_one_raw(statement).await? else { return Ok(None) };
-    let InOrder(book) = InOrder::from_query_result(&row, "")?;
-    Ok(Some(book))
+    Ok(Some(InOrder::read(&row)?))
 }
 
 /// The books with these ids, in no order.
@@ -76,8 +75,7 @@ pub async fn list<C: ConnectionTrait>(
     let select = book::Entity::find().filter(condition).into_query();
     let statement = order.page(db.get_database_backend(), select, window, is_filtered);
     let rows = db.query_all_raw(statement).await?;
-    let book = |row| InOrder::from_query_result(row, "").map(|InOrder(book)| book);
-    let books = rows.iter().map(book).collect::<std::result::Result<_, _>>()?;
+    let books = rows.iter().map(InOrder::read).collect::<std::result::Result<_, _>>()?;
     Ok(Page::new(books, window, |book| order.cursor(book)))
 }
 
