@@ -40,12 +40,13 @@ async fn catalogue(db: &Db) -> String {
     let mut books = Vec::new();
     let mut after = json!(null);
     loop {
-        let document = "query($a: String) { books(first: 100, after: $a) {
+        let document = "query($a: String) { books(first: 100, after: $a) { totalCount
             nodes { id title isbn13 publishedYear pages language version authors { id name } }
             pageInfo { endCursor hasNextPage } } authors { totalCount } }";
         let data = service.data(document, json!({ "a": after })).await;
         books.extend(data["books"]["nodes"].as_array().unwrap().clone());
         if data["books"]["pageInfo"]["hasNextPage"] == false {
+            assert_eq!(data["books"]["totalCount"], books.len(), "pages of the greatest size");
             return format!("{} {}", json!(books), data["authors"]["totalCount"]);
         }
         after = data["books"]["pageInfo"]["endCursor"].clone();
