@@ -73,7 +73,7 @@ class Database:
     def created_whole(self):
         """Those with everything that a new book has to have."""
         return int(self.sql(
-            "SELECT count(*) FROM book JOIN book_search ON book_id = id "
+            "SELECT count(*) FROM book "
             f"WHERE id > {self.books} AND pages = {catalogue.NEW_PAGES} AND title_words = 2 "
             "AND title ~ '^Bench [0-9]+$' AND title_key = lower(title)"
         ))
@@ -82,7 +82,7 @@ class Database:
         self.sql(
             f"DELETE FROM book WHERE id > {self.books}",
             f"SELECT setval(pg_get_serial_sequence('book', 'id'), {self.books})",
-            "VACUUM book, book_search",
+            "VACUUM book",
         )
 
 

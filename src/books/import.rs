@@ -192,7 +192,7 @@ impl Import<'_> {
         let tx = self.db.begin(None).await?;
         if tx.get_database_backend() == DbBackend::Postgres {
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
-            tx.execute_unprepared("ANALYZE book, author, book_author, book_search").await?;
+            tx.execute_unprepared("ANALYZE book, author, book_author").await?;
         }
         tx.commit().await?;
         Ok(())

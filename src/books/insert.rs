@@ -15,12 +15,10 @@ use crate::{
 };
 
 const POSTGRES: &str = concat!(
-    "WITH entered AS (INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
-     created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING *), \
-     indexed AS (INSERT INTO book_search (book_id, document, title_words) \
-     SELECT id, $8::tsvector, $9 FROM entered) SELECT ",
-    book_columns!(),
-    " FROM entered AS book"
+    "INSERT INTO book (title, title_key, pages, isbn13, published_year, language, created_at, \
+     updated_at, version, search_document, title_words) \
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1, $8::tsvector, $9) RETURNING ",
+    book_columns!()
 );
 
 /// Several statements in one text: each one for itself would go to the thread of its connection

@@ -14,7 +14,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use super::{
     page::{Cursor, Key, Page, Window},
-    rows::{InOrder, book_columns, column},
+    rows::{InOrder, column},
     text,
 };
 use crate::error::{Error, Result};
@@ -97,8 +97,8 @@ async fn enter<C: ConnectionTrait>(
     Ok(())
 }
 
-/// Takes a book out of the index, before it is deleted. PostgreSQL does so by itself, through a
-/// foreign key; a virtual table of SQLite cannot have one.
+/// Takes a book out of the index, before it is deleted. PostgreSQL has the entry in the book's row;
+/// a virtual table of SQLite cannot even have a foreign key.
 ///
 /// # Errors
 /// If the database fails.
@@ -186,22 +186,12 @@ impl Search {
 /// Books with their ranks.
 type Rows = Vec<(book::Model, i64)>;
 
-/// The books that `hits` has as `book_id` and `rank`. Joined last, so that only those of the page
-/// are read.
+/// The books that `sql` selects, with their ranks behind their columns.
 async fn books<C: ConnectionTrait>(
     db: &C,
-    hits: &str,
+    sql: String,
     values: impl IntoIterator<Item = Value>,
 ) -> Result<Rows> {
-    let sql = format!(
-        concat!(
-            "SELECT ",
-            book_columns!(),
-            ", hit.rank FROM ({}) AS hit JOIN book ON book.id = hit.book_id \
-             ORDER BY hit.rank, hit.book_id"
-        ),
-        hits
-    );
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let mut rows = Rows::new();
     for row in db.query_all_raw(statement).await? {

@@ -27,11 +27,9 @@ const BOOKS: &str = "\
     ) FROM book ORDER BY id LIMIT $1";
 
 const CREATE: &str = "\
-    WITH made AS (\
-        INSERT INTO book (title, title_key, pages, created_at, updated_at) \
-        VALUES ($1, $2, $3, now(), now()) RETURNING id\
-    ) INSERT INTO book_search (book_id, document, title_words) \
-    SELECT id, $4::tsvector, $5 FROM made RETURNING book_id";
+    INSERT INTO book \
+    (title, title_key, pages, created_at, updated_at, search_document, title_words) \
+    VALUES ($1, $2, $3, now(), now(), $4::tsvector, $5) RETURNING id";
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

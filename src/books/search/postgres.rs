@@ -1,19 +1,17 @@
-//! The index on PostgreSQL: a `tsvector` for each book, in the order of its id and in that of its
-//! title's length.
+//! The index on PostgreSQL: two columns of each book, its words as a `tsvector` and the length of its
+//! title, by which the books have an index as well.
 
 use sea_orm::{ConnectionTrait, Value};
 
 use super::{Entry, OTHER_TIER, Rows, Search, Text, Window, books, enter, limit, place};
-use crate::error::Result;
+use crate::{books::rows::book_columns, error::Result};
 
-const UPSERT: &str = "INSERT INTO book_search (book_id, document, title_words) \
-    SELECT id, document::tsvector, words \
-    FROM jsonb_to_recordset($1::jsonb) AS entry (id bigint, document text, words integer) \
-    ON CONFLICT (book_id) DO UPDATE \
-    SET document = excluded.document, title_words = excluded.title_words";
+const UPDATE: &str = "UPDATE book SET search_document = document::tsvector, title_words = words \
+    FROM jsonb_to_recordset($1::jsonb) AS entry (book_id bigint, document text, words integer) \
+    WHERE id = book_id";
 
 /// How many books match.
-pub const COUNT: &str = "SELECT COUNT(*) FROM book_search WHERE document @@ $1::tsquery";
+pub const COUNT: &str = "SELECT COUNT(*) FROM book WHERE search_document @@ $1::tsquery";
 
 /// How many of the shortest titles are looked through for the words: further, if it seems from what
 /// was found that they are common enough.
@@ -37,9 +35,9 @@ impl Text {
 pub async fn index<C: ConnectionTrait>(db: &C, entries: &[Entry]) -> Result<()> {
     let row = |entry: &Entry| {
         let (document, words) = entry.text.postgres();
-        serde_json::json!({ "id": entry.book_id, "document": document, "words": words })
+        serde_json::json!({ "book_id": entry.book_id, "document": document, "words": words })
     };
-    enter(db, &[UPSERT], entries.iter().map(row)).await
+    enter(db, &[UPDATE], entries.iter().map(row)).await
 }
 
 /// Matches titles that have every word.
@@ -73,7 +71,7 @@ async fn foremost<C: ConnectionTrait>(
     }
     for reach in REACHES {
         let values: [Value; 4] = [in_title(search).into(), rank.into(), id.into(), limit(window)];
-        let rows = books(db, &near(reach), values).await?;
+        let rows = books(db, near(reach), values).await?;
         if rows.len() as u64 > window.limit {
             return Ok(Some(rows));
         }
@@ -87,21 +85,31 @@ async fn foremost<C: ConnectionTrait>(
 /// SQL for those of the next `reach` entries of the index whose title has every word.
 fn near(reach: u64) -> String {
     format!(
-        "SELECT book_id, CAST(title_words AS bigint) AS rank FROM (SELECT * FROM book_search \
-         WHERE (title_words, book_id) > ($2, $3) ORDER BY title_words, book_id LIMIT {reach}) AS near \
-         WHERE document @@ $1::tsquery ORDER BY title_words, book_id LIMIT $4"
+        concat!(
+            "SELECT ",
+            book_columns!(),
+            ", CAST(title_words AS bigint) FROM (SELECT * FROM book \
+             WHERE (title_words, id) > ($2, $3) ORDER BY title_words, id LIMIT {reach}) AS book \
+             WHERE search_document @@ $1::tsquery ORDER BY title_words, id LIMIT $4"
+        ),
+        reach = reach
     )
 }
 
 /// The page, of all matches ranked.
 async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
-    let hits = format!(
-        "SELECT book_id, rank FROM (SELECT book_id, CAST(title_words + \
-         CASE WHEN document @@ $1::tsquery THEN 0 ELSE {OTHER_TIER} END AS bigint) AS rank \
-         FROM book_search WHERE document @@ $2::tsquery) AS ranked \
-         WHERE (rank, book_id) > ($3, $4) ORDER BY rank, book_id LIMIT $5"
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            book_columns!(),
+            ", rank FROM (SELECT *, CAST(title_words + \
+             CASE WHEN search_document @@ $1::tsquery THEN 0 ELSE {tier} END AS bigint) AS rank \
+             FROM book WHERE search_document @@ $2::tsquery) AS book \
+             WHERE (rank, id) > ($3, $4) ORDER BY rank, id LIMIT $5"
+        ),
+        tier = OTHER_TIER
     );
     let (rank, id) = place(window);
     let words = [in_title(search).into(), anywhere(search).into()];
-    books(db, &hits, words.into_iter().chain([rank.into(), id.into(), limit(window)])).await
+    books(db, sql, words.into_iter().chain([rank.into(), id.into(), limit(window)])).await
 }

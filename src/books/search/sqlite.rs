@@ -6,7 +6,7 @@
 use sea_orm::{ConnectionTrait, Statement, Value};
 
 use super::{Entry, OTHER_TIER, Rows, Search, Text, Window, books, enter, limit, place};
-use crate::error::Result;
+use crate::{books::rows::book_columns, error::Result};
 
 /// Bits of a place that are the book's id: enough for a million million, and there are 23 for the
 /// length. Migrations and statements have it as a number.
@@ -84,12 +84,21 @@ pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) 
         others_from.into(),
         limit(window),
     ];
-    let hits = format!(
-        "SELECT * FROM (SELECT rowid & {id} AS book_id, rowid >> {ID_BITS} AS rank FROM book_search \
-         WHERE book_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $5) \
-         UNION ALL SELECT * FROM (SELECT rowid & {id}, (rowid >> {ID_BITS}) + {OTHER_TIER} \
-         FROM book_search WHERE book_search MATCH $3 AND rowid > $4 ORDER BY rowid LIMIT $5) LIMIT $5",
+    // Joined last, so that only the books of the page are read.
+    let sql = format!(
+        concat!(
+            "SELECT ",
+            book_columns!(),
+            ", hit.rank FROM (\
+             SELECT * FROM (SELECT rowid & {id} AS book_id, rowid >> {bits} AS rank FROM book_search \
+             WHERE book_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $5) \
+             UNION ALL SELECT * FROM (SELECT rowid & {id}, (rowid >> {bits}) + {tier} \
+             FROM book_search WHERE book_search MATCH $3 AND rowid > $4 ORDER BY rowid LIMIT $5) LIMIT $5\
+             ) AS hit JOIN book ON book.id = hit.book_id ORDER BY hit.rank, hit.book_id"
+        ),
         id = (1_i64 << ID_BITS) - 1,
+        bits = ID_BITS,
+        tier = OTHER_TIER,
     );
-    books(db, &hits, values).await
+    books(db, sql, values).await
 }
