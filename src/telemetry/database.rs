@@ -26,8 +26,8 @@ use foldhash::fast::RandomState;
 use held::Held;
 use metrics::{Counter, Gauge, Histogram, Label};
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{Span as _, Tracer},
+    Context,
+    trace::{SpanBuilder, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 use sea_orm::{ConnAcquireErr, DbErr};
@@ -36,7 +36,7 @@ use statement::{Known, fail};
 use tokio::sync::Semaphore;
 
 use super::{
-    export::traces::tracer,
+    export::traces::begin,
     names::{
         DB_CONNECTIONS, DB_CONNECTIONS_MAX, DB_PENDING, DB_REACHABLE, DB_TIMEOUTS, DB_USE, DB_WAIT,
     },
@@ -202,17 +202,15 @@ impl Pool {
     }
 
     fn wait_span(&self, parent: Option<&Context>, began: SystemTime, error: Option<&DbErr>) {
-        let (Some(tracer), Some(parent)) = (tracer(), parent) else { return };
-        let name = self.0.options.name;
-        let mut span = tracer
-            .span_builder("db.pool.acquire")
-            .with_start_time(began)
-            .with_attributes([KeyValue::new(attr::DB_CLIENT_CONNECTION_POOL_NAME, name)])
-            .start_with_context(tracer, parent);
+        let Some(parent) = parent else { return };
+        let span = SpanBuilder::from_name("db.pool.acquire").with_start_time(began);
+        let waited = begin(span, parent, |to| {
+            to.text(attr::DB_CLIENT_CONNECTION_POOL_NAME, self.0.options.name);
+        });
         if let Some(error) = error {
-            fail(&mut span, &DatabaseFault::from(error));
+            fail(&mut waited.span(), &DatabaseFault::from(error));
         }
-        span.end();
+        waited.span().end();
     }
 
     /// What is known of a statement by its text alone.

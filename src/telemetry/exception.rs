@@ -11,7 +11,7 @@ use std::{
 
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span, SpanContext, SpanRef, TraceContextExt},
+    trace::{SpanRef, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 use tracing::error;
@@ -35,42 +35,15 @@ pub fn install(signal: ExceptionSignal) {
     let _ = SIGNAL.set(signal);
 }
 
-/// A span that takes events.
-pub trait Target {
-    /// Adds an event.
-    fn event(&mut self, attributes: Vec<KeyValue>);
-    /// Names the span.
-    fn context(&self) -> SpanContext;
-}
-
 const EVENT: &str = "exception";
 
-impl Target for opentelemetry_sdk::trace::Span {
-    fn event(&mut self, attributes: Vec<KeyValue>) {
-        self.add_event(EVENT, attributes);
-    }
-
-    fn context(&self) -> SpanContext {
-        self.span_context().clone()
-    }
-}
-
-impl Target for SpanRef<'_> {
-    fn event(&mut self, attributes: Vec<KeyValue>) {
-        self.add_event(EVENT, attributes);
-    }
-
-    fn context(&self) -> SpanContext {
-        self.span_context().clone()
-    }
-}
-
 /// Tells of an error at the span where it arose. What it says of itself must be fit for telling.
-pub fn record<E: Error + 'static>(span: &mut impl Target, error: &E) {
+pub fn record<E: Error + 'static>(span: &SpanRef<'_>, error: &E) {
     let signal = SIGNAL.get().copied().unwrap_or_default();
     let (kind, message, trace) = (type_name::<E>(), error.to_string(), stack_trace(error));
     if signal != ExceptionSignal::Spans {
-        let _span = Context::current().with_remote_span_context(span.context()).attach();
+        let _span =
+            Context::current().with_remote_span_context(span.span_context().clone()).attach();
         error!(
             name: "exception",
             {
@@ -82,11 +55,12 @@ pub fn record<E: Error + 'static>(span: &mut impl Target, error: &E) {
         );
     }
     if signal != ExceptionSignal::Logs {
-        span.event(vec![
+        let attributes = vec![
             KeyValue::new(attr::EXCEPTION_TYPE, kind),
             KeyValue::new(attr::EXCEPTION_MESSAGE, message),
             KeyValue::new(attr::EXCEPTION_STACKTRACE, trace),
-        ]);
+        ];
+        span.add_event(EVENT, attributes);
     }
 }
 

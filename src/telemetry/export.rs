@@ -1,5 +1,6 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
+pub mod attributes;
 pub mod console;
 mod encoded;
 pub mod lines;
@@ -12,6 +13,7 @@ mod queue;
 mod runtime;
 pub mod scrape;
 pub mod settings;
+mod span;
 pub mod traces;
 mod warnings;
 
@@ -45,6 +47,7 @@ use self::{
     runtime::ExportRuntime,
     scrape::Scrape,
     settings::{ExportSettings, Exporter, QueueSettings},
+    span::Tracer,
     traces::Spans,
     warnings::Warnings,
 };
@@ -133,8 +136,8 @@ impl Telemetry {
             let resource = resource(settings);
             // First, since the others count what they do.
             this.start_metrics(settings, &resource, &warnings)?;
-            let provider = this.start_spans(settings, &resource, &warnings)?;
-            tracer = Some(traces::install(&provider));
+            let (provider, ours) = this.start_spans(settings, &resource, &warnings)?;
+            tracer = Some(traces::install(&provider, ours));
             this.providers.traces = Some(provider);
             this.start_records(settings, &resource, &warnings)?;
         }
@@ -194,12 +197,14 @@ impl Telemetry {
         settings: &ExportSettings,
         resource: &Resource,
         warnings: &Arc<Warnings>,
-    ) -> Result<SdkTracerProvider, TelemetryError> {
+    ) -> Result<(SdkTracerProvider, Option<Tracer>), TelemetryError> {
         use opentelemetry_sdk::trace::SpanExporter;
         let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
         let builder = SdkTracerProvider::builder()
             .with_resource(resource.clone())
-            .with_sampler(settings.sampler.clone());
+            .with_sampler(settings.sampler.clone())
+            .with_span_limits(settings.span_limits);
+        let mut ours = None;
         let builder = match &settings.traces {
             Exporter::None => builder.with_sampler(Sampler::AlwaysOff),
             Exporter::Console => {
@@ -213,10 +218,12 @@ impl Telemetry {
                 let sender = Sender::new(otlp, Signal::Spans, resource)?;
                 let queue = self.queue(settings.span_queue, names, warnings, sender);
                 self.outcomes.spans = queue.outcome();
+                let sampler = settings.sampler.clone();
+                ours = Some(Tracer::new(sampler, settings.span_limits, queue.clone()));
                 builder.with_span_processor(queue)
             }
         };
-        Ok(builder.build())
+        Ok((builder.build(), ours))
     }
 
     fn start_records(

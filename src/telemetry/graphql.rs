@@ -21,8 +21,8 @@ pub use batch::{Askers, Batch};
 pub use field::{Call, Execution, Field};
 use metrics::{Counter, Histogram, Label};
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{SpanKind, TraceContextExt},
+    Context,
+    trace::{SpanBuilder, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 pub use operation::{Identity, Operation, Source, refused};
@@ -154,8 +154,8 @@ struct Running {
 
 impl Running {
     fn start(phase: Phase, parent: &Context) -> Self {
-        let context = begin(phase.span_name(), SpanKind::Internal, Vec::new(), parent, || {
-            [KeyValue::new(own::PROCESSING_TYPE, phase.processing_type())]
+        let context = begin(SpanBuilder::from_name(phase.span_name()), parent, |to| {
+            to.text(own::PROCESSING_TYPE, phase.processing_type());
         });
         Self { phase, started: Instant::now(), context }
     }

@@ -18,9 +18,9 @@ use axum::{
 };
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
-    Context, KeyValue, StringValue,
+    Context, KeyValue,
     propagation::{Extractor, TextMapPropagator},
-    trace::{FutureExt, SpanContext, SpanKind, Status, TraceContextExt},
+    trace::{FutureExt, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_semantic_conventions::attribute as attr;
@@ -28,7 +28,7 @@ use tracing::{Level, event};
 use url::form_urlencoded;
 
 use super::{
-    export::traces::{begin, tracer},
+    export::{attributes::Attributes, traces},
     hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
@@ -39,8 +39,6 @@ use crate::error::Code;
 /// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
 /// header).
 pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
-/// A span has so many attributes at most.
-const ATTRIBUTES: usize = 13;
 
 /// Who is at the other end of a connection; the accept loop puts it into each request.
 #[derive(Clone, Debug)]
@@ -119,46 +117,40 @@ impl Observed {
 
     /// Begins the span of a request.
     fn begin(&self, request: &Request, propagate: bool) -> Context {
-        if tracer().is_none() {
+        if !traces::are_made() {
             return Context::new();
         }
         let parent = if propagate { parent(request.headers()) } else { Context::new() };
         let name = span_name(self.method, self.route);
-        begin(name, SpanKind::Server, Vec::new(), &parent, || self.attributes(request))
+        let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
+        traces::begin(span, &parent, |to| self.tell(request, to))
     }
 
-    fn attributes(&self, request: &Request) -> Vec<KeyValue> {
+    fn tell(&self, request: &Request, to: &mut Attributes<'_>) {
         let headers = request.headers();
-        let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        let mut attributes = Vec::with_capacity(ATTRIBUTES);
-        attributes.extend([
-            KeyValue::new(attr::HTTP_REQUEST_METHOD, self.method),
-            KeyValue::new(attr::URL_PATH, self.path.clone()),
-            KeyValue::new(attr::URL_SCHEME, "http"),
-            KeyValue::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
-        ]);
-        let mut tell = |key, value: StringValue| attributes.push(KeyValue::new(key, value));
+        let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
+        to.text(attr::HTTP_REQUEST_METHOD, self.method);
+        to.text(attr::URL_PATH, &self.path);
+        to.text(attr::URL_SCHEME, "http");
+        to.text(attr::NETWORK_PROTOCOL_VERSION, self.version);
         if let Some(route) = self.route {
-            tell(attr::HTTP_ROUTE, route.into());
+            to.text(attr::HTTP_ROUTE, route);
         }
-        if let Some(agent) = text(header::USER_AGENT) {
-            tell(attr::USER_AGENT_ORIGINAL, agent.to_owned().into());
+        if let Some(agent) = header(header::USER_AGENT) {
+            to.text(attr::USER_AGENT_ORIGINAL, agent);
         }
         if let Some(query) = redacted_query(request.uri()) {
-            tell(attr::URL_QUERY, query.into());
+            to.text(attr::URL_QUERY, &query);
         }
-        if let Some((host, port)) = text(header::HOST).and_then(server) {
-            tell(attr::SERVER_ADDRESS, host.to_owned().into());
-            attributes.push(KeyValue::new(attr::SERVER_PORT, i64::from(port)));
+        if let Some((host, port)) = header(header::HOST).and_then(server) {
+            to.text(attr::SERVER_ADDRESS, host);
+            to.integer(attr::SERVER_PORT, port);
         }
         if let Some(Peer { address, port }) = request.extensions().get() {
-            attributes.extend([
-                KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
-                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address.clone()),
-                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(*port)),
-            ]);
+            to.text(attr::CLIENT_ADDRESS, address);
+            to.text(attr::NETWORK_PEER_ADDRESS, address);
+            to.integer(attr::NETWORK_PEER_PORT, *port);
         }
-        attributes
     }
 
     fn answered(mut self, response: &mut Response) {

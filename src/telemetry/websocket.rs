@@ -5,9 +5,9 @@ use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 
 use metrics::{Counter, Gauge, Label};
 use opentelemetry::{
-    Context, KeyValue, StringValue,
+    Context,
     propagation::{Extractor, TextMapPropagator},
-    trace::{Link, SpanContext, SpanKind, TraceContextExt},
+    trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt},
 };
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_semantic_conventions::attribute as attr;
@@ -53,14 +53,13 @@ impl Origin {
     /// as a parent it would make one trace of all that is asked in hours; so it is a link.
     pub(super) fn begin(&self, name: &'static str) -> Context {
         let links = vec![Link::with_context(self.upgrade.clone())];
-        begin(name, SpanKind::Server, links, &self.parent, || {
-            let address = StringValue::from(self.peer.ip().to_string());
-            [
-                KeyValue::new(attr::NETWORK_PROTOCOL_NAME, "websocket"),
-                KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
-                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address),
-                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(self.peer.port())),
-            ]
+        let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_links(links);
+        begin(span, &self.parent, |to| {
+            let address = self.peer.ip().to_string();
+            to.text(attr::NETWORK_PROTOCOL_NAME, "websocket");
+            to.text(attr::CLIENT_ADDRESS, &address);
+            to.text(attr::NETWORK_PEER_ADDRESS, &address);
+            to.integer(attr::NETWORK_PEER_PORT, self.peer.port());
         })
     }
 }

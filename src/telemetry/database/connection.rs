@@ -56,7 +56,7 @@ impl Pool {
         if let Some(scope) = scope {
             scope.count_statement();
         }
-        self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context());
+        self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context().as_ref());
         let result = held.ask(ask(statement)).await;
         let rows = result.as_ref().ok().and_then(A::rows);
         running.end(&result, rows);

@@ -5,9 +5,8 @@ use std::{sync::Arc, time::Instant};
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Span as SpanApi, SpanContext, SpanKind, Status},
+    trace::{SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt},
 };
-use opentelemetry_sdk::trace::Span;
 use opentelemetry_semantic_conventions::attribute as attr;
 use sea_orm::{DbBackend, DbErr};
 
@@ -16,7 +15,7 @@ use crate::{
     error::DatabaseFault,
     telemetry::{
         exception,
-        export::traces::start,
+        export::{attributes::Fixed, traces::begin},
         names::{DB_DURATION, DB_ROWS},
     },
 };
@@ -24,7 +23,7 @@ use crate::{
 /// What a statement's text tells.
 pub struct Known {
     summary: &'static str,
-    attributes: Vec<KeyValue>,
+    attributes: Fixed,
     labels: Vec<Label>,
     duration: Histogram,
     rows: Histogram,
@@ -59,7 +58,7 @@ impl Known {
         }
         Self {
             summary: summary.text,
-            attributes,
+            attributes: Fixed::new(attributes),
             duration: DB_DURATION.histogram(labels.clone()),
             rows: DB_ROWS.histogram(labels.clone()),
             labels,
@@ -75,7 +74,8 @@ impl Known {
 
 /// A statement that is being executed.
 pub struct Running {
-    span: Option<Span>,
+    /// With its span.
+    context: Option<Context>,
     known: Arc<Known>,
     started: Instant,
     ended: bool,
@@ -84,16 +84,20 @@ pub struct Running {
 impl Running {
     /// Starts the clock, and a span if it is known whose doing the statement is.
     pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
-        let span = parent.and_then(|parent| {
-            let attributes = || known.attributes.iter().cloned();
-            start(known.summary, SpanKind::Client, Vec::new(), parent, attributes)
+        let context = parent.map(|parent| {
+            let span = SpanBuilder::from_name(known.summary).with_kind(SpanKind::Client);
+            begin(span, parent, |to| to.fixed(&known.attributes))
         });
-        Self { span, known, started: Instant::now(), ended: false }
+        Self { context, known, started: Instant::now(), ended: false }
     }
 
     /// Names the span, if there is one.
-    pub fn span_context(&self) -> Option<&SpanContext> {
-        self.span.as_ref().map(SpanApi::span_context)
+    pub fn span_context(&self) -> Option<SpanContext> {
+        self.span().map(|span| span.span_context().clone())
+    }
+
+    fn span(&self) -> Option<SpanRef<'_>> {
+        self.context.as_ref().map(Context::span)
     }
 
     /// Ends it with its result and the number of rows it gave.
@@ -105,7 +109,7 @@ impl Running {
             Err(error) => {
                 let fault = DatabaseFault::from(error);
                 self.known.failed(fault.error_type().into_owned()).record(took);
-                if let Some(span) = &mut self.span {
+                if let Some(span) = &mut self.span() {
                     fail(span, &fault);
                 }
             }
@@ -113,7 +117,7 @@ impl Running {
         if let Some(rows) = rows {
             #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
             self.known.rows.record(rows as f64);
-            if let Some(span) = &mut self.span {
+            if let Some(span) = self.span() {
                 let rows = i64::try_from(rows).unwrap_or(i64::MAX);
                 span.set_attribute(KeyValue::new(attr::DB_RESPONSE_RETURNED_ROWS, rows));
             }
@@ -127,16 +131,19 @@ impl Drop for Running {
         const CANCELLED: &str = "cancelled";
         if !self.ended {
             self.known.failed(CANCELLED.to_owned()).record(self.started.elapsed().as_secs_f64());
-            if let Some(span) = &mut self.span {
+            if let Some(span) = self.span() {
                 span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
             }
+        }
+        if let Some(span) = self.span() {
+            span.end();
         }
     }
 }
 
 /// Notes a failure. A broken constraint is how the catalogue learns of a client's mistake, and
 /// turns nothing red.
-pub fn fail(span: &mut Span, fault: &DatabaseFault) {
+pub fn fail(span: &mut SpanRef<'_>, fault: &DatabaseFault) {
     span.set_attribute(KeyValue::new(attr::ERROR_TYPE, fault.error_type()));
     if let Some(status) = fault.status() {
         span.set_attribute(KeyValue::new(attr::DB_RESPONSE_STATUS_CODE, status.to_owned()));

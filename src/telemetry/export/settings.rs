@@ -3,18 +3,25 @@
 //! …/protocol/exporter). Read here and handed on: the libraries pass over values that they
 //! cannot use, and here each is an error that names its variable.
 
+mod spans;
 mod values;
 
 use std::{fmt, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
-use opentelemetry_sdk::{metrics::Temporality, trace::Sampler};
+use opentelemetry_sdk::{
+    metrics::Temporality,
+    trace::{Sampler, SpanLimits},
+};
 use url::Url;
 
-use self::values::{
-    boolean, endpoint, exceptions, gzip, headers, milliseconds, pairs, pem, positive, propagators,
-    protocol, temporality,
+use self::{
+    spans::{sampler, span_limits},
+    values::{
+        boolean, endpoint, exceptions, gzip, headers, milliseconds, pairs, pem, positive,
+        propagators, protocol, temporality,
+    },
 };
 use crate::telemetry::exception::ExceptionSignal;
 
@@ -33,6 +40,8 @@ pub struct ExportSettings {
     pub scrape: bool,
     /// Which traces are recorded: all, if nothing is said.
     pub sampler: Sampler,
+    /// How many attributes, events and links a span has at most.
+    pub span_limits: SpanLimits,
     /// Whether `traceparent` and `tracestate` are read.
     pub propagate: bool,
     /// The queue of spans.
@@ -152,6 +161,7 @@ impl ExportSettings {
             logs: exporter(env, "LOGS")?,
             scrape,
             sampler: sampler(env)?,
+            span_limits: span_limits(env)?,
             propagate: env.get("OTEL_PROPAGATORS", propagators)?.unwrap_or(true),
             span_queue: queue(env, "OTEL_BSP")?,
             log_queue: queue(env, "OTEL_BLRP")?,
@@ -305,29 +315,6 @@ fn with_path(mut endpoint: Url, signal: &str) -> Url {
     let path = format!("{base}/v1/{}", signal.to_ascii_lowercase());
     endpoint.set_path(&path);
     endpoint
-}
-
-fn sampler(env: &Environment) -> Result<Sampler> {
-    let ratio = env.get("OTEL_TRACES_SAMPLER_ARG", |text| match text.parse::<f64>() {
-        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-        _ => Err("must be a number from 0 to 1"),
-    })?;
-    let by_ratio = || Sampler::TraceIdRatioBased(ratio.unwrap_or(1.0));
-    let sampler = env.get("OTEL_TRACES_SAMPLER", |name| {
-        Ok(match name {
-            "always_on" => Sampler::AlwaysOn,
-            "always_off" => Sampler::AlwaysOff,
-            "traceidratio" => by_ratio(),
-            "parentbased_always_on" => Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
-            "parentbased_always_off" => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
-            "parentbased_traceidratio" => Sampler::ParentBased(Box::new(by_ratio())),
-            _ => {
-                return Err("must be always_on, always_off or traceidratio, or one of them \
-                            behind parentbased_");
-            }
-        })
-    })?;
-    Ok(sampler.unwrap_or_else(|| Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
 }
 
 fn queue(env: &Environment, prefix: &str) -> Result<QueueSettings> {

@@ -1,10 +1,10 @@
 //! Spans, from the sources to the collector.
 
-use std::{borrow::Cow, sync::OnceLock, time::Duration};
+use std::{sync::OnceLock, time::Duration};
 
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{Link, Span as _, SpanKind, TraceContextExt, Tracer, TracerProvider},
+    Context,
+    trace::{Span as _, SpanBuilder, TraceContextExt, Tracer as _, TracerProvider},
 };
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -12,70 +12,61 @@ use opentelemetry_sdk::{
 };
 
 use super::{
+    attributes::Attributes,
     encoded::Encoded,
     protobuf,
     queue::{Batch, Queue, SendError, Sink},
     scope,
+    span::Tracer,
 };
 
-/// Few spans have more attributes. They come one after the other, and their memory need not grow with each.
-const ATTRIBUTES: usize = 13;
-
-static TRACER: OnceLock<SdkTracer> = OnceLock::new();
-
-/// What makes spans, if the service traces. Spans that come with each request are made by it and
-/// not through `tracing`, where they would cost three times as much.
-#[must_use]
-pub fn tracer() -> Option<&'static SdkTracer> {
-    TRACER.get()
+/// What makes spans. Those that come with each request are made by it and not through `tracing`,
+/// where they would cost three times as much.
+enum Maker {
+    /// For a collector.
+    Ours(Tracer),
+    /// For the console, which is told of spans as the SDK has them; or for nothing.
+    Sdk(SdkTracer),
 }
 
-/// `parent` with a new span in it, or as it is if the service does not trace. See [`start`].
-pub fn begin<A: IntoIterator<Item = KeyValue>>(
-    name: impl Into<Cow<'static, str>>,
-    kind: SpanKind,
-    links: Vec<Link>,
+static MAKER: OnceLock<Maker> = OnceLock::new();
+
+/// Whether spans are made.
+#[must_use]
+pub fn are_made() -> bool {
+    MAKER.get().is_some()
+}
+
+/// `parent` with a new span in it, or as it is if the service does not trace. The attributes are
+/// asked for only if the span is recorded; no sampler decides by them.
+pub fn begin(
+    span: SpanBuilder,
     parent: &Context,
-    attributes: impl FnOnce() -> A,
+    attributes: impl FnOnce(&mut Attributes<'_>),
 ) -> Context {
-    match start(name, kind, links, parent, attributes) {
-        Some(span) => parent.with_span(span),
+    match MAKER.get() {
+        Some(Maker::Ours(tracer)) => tracer.begin(span, parent, attributes),
+        Some(Maker::Sdk(tracer)) => {
+            let mut span = tracer.build_with_context(span, parent);
+            if span.is_recording() {
+                let mut all = Vec::new();
+                attributes(&mut Attributes::Kept(&mut all));
+                span.set_attributes(all);
+            }
+            parent.with_span(span)
+        }
         None => parent.clone(),
     }
 }
 
-/// A new span below `parent`, if the service traces. The attributes are made only for a span that is
-/// recorded, or all but sure to be; no sampler decides by them.
-pub fn start<A: IntoIterator<Item = KeyValue>>(
-    name: impl Into<Cow<'static, str>>,
-    kind: SpanKind,
-    links: Vec<Link>,
-    parent: &Context,
-    attributes: impl FnOnce() -> A,
-) -> Option<Span> {
-    let tracer = tracer()?;
-    let mut builder = tracer.span_builder(name).with_kind(kind).with_links(links);
-    // Given along, they need not be added one by one.
-    if parent.span().span_context().is_sampled() {
-        let mut all = Vec::with_capacity(ATTRIBUTES);
-        all.extend(attributes());
-        builder.attributes = Some(all);
-        return Some(builder.start_with_context(tracer, parent));
-    }
-    let mut span = builder.start_with_context(tracer, parent);
-    if span.is_recording() {
-        span.set_attributes(attributes());
-    }
-    Some(span)
-}
-
-/// Makes the process's tracer.
+/// Makes the process's tracer, and that of spans that are made through `tracing`.
 ///
 /// # Panics
 /// If there is one already.
-pub fn install(provider: &SdkTracerProvider) -> SdkTracer {
+pub fn install(provider: &SdkTracerProvider, ours: Option<Tracer>) -> SdkTracer {
     let tracer = provider.tracer_with_scope(scope());
-    TRACER.set(tracer.clone()).expect("telemetry starts once");
+    let maker = ours.map_or_else(|| Maker::Sdk(tracer.clone()), Maker::Ours);
+    assert!(MAKER.set(maker).is_ok(), "telemetry starts once");
     tracer
 }
 

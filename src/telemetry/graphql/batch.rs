@@ -4,8 +4,8 @@ use std::sync::{Arc, LazyLock};
 
 use metrics::{Histogram, Label};
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{Link, SpanKind, Status, TraceContextExt},
+    Context,
+    trace::{Link, SpanBuilder, Status, TraceContextExt},
 };
 
 use super::Field;
@@ -46,9 +46,9 @@ impl Askers {
             |field: &Arc<Field>| Link::with_context(field.context().span().span_context().clone());
         let links = self.0.iter().map(link).collect();
         let name = format!("GraphQL DataLoader Batch {loader}");
-        let context = begin(name, SpanKind::Internal, links, &parent, || {
-            let keys = i64::try_from(keys).unwrap_or(i64::MAX);
-            [KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
+        let context = begin(SpanBuilder::from_name(name).with_links(links), &parent, |to| {
+            to.text(own::DATALOADER, loader);
+            to.integer(own::BATCH_SIZE, i64::try_from(keys).unwrap_or(i64::MAX));
         });
         Batch { context, place: self.0.first().map(|field| field.place()) }
     }

@@ -11,7 +11,7 @@ use async_graphql::{QueryPathNode, QueryPathSegment};
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanKind, Status, TraceContextExt},
+    trace::{SpanBuilder, Status, TraceContextExt},
 };
 
 use super::{Phase, Running};
@@ -79,7 +79,7 @@ impl Execution {
 
     /// Tells of a fault of the service that arose in no field.
     pub fn fault(&self, error: &Error) {
-        exception::record(&mut self.running.context.span(), error);
+        exception::record(&self.running.context.span(), error);
         self.fail(error.code());
     }
 
@@ -124,13 +124,11 @@ impl Field {
         parent: &Context,
     ) -> Self {
         let coordinate = intern(&format!("{parent_type}.{name}"));
-        let context = begin(coordinate, SpanKind::Internal, Vec::new(), parent, || {
-            [
-                KeyValue::new(own::FIELD_NAME, name.to_owned()),
-                KeyValue::new(own::FIELD_PARENT, parent_type),
-                KeyValue::new(own::FIELD_COORDINATE, coordinate),
-                KeyValue::new(own::SELECTION_PATH, without_indices(path)),
-            ]
+        let context = begin(SpanBuilder::from_name(coordinate), parent, |to| {
+            to.text(own::FIELD_NAME, name);
+            to.text(own::FIELD_PARENT, parent_type);
+            to.text(own::FIELD_COORDINATE, coordinate);
+            to.text(own::SELECTION_PATH, &without_indices(path));
         });
         let place = Arc::new(Place { coordinate, span: context.span().span_context().clone() });
         Self { context, place, duration: field_durations().of(coordinate), calls: Mutex::default() }
@@ -172,10 +170,11 @@ impl Field {
         let span = self.context.span();
         if span.is_recording() {
             let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
-            span.set_attribute(KeyValue::new(own::FIELD_CALLS, count(calls.count)));
-            span.set_attribute(KeyValue::new(own::FIELD_ERRORS, count(calls.errors)));
-            let longest = calls.longest.as_secs_f64();
-            span.set_attribute(KeyValue::new(own::FIELD_DURATION_MAX, longest));
+            span.set_attributes([
+                KeyValue::new(own::FIELD_CALLS, count(calls.count)),
+                KeyValue::new(own::FIELD_ERRORS, count(calls.errors)),
+                KeyValue::new(own::FIELD_DURATION_MAX, calls.longest.as_secs_f64()),
+            ]);
         }
         span.end_with_timestamp(calls.last.unwrap_or_else(SystemTime::now));
     }
@@ -234,12 +233,12 @@ impl Call {
         if !error.code().is_server_fault() {
             return;
         }
-        let mut span = self.field.context.span();
+        let span = self.field.context.span();
         span.set_status(Status::error(error.code().as_str()));
         // What a statement failed with is told by the statement's span.
         let is_new = !std::mem::replace(&mut self.field.calls().told, true);
         if is_new && !matches!(error, Error::Database(_)) {
-            exception::record(&mut span, error);
+            exception::record(&span, error);
         }
     }
 }

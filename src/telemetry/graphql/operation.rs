@@ -9,7 +9,7 @@ use async_graphql::parser::types::OperationType;
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanKind, Status, TraceContextExt},
+    trace::{SpanBuilder, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 
@@ -84,7 +84,7 @@ impl Operation {
         let context = match source {
             Source::Request => {
                 let parent = Context::current();
-                begin(SPAN_NAME, SpanKind::Internal, Vec::new(), &parent, || [])
+                begin(SpanBuilder::from_name(SPAN_NAME), &parent, |_| {})
             }
             Source::Socket(origin) => origin.begin(SPAN_NAME),
         };
@@ -164,7 +164,7 @@ impl Operation {
 
     /// Tells of a fault of the service that arose in no resolver.
     pub fn fault(&self, error: &Error) {
-        exception::record(&mut self.context.span(), error);
+        exception::record(&self.context.span(), error);
     }
 
     /// Ends the operation with the errors of its answer.

@@ -35,6 +35,11 @@ pub fn positive(text: &str) -> Result<usize, &'static str> {
     }
 }
 
+/// A number of things, which may be none.
+pub fn count(text: &str) -> Result<u32, &'static str> {
+    u32::from_str(text).map_err(|_| "must be a number, 0 or more")
+}
+
 /// A transport.
 pub fn protocol(text: &str) -> Result<Protocol, &'static str> {
     match text {
