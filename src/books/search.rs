@@ -45,17 +45,14 @@ impl Text {
     /// Of a book with this title and these authors.
     #[must_use]
     pub fn new(title: &str, authors: &[author::Model]) -> Self {
-        let words = text::words(title);
-        let title_words = words.len();
-        let searchable = |words: Vec<String>, text: &str| [words, text::compounds(text)].concat();
-        Self {
-            title: searchable(words, title),
-            authors: authors
-                .iter()
-                .flat_map(|author| searchable(text::words(&author.name), &author.name))
-                .collect(),
-            title_words,
-        }
+        let (mut title, compounds) = text::words_and_compounds(title);
+        let title_words = title.len();
+        title.extend(compounds);
+        let names = authors.iter().flat_map(|author| {
+            let (words, compounds) = text::words_and_compounds(&author.name);
+            words.into_iter().chain(compounds)
+        });
+        Self { title, authors: names.collect(), title_words }
     }
 
     fn length(&self) -> i32 {

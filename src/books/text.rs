@@ -28,8 +28,17 @@ pub fn fold(text: &str) -> String {
 /// Control characters count as white space (PostgreSQL cannot store a NUL).
 #[must_use]
 pub fn tidy(text: &str) -> String {
+    if is_tidy(text) {
+        return text.to_owned();
+    }
     let visible: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     collapse(&visible)
+}
+
+/// Whether a text is ASCII and tidy, as most are that are entered.
+fn is_tidy(text: &str) -> bool {
+    let is_word = |word: &[u8]| !word.is_empty() && word.iter().all(u8::is_ascii_graphic);
+    text.as_bytes().split(|byte| *byte == b' ').all(is_word)
 }
 
 /// The words of a text for a search: folded, split by the Unicode rules (UAX #29, so an
@@ -40,14 +49,18 @@ pub fn words(text: &str) -> Vec<String> {
     fold(text).unicode_words().flat_map(parts).map(str::to_owned).collect()
 }
 
-/// The words that [`words`] splits, whole: `hitchhikers`, as many people type it.
+/// The [`words`] of a text, and those whole that are split: `hitchhikers`, as many people type it.
 #[must_use]
-pub fn compounds(text: &str) -> Vec<String> {
-    let compound = |word: &str| {
-        let parts: Vec<&str> = parts(word).collect();
-        (parts.len() > 1).then(|| parts.concat())
-    };
-    fold(text).unicode_words().filter_map(compound).collect()
+pub fn words_and_compounds(text: &str) -> (Vec<String>, Vec<String>) {
+    let (mut words, mut compounds) = (Vec::new(), Vec::new());
+    for word in fold(text).unicode_words() {
+        let before = words.len();
+        words.extend(parts(word).map(str::to_owned));
+        if words.len() > before + 1 {
+            compounds.push(words[before..].concat());
+        }
+    }
+    (words, compounds)
 }
 
 fn parts(word: &str) -> impl Iterator<Item = &str> {
@@ -96,6 +109,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_tidy_stays_and_what_is_not_becomes_so() {
+        for text in ["", "a", "a b", "A tale, of 2"] {
+            assert_eq!(tidy(text), text);
+        }
+        for text in [" a b", "a b ", "a  b", "a\tb", "a \0b", "\u{a0}a\u{2003}b"] {
+            assert_eq!(tidy(text), "a b", "{text:?}");
+        }
+        assert_eq!(tidy(" \n"), "");
+    }
+
+    #[test]
     fn folding_keeps_what_is_not_an_accent() {
         assert_eq!(fold("हिन्दी"), "हिन्दी");
         assert_ne!(fold("か"), fold("が"));
@@ -107,6 +131,8 @@ mod tests {
         assert_eq!(words("O’Brien — Ça ira!"), ["o", "brien", "ca", "ira"]);
         assert_eq!(words("紅樓夢"), ["紅", "樓", "夢"]);
         assert!(words(" '&|!:* ").is_empty());
-        assert_eq!(compounds("The Hitchhiker's Guide, 3.14"), ["hitchhikers", "314"]);
+        let (words, compounds) = words_and_compounds("The Hitchhiker's Guide, 3.14");
+        assert_eq!(words, ["the", "hitchhiker", "s", "guide", "3", "14"]);
+        assert_eq!(compounds, ["hitchhikers", "314"]);
     }
 }

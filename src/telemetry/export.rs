@@ -10,6 +10,7 @@ mod otlp;
 pub mod output;
 mod protobuf;
 mod queue;
+mod records;
 mod runtime;
 pub mod scrape;
 pub mod settings;
@@ -31,19 +32,20 @@ use opentelemetry_sdk::{
     Resource,
     error::OTelSdkResult,
     logs::SdkLoggerProvider,
-    metrics::SdkMeterProvider,
     trace::{Sampler, SdkTracerProvider},
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use tracing::{info, warn};
+use tracing_subscriber::Layer as _;
 
 use self::{
-    lines::{LogFormat, lines},
-    logs::Records,
+    lines::{Lines, LogFormat},
+    logs::{BoxedLayer, Exported},
     metrics::Counted,
     otlp::{OtlpError, Sender, Signal},
     output::{Closing, Output},
     queue::{Counters, Outcome, Queue, Sink},
+    records::Records,
     runtime::ExportRuntime,
     scrape::Scrape,
     settings::{ExportSettings, Exporter, QueueSettings},
@@ -77,7 +79,8 @@ pub enum TelemetryError {
 
 /// The process's telemetry. To be [`stop`](Telemetry::stop)ped last of all.
 pub struct Telemetry {
-    providers: Providers,
+    /// How to export what is left.
+    closes: Vec<Close>,
     outcomes: Outcomes,
     runtime: ExportRuntime,
     scrape: Option<Scrape>,
@@ -87,12 +90,8 @@ pub struct Telemetry {
     _output: Closing,
 }
 
-#[derive(Clone, Default)]
-struct Providers {
-    traces: Option<SdkTracerProvider>,
-    metrics: Option<SdkMeterProvider>,
-    logs: Option<SdkLoggerProvider>,
-}
+/// Exports what is left of a signal, within a time.
+type Close = Box<dyn FnOnce(Duration) -> OTelSdkResult + Send>;
 
 /// What became of each signal; none for those that go nowhere.
 #[derive(Default)]
@@ -124,28 +123,27 @@ impl Telemetry {
         let entered = handle.enter();
         let warnings = Arc::<Warnings>::default();
         let mut this = Self {
-            providers: Providers::default(),
+            closes: Vec::new(),
             outcomes: Outcomes::default(),
             scrape: None,
             exporters: Vec::new(),
             runtime,
             _output: output.closing(),
         };
-        let mut tracer = None;
+        let (mut tracer, mut records) = (None, None);
         if !settings.disabled {
             let resource = resource(settings);
             // First, since the others count what they do.
             this.start_metrics(settings, &resource, &warnings)?;
             let (provider, ours) = this.start_spans(settings, &resource, &warnings)?;
             tracer = Some(traces::install(&provider, ours));
-            this.providers.traces = Some(provider);
-            this.start_records(settings, &resource, &warnings)?;
+            this.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
+            records = this.start_records(settings, &resource, &warnings)?;
         }
         let console = console.enabled.then(|| console::start(console)).transpose()?;
         let (address, console) = console.unzip();
-        let lines = lines(format, output);
-        logs::init(lines, filter, tracer, this.providers.logs.as_ref(), console)
-            .map_err(TelemetryError::Logs)?;
+        let lines = Lines::new(format, output).boxed();
+        logs::init(lines, filter, tracer, records, console).map_err(TelemetryError::Logs)?;
         if let Some(address) = address {
             info!(
                 name: "tokio_console.listening", %address,
@@ -187,7 +185,9 @@ impl Telemetry {
             }
         };
         self.scrape = metrics::install(provider.as_ref(), settings.scrape);
-        self.providers.metrics = provider;
+        if let Some(provider) = provider {
+            self.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
+        }
         Ok(())
     }
 
@@ -231,28 +231,31 @@ impl Telemetry {
         settings: &ExportSettings,
         resource: &Resource,
         warnings: &Arc<Warnings>,
-    ) -> Result<(), TelemetryError> {
+    ) -> Result<Option<BoxedLayer>, TelemetryError> {
         use opentelemetry_sdk::logs::LogExporter;
         let names = (&LOGS_PROCESSED, &LOGS_EXPORTED);
-        let builder = SdkLoggerProvider::builder().with_resource(resource.clone());
-        let builder = match &settings.logs {
-            Exporter::None => return Ok(()),
+        Ok(match &settings.logs {
+            Exporter::None => None,
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::LogExporter::default();
                 exporter.set_resource(resource);
-                let queue = self.queue(settings.log_queue, names, warnings, Records(exporter));
+                let queue = self.queue(settings.log_queue, names, warnings, Exported(exporter));
                 self.outcomes.records = queue.outcome();
-                builder.with_log_processor(queue)
+                let provider = SdkLoggerProvider::builder().with_resource(resource.clone());
+                let provider = provider.with_log_processor(queue).build();
+                let layer = logs::bridge(&provider);
+                self.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
+                Some(layer)
             }
             Exporter::Otlp(otlp) => {
                 let sender = Sender::new(otlp, Signal::Records, resource)?;
                 let queue = self.queue(settings.log_queue, names, warnings, sender);
                 self.outcomes.records = queue.outcome();
-                builder.with_log_processor(queue)
+                let layer = Records(queue.clone()).boxed();
+                self.closes.push(Box::new(move |limit| queue.close(limit)));
+                Some(layer)
             }
-        };
-        self.providers.logs = Some(builder.build());
-        Ok(())
+        })
     }
 
     fn queue<S: Sink>(
@@ -272,11 +275,11 @@ impl Telemetry {
     /// exported and what lost. Blocks.
     pub fn stop(self, limit: Duration) {
         let started = Instant::now();
-        let Self { providers, outcomes, runtime, .. } = self;
-        if providers.is_none() {
+        let Self { closes, outcomes, runtime, .. } = self;
+        if closes.is_empty() {
             return runtime.stop();
         }
-        let complete = providers.shutdown(limit);
+        let complete = close_all(closes, limit);
         // What is still under way is broken off.
         runtime.stop();
         let (exported, lost) = (outcomes.exported(), outcomes.outstanding());
@@ -303,39 +306,24 @@ impl Counting<'_> {
     }
 }
 
-impl Providers {
-    fn is_none(&self) -> bool {
-        self.traces.is_none() && self.metrics.is_none() && self.logs.is_none()
-    }
-
-    /// Each on a thread of its own, since one whose collector hangs would use up the time of the
-    /// others. Answers whether all came to their end.
-    fn shutdown(self, limit: Duration) -> bool {
-        let (done, results) = std::sync::mpsc::channel();
-        let mut waiting = 0;
-        let mut start = |stop: Box<dyn FnOnce() -> OTelSdkResult + Send>| {
-            let done = done.clone();
-            let stop = move || {
-                // Nobody listens any more when time is up.
-                let _ = done.send(stop().is_ok());
-            };
-            waiting += usize::from(thread::Builder::new().spawn(stop).is_ok());
+/// Each on a thread of its own, since one whose collector hangs would use up the time of the
+/// others. Answers whether all came to their end.
+fn close_all(closes: Vec<Close>, limit: Duration) -> bool {
+    let (done, results) = std::sync::mpsc::channel();
+    let mut waiting = 0;
+    for close in closes {
+        let done = done.clone();
+        let close = move || {
+            // Nobody listens any more when time is up.
+            let _ = done.send(close(limit).is_ok());
         };
-        if let Some(traces) = self.traces {
-            start(Box::new(move || traces.shutdown_with_timeout(limit)));
-        }
-        if let Some(metrics) = self.metrics {
-            start(Box::new(move || metrics.shutdown_with_timeout(limit)));
-        }
-        if let Some(logs) = self.logs {
-            start(Box::new(move || logs.shutdown_with_timeout(limit)));
-        }
-        let deadline = Instant::now() + limit;
-        (0..waiting).all(|_| {
-            let left = deadline.saturating_duration_since(Instant::now());
-            results.recv_timeout(left) == Ok(true)
-        })
+        waiting += usize::from(thread::Builder::new().spawn(close).is_ok());
     }
+    let deadline = Instant::now() + limit;
+    (0..waiting).all(|_| {
+        let left = deadline.saturating_duration_since(Instant::now());
+        results.recv_timeout(left) == Ok(true)
+    })
 }
 
 impl Outcomes {

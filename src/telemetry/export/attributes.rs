@@ -49,7 +49,9 @@ impl Attributes<'_> {
     /// A text.
     pub fn text(&mut self, key: &'static str, text: &str) {
         match self {
-            Self::Written(to, limit) => to.one(*limit, |to| to.text_attribute(FIELD, key, text)),
+            Self::Written(to, limit) => {
+                to.one(*limit, |to| to.attribute(FIELD, key, |to| to.string(text)));
+            }
             Self::Kept(to) => to.push(KeyValue::new(key, text.to_owned())),
         }
     }

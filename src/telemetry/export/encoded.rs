@@ -2,7 +2,7 @@
 //! item encodes it, at once and into memory that is there already, and the exporters' thread has
 //! only to put the batch into its envelope.
 
-use std::cell::Cell;
+use std::{cell::Cell, mem};
 
 use opentelemetry_sdk::Resource;
 use prost::bytes::{BufMut, Bytes, BytesMut};
@@ -26,9 +26,17 @@ pub struct Item<'a> {
 /// Items of one export.
 #[derive(Default)]
 pub struct Encoded {
-    /// Each scope, and its items. What was sent of a buffer is used again once it is sent.
-    scopes: Vec<(Bytes, BytesMut)>,
+    scopes: Vec<Scope>,
     count: usize,
+}
+
+/// Items of one scope.
+struct Scope {
+    /// As a field of `ScopeSpans` or `ScopeLogs`.
+    name: Bytes,
+    items: BytesMut,
+    /// How much of `items` is being sent.
+    sent: usize,
 }
 
 impl Batch for Encoded {
@@ -36,9 +44,11 @@ impl Batch for Encoded {
 
     fn push(&mut self, Item { scope, item }: Item<'_>) {
         self.count += 1;
-        match self.scopes.iter_mut().find(|(known, _)| known == scope) {
-            Some((_, items)) => items.extend_from_slice(item),
-            None => self.scopes.push((Bytes::copy_from_slice(scope), item.into())),
+        if let Some(known) = self.scopes.iter_mut().find(|known| known.name == scope) {
+            known.items.extend_from_slice(item);
+        } else {
+            let name = Bytes::copy_from_slice(scope);
+            self.scopes.push(Scope { name, items: item.into(), sent: 0 });
         }
     }
 
@@ -48,7 +58,12 @@ impl Batch for Encoded {
 
     fn clear(&mut self) {
         self.count = 0;
-        self.scopes.iter_mut().for_each(|(_, items)| items.clear());
+        for Scope { items, sent, .. } in &mut self.scopes {
+            items.clear();
+            // Nobody has what was sent any more: this is the same memory, and not a new one that
+            // grows with the items.
+            items.reserve(mem::take(sent));
+        }
     }
 }
 
@@ -129,8 +144,12 @@ impl Envelope {
     pub fn around(&self, batch: &mut Encoded) -> Message {
         let mut message = Message::default();
         // A scope may be there from a former batch.
-        for (scope, items) in batch.scopes.iter_mut().filter(|(_, items)| !items.is_empty()) {
-            let mut of_scope = Message(vec![items.split().freeze(), scope.clone()]);
+        for Scope { name, items, sent } in &mut batch.scopes {
+            if items.is_empty() {
+                continue;
+            }
+            *sent = items.len();
+            let mut of_scope = Message(vec![items.split().freeze(), name.clone()]);
             of_scope.within(2);
             message.0.append(&mut of_scope.0);
         }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use opentelemetry::{InstrumentationScope, logs::LogRecord};
+use opentelemetry::{InstrumentationScope, logs::LogRecord as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{
     error::OTelSdkResult,
@@ -18,10 +18,8 @@ use tracing_subscriber::{
 };
 
 use super::{
-    encoded::Encoded,
     lines::event_name,
-    protobuf,
-    queue::{Batch, Queue, SendError, Sink},
+    queue::{Queue, SendError, Sink},
 };
 
 /// The crates that the exporters are made of, which must not report on the reporting. (The
@@ -54,7 +52,7 @@ pub fn init(
     lines: BoxedLayer,
     filter: &str,
     tracer: Option<SdkTracer>,
-    records: Option<&SdkLoggerProvider>,
+    records: Option<BoxedLayer>,
     console: Option<BoxedLayer>,
 ) -> Result<(), String> {
     let parsed = || {
@@ -68,9 +66,8 @@ pub fn init(
     }
     layers.push(lines.with_filter(parsed()?).boxed());
     if let Some(records) = records {
-        let bridge = OpenTelemetryTracingBridge::new(records);
         let exported = filter_fn(|metadata| !is_not_exported(metadata.target()));
-        layers.push(bridge.with_filter(parsed()?).with_filter(exported).boxed());
+        layers.push(records.with_filter(parsed()?).with_filter(exported).boxed());
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| error.to_string())
 }
@@ -81,9 +78,9 @@ fn is_not_exported(target: &str) -> bool {
 }
 
 /// Spans of `tracing`, such as `#[instrument]` makes, as OpenTelemetry spans below the current
-/// one. None comes with each request, since they cost three times as much as direct ones. Events are left out, and with them three traps: an ERROR
-/// event would make its span an error for good, whoever's fault it was; a stack trace would be an
-/// array; and each log line would be told twice.
+/// one. None comes with each request, since they cost three times as much as direct ones. Events
+/// are left out, and with them three traps: an ERROR event would make its span an error for good,
+/// whoever's fault it was; a stack trace would be an array; and each log line would be told twice.
 fn spans(tracer: SdkTracer) -> BoxedLayer {
     tracing_opentelemetry::layer()
         .with_tracer(tracer)
@@ -106,35 +103,19 @@ fn spans(tracer: SdkTracer) -> BoxedLayer {
 /// A log record as it waits for its export to the console.
 pub type Record = Box<(SdkLogRecord, InstrumentationScope)>;
 
-/// Takes log records.
-pub trait Take {
-    /// Queues a record.
-    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope);
+/// What hands events to `provider` as log records.
+#[must_use]
+pub fn bridge(provider: &SdkLoggerProvider) -> BoxedLayer {
+    OpenTelemetryTracingBridge::new(provider).boxed()
 }
 
-impl Take for Queue<Encoded> {
-    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope) {
-        let name = record.target().map_or(scope.name(), |target| target);
-        self.encode(|to| to.scope(scope, name), |to| protobuf::record::write(to, record));
-    }
-}
-
-impl Take for Queue<Vec<Record>> {
-    fn take(&self, record: &SdkLogRecord, scope: &InstrumentationScope) {
+impl LogProcessor for Queue<Vec<Record>> {
+    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
         let mut record = record.clone();
         if let Some(name) = record.event_name() {
             record.set_event_name(event_name(name));
         }
         self.push(Box::new((record, scope.clone())));
-    }
-}
-
-impl<B: Batch> LogProcessor for Queue<B>
-where
-    Self: Take,
-{
-    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        self.take(record, scope);
     }
 
     fn force_flush(&self) -> OTelSdkResult {
@@ -147,9 +128,9 @@ where
 }
 
 /// Sends log records by any exporter.
-pub struct Records<E>(pub E);
+pub struct Exported<E>(pub E);
 
-impl<E: LogExporter + 'static> Sink for Records<E> {
+impl<E: LogExporter + 'static> Sink for Exported<E> {
     type Batch = Vec<Record>;
 
     async fn send(&self, batch: &mut Vec<Record>) -> Result<(), SendError> {

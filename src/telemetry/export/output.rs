@@ -10,8 +10,7 @@ use std::{
     time::Duration,
 };
 
-use tracing::{Level, Metadata, warn};
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::warn;
 
 /// How long a line may wait for others. Warnings and errors do not.
 const DELAY: Duration = Duration::from_millis(50);
@@ -64,6 +63,11 @@ impl Output {
         Ok(Self(shared))
     }
 
+    /// Takes a line, which does not wait for others if it `is_urgent`.
+    pub fn push(&self, line: &[u8], is_urgent: bool) {
+        self.0.push(line, is_urgent);
+    }
+
     /// Closes it when dropped.
     #[must_use]
     pub fn closing(&self) -> Closing {
@@ -90,15 +94,17 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &[u8], is_urgent: bool) -> io::Result<()> {
+    fn push(&self, line: &[u8], is_urgent: bool) {
         let mut waiting = self.waiting();
         if waiting.is_closed && waiting.is_over() {
             drop(waiting);
-            return io::stdout().write_all(line);
+            // Whoever has closed it wants no lines.
+            let _ = io::stdout().write_all(line);
+            return;
         }
         if waiting.lines.len() + line.len() > ROOM {
             waiting.lost += 1;
-            return Ok(());
+            return;
         }
         let is_first = waiting.lines.is_empty();
         waiting.lines.extend_from_slice(line);
@@ -106,7 +112,6 @@ impl Shared {
         if is_first || waiting.is_due() {
             self.more.notify_one();
         }
-        Ok(())
     }
 
     fn work(&self, mut to: impl Write) {
@@ -142,35 +147,6 @@ impl Shared {
     }
 }
 
-/// Takes one line.
-pub struct Line<'a> {
-    output: &'a Shared,
-    is_urgent: bool,
-}
-
-impl Write for Line<'_> {
-    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.output.push(line, self.is_urgent)?;
-        Ok(line.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Output {
-    type Writer = Line<'a>;
-
-    fn make_writer(&'a self) -> Line<'a> {
-        Line { output: &self.0, is_urgent: true }
-    }
-
-    fn make_writer_for(&'a self, event: &Metadata<'_>) -> Line<'a> {
-        Line { output: &self.0, is_urgent: *event.level() <= Level::WARN }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::{Receiver, Sender, channel};
@@ -200,7 +176,7 @@ mod tests {
         let (written, pieces) = channel();
         let (go_on, go) = channel();
         let output = Output::start(Slow { written, go }).unwrap();
-        let push = |line: &[u8], urgent| output.0.push(line, urgent).unwrap();
+        let push = |line: &[u8], urgent| output.push(line, urgent);
         push(b"one\n", true);
         assert_eq!(pieces.recv().unwrap(), b"one\n");
         push(b"two\n", false);

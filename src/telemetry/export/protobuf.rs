@@ -1,7 +1,6 @@
 //! Protocol Buffers, as far as OTLP needs them, without a copy of what is encoded and without an
 //! allocation for each part of it.
 
-pub mod record;
 pub mod span;
 
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -63,7 +62,9 @@ impl Writer {
         (self.bytes, self.start) = (bytes, start);
     }
 
-    #[inline]
+    // Most are tags and lengths that are known to the compiler, which then writes one byte or two.
+    #[expect(clippy::inline_always, reason = "else each is a call")]
+    #[inline(always)]
     fn varint(&mut self, value: u64) {
         let [low, ..] = value.to_le_bytes();
         match value {
@@ -92,6 +93,7 @@ impl Writer {
     }
 
     /// A message, whose content `write` writes.
+    #[inline]
     pub fn message(&mut self, field: u32, write: impl FnOnce(&mut Self)) {
         let before = self.written().len();
         write(self);
@@ -99,15 +101,26 @@ impl Writer {
     }
 
     /// What stands before a message of so many bytes.
+    #[inline]
     pub fn head(&mut self, field: u32, length: usize) {
         self.varint(length as u64);
         self.tag(field, DELIMITED);
     }
 
     /// Text or bytes, be they empty or not.
+    #[expect(clippy::inline_always, reason = "most are short texts of attributes")]
+    #[inline(always)]
     pub fn bytes(&mut self, field: u32, bytes: &[u8]) {
         self.raw(bytes);
         self.head(field, bytes.len());
+    }
+
+    /// An id.
+    #[inline]
+    pub fn id<const N: usize>(&mut self, field: u32, id: [u8; N]) {
+        // A length that is known to the compiler is no call for a copy.
+        self.raw(&id);
+        self.head(field, N);
     }
 
     /// A text, unless it is empty.
@@ -118,6 +131,7 @@ impl Writer {
     }
 
     /// A number, be it zero or not.
+    #[inline]
     pub fn number(&mut self, field: u32, number: u64) {
         self.varint(number);
         self.tag(field, VARINT);
@@ -131,6 +145,7 @@ impl Writer {
     }
 
     /// Flags, unless none is set.
+    #[inline]
     pub fn flags(&mut self, field: u32, flags: u32) {
         if flags != 0 {
             self.raw(&flags.to_le_bytes());
@@ -140,8 +155,10 @@ impl Writer {
 
     /// A time, unless it is the beginning of time or before.
     pub fn time(&mut self, field: u32, time: SystemTime) {
-        let nanoseconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-        if let Ok(nanoseconds @ 1..) = u64::try_from(nanoseconds) {
+        let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let seconds = since.as_secs().checked_mul(1_000_000_000);
+        let nanoseconds = seconds.and_then(|all| all.checked_add(since.subsec_nanos().into()));
+        if let Some(nanoseconds @ 1..) = nanoseconds {
             self.raw(&nanoseconds.to_le_bytes());
             self.tag(field, FIXED64);
         }
@@ -159,36 +176,29 @@ impl Writer {
         attributes: impl DoubleEndedIterator<Item = &'a KeyValue>,
     ) {
         for KeyValue { key, value, .. } in attributes.rev() {
-            match value {
-                Value::String(text) => self.text_attribute(field, key.as_str(), text.as_str()),
-                _ => self.attribute(field.into(), key.as_str(), |inner| inner.value(value)),
-            }
+            self.attribute(field, key.as_str(), |inner| inner.value(value));
         }
     }
 
-    /// An attribute whose value is a text. Most are short, and then each length is one byte and is
-    /// known before anything is written. `field` is below 16.
-    pub fn text_attribute(&mut self, field: u8, key: &str, text: &str) {
-        /// Tags and lengths of key, value, and the text in it.
-        const HEADS: usize = 6;
-        let whole = HEADS + key.len() + text.len();
+    /// An attribute, whose value `write` writes. `field` is below 16.
+    #[inline]
+    pub fn attribute(&mut self, field: u8, key: &str, write: impl FnOnce(&mut Self)) {
+        let before = self.written().len();
+        write(self);
+        let value = self.written().len() - before;
+        // With the tags and lengths of key and value, if one byte is enough for each length.
+        let whole = 4 + key.len() + value;
         if whole >= 0x80 || key.is_empty() {
-            return self.attribute(field.into(), key, |value| value.string(text));
+            self.head(2, value);
+            self.text(1, key);
+            self.head(field.into(), self.written().len() - before);
+            return;
         }
-        let [whole, key_length, value_length, text_length] =
-            [whole, key.len(), 2 + text.len(), text.len()].map(|length| length.to_le_bytes()[0]);
-        self.raw(text.as_bytes());
-        self.raw(&[0x12, value_length, 0x0A, text_length]);
+        let [whole, key_length, value] =
+            [whole, key.len(), value].map(|length| length.to_le_bytes()[0]);
+        self.raw(&[0x12, value]);
         self.raw(key.as_bytes());
         self.raw(&[field << 3 | 2, whole, 0x0A, key_length]);
-    }
-
-    /// An attribute, whose value `write` writes.
-    pub fn attribute(&mut self, field: u32, key: &str, write: impl FnOnce(&mut Self)) {
-        self.message(field, |attribute| {
-            attribute.message(2, write);
-            attribute.text(1, key);
-        });
     }
 
     /// The content of an `AnyValue`.
@@ -210,21 +220,25 @@ impl Writer {
     }
 
     /// An `AnyValue` that is true or false.
+    #[inline]
     pub fn boolean(&mut self, value: bool) {
         self.number(2, value.into());
     }
 
     /// An `AnyValue` that is an integer.
+    #[inline]
     pub fn integer(&mut self, value: i64) {
         self.number(3, value.cast_unsigned());
     }
 
     /// An `AnyValue` that is a floating-point number.
+    #[inline]
     pub fn float(&mut self, value: f64) {
         self.double(4, value);
     }
 
     /// An `AnyValue` that is a text.
+    #[inline]
     pub fn string(&mut self, value: &str) {
         self.bytes(1, value.as_bytes());
     }

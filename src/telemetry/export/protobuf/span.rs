@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status};
+use opentelemetry::trace::{Event, Link, SpanContext, SpanId, SpanKind, Status, TraceState};
 use opentelemetry_sdk::trace::{SpanData, SpanEvents, SpanLinks};
 
 use super::Writer;
@@ -76,7 +76,7 @@ impl Frame<'_> {
         to.number(6, kind(self.kind));
         to.text(5, self.name);
         if self.parent != SpanId::INVALID {
-            to.bytes(4, &self.parent.to_bytes());
+            to.id(4, self.parent.to_bytes());
         }
         place(to, self.context);
     }
@@ -84,9 +84,11 @@ impl Frame<'_> {
 
 /// The first three fields of spans and links.
 fn place(to: &mut Writer, context: &SpanContext) {
-    to.text(3, &context.trace_state().header());
-    to.bytes(2, &context.span_id().to_bytes());
-    to.bytes(1, &context.trace_id().to_bytes());
+    if *context.trace_state() != TraceState::NONE {
+        to.text(3, &context.trace_state().header());
+    }
+    to.id(2, context.span_id().to_bytes());
+    to.id(1, context.trace_id().to_bytes());
 }
 
 fn flags(context: &SpanContext, is_remote: bool) -> u32 {

@@ -1,0 +1,200 @@
+//! Events as log records for the collector. Our own and not the SDK's, which makes a record of values
+//! first: there is one for each request.
+
+use std::{error::Error, fmt, time::SystemTime};
+
+use opentelemetry::{Context, trace::TraceContextExt};
+use opentelemetry_semantic_conventions::attribute::EXCEPTION_MESSAGE;
+use tracing::{
+    Event, Level, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{Layer, layer};
+
+use super::{
+    encoded::Encoded,
+    lines::{chain, event_name},
+    protobuf::Writer,
+    queue::Queue,
+};
+
+/// The field of `LogRecord` that holds attributes.
+const ATTRIBUTES: u8 = 6;
+
+/// Queues events as log records.
+pub struct Records(pub Queue<Encoded>);
+
+impl<S: Subscriber> Layer<S> for Records {
+    fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+        if Context::is_current_telemetry_suppressed() {
+            return;
+        }
+        let target = event.metadata().target();
+        let scope = |to: &mut Writer| to.message(1, |inner| inner.text(1, target));
+        self.0.encode(scope, |to| write(to, event, SystemTime::now()));
+    }
+}
+
+/// The content of a `LogRecord`.
+fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime) {
+    let metadata = event.metadata();
+    to.text(12, event_name(metadata.name()));
+    to.time(11, now);
+    Context::map_current(|context| {
+        let span = context.span();
+        let span = span.span_context();
+        if span.is_valid() {
+            to.id(10, span.span_id().to_bytes());
+            to.id(9, span.trace_id().to_bytes());
+            to.flags(8, span.trace_flags().to_u8().into());
+        }
+    });
+    event.record(&mut Fields(to));
+    to.text(3, metadata.level().as_str());
+    to.count(2, severity(*metadata.level()));
+}
+
+/// As the data model numbers them (opentelemetry.io/docs/specs/otel/logs/data-model).
+const fn severity(level: Level) -> u32 {
+    match level {
+        Level::TRACE => 1,
+        Level::DEBUG => 5,
+        Level::INFO => 9,
+        Level::WARN => 13,
+        Level::ERROR => 17,
+    }
+}
+
+/// Writes an event's fields: its message as the body, and the others as attributes.
+struct Fields<'a>(&'a mut Writer);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.record_str(field, &format!("{value:?}"));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        match field.name() {
+            "message" => self.0.message(5, |body| body.string(value)),
+            name => self.0.attribute(ATTRIBUTES, name, |to| to.string(value)),
+        }
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.0.attribute(ATTRIBUTES, field.name(), |to| to.boolean(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.0.attribute(ATTRIBUTES, field.name(), |to| to.float(value));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.0.attribute(ATTRIBUTES, field.name(), |to| to.integer(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        // OTLP has no larger ones.
+        match i64::try_from(value) {
+            Ok(value) => self.record_i64(field, value),
+            Err(_) => self.record_debug(field, &value),
+        }
+    }
+
+    fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
+        self.0.attribute(ATTRIBUTES, EXCEPTION_MESSAGE, |to| to.string(&chain(error)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::{Arc, Mutex},
+        time::{Duration, UNIX_EPOCH},
+    };
+
+    use opentelemetry::{
+        InstrumentationScope,
+        trace::{SpanContext, TraceFlags, TraceState},
+    };
+    use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
+    use opentelemetry_proto::tonic::logs::v1 as proto;
+    use opentelemetry_sdk::{
+        error::OTelSdkResult,
+        logs::{LogProcessor, SdkLogRecord, SdkLoggerProvider},
+    };
+    use prost::Message;
+    use tracing_subscriber::layer::SubscriberExt;
+
+    use super::*;
+
+    /// Keeps what is made of an event, here and by the SDK.
+    #[derive(Clone, Debug, Default)]
+    struct Kept(Arc<Mutex<Vec<proto::LogRecord>>>);
+
+    impl<S: Subscriber> Layer<S> for Kept {
+        fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
+            let mut writer = Writer::default();
+            write(&mut writer, event, UNIX_EPOCH + Duration::from_nanos(7));
+            let mut decoded = proto::LogRecord::decode(writer.written()).unwrap();
+            // In which order they are says nothing.
+            decoded.attributes.reverse();
+            self.0.lock().unwrap().push(decoded);
+        }
+    }
+
+    impl LogProcessor for Kept {
+        fn emit(&self, record: &mut SdkLogRecord, _: &InstrumentationScope) {
+            let mut record = proto::LogRecord::from(&*record);
+            record.observed_time_unix_nano = 7;
+            self.0.lock().unwrap().push(record);
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+    }
+
+    /// What `work` logs, as made here and by the SDK.
+    fn made(work: impl FnOnce()) -> [Vec<proto::LogRecord>; 2] {
+        let (ours, sdks) = (Kept::default(), Kept::default());
+        let provider = SdkLoggerProvider::builder().with_log_processor(sdks.clone()).build();
+        let both = tracing_subscriber::registry()
+            .with(ours.clone())
+            .with(OpenTelemetryTracingBridge::new(&provider));
+        tracing::subscriber::with_default(both, work);
+        [ours, sdks].map(|kept| std::mem::take(&mut *kept.0.lock().unwrap()))
+    }
+
+    #[test]
+    fn it_is_what_opentelemetry_makes_of_it() {
+        let span =
+            SpanContext::new(5.into(), 6.into(), TraceFlags::SAMPLED, false, TraceState::NONE);
+        let [ours, sdks] = made(|| {
+            tracing::error!(
+                name: "an.event",
+                { text = "x", long = "x".repeat(200), empty = "", debug = ?Some(1), yes = true },
+                "said {}", "so"
+            );
+            let _attached = Context::new().with_remote_span_context(span).attach();
+            let gone = io::Error::other("gone");
+            tracing::warn!(name: "numbers", n = -1, big = u64::MAX, small = 1_u64, x = 0.5, error = &gone as &dyn Error);
+            tracing::debug!(name: "plain", message = "a field");
+            tracing::trace!(name: "silent", "");
+        });
+        assert_eq!(ours.len(), 4);
+        assert_eq!(ours, sdks);
+        assert_eq!((&*ours[1].trace_id, ours[1].flags), (&5_u128.to_be_bytes()[..], 1));
+    }
+
+    #[test]
+    fn an_event_without_a_name_is_not_called_after_its_place() {
+        let [ours, sdks] = made(|| tracing::info!("said"));
+        assert!(sdks[0].event_name.starts_with("event src/"));
+        assert_eq!(ours[0].event_name, "log");
+    }
+}
