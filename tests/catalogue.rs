@@ -5,6 +5,13 @@
 
 mod support;
 
+use clap::Parser;
+use colophon::{
+    books::{filter::BookFilter, order::BookOrder, page::Window, store::list},
+    config::Cli,
+    database::Database,
+};
+use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
 use support::Db;
 
@@ -302,4 +309,31 @@ async fn pages(
         }
         cursor = page["pageInfo"][next].clone();
     }
+}
+
+/// With its limit as a value PostgreSQL takes any plan for the list to be a bad one, and makes one
+/// each time, which takes longer than the list.
+#[tokio::test(flavor = "multi_thread")]
+async fn postgresql_plans_a_list_once() {
+    let db = Db::postgres().await;
+    let rows = (0..2000).map(|n| format!("Book {n},Author {}\n", n % 100));
+    let csv = db.file("books.csv", format!("title,authors\n{}", rows.collect::<String>()));
+    assert!(db.run(&["import", csv.to_str().unwrap()]).status.success());
+    let arguments = ["colophon", "--database-url", &db.url, "--pool-size", "1"];
+    let settings = Cli::parse_from(arguments).settings.database;
+    let database = Database::open(&settings).await.unwrap();
+    let session = database.reader(None);
+    for limit in [10, 50].repeat(10) {
+        let window = Window::first(limit);
+        let page = list(&session, &BookFilter::default(), BookOrder::default(), &window).await;
+        assert_eq!(page.unwrap().items.len() as u64, limit);
+    }
+    let plans = "SELECT generic_plans, custom_plans FROM pg_prepared_statements \
+                 WHERE statement LIKE '%LIMIT%' AND statement NOT LIKE '%pg_prepared%'";
+    let statement = Statement::from_string(DbBackend::Postgres, plans);
+    let rows = session.query_all_raw(statement).await.unwrap();
+    assert_eq!(rows.len(), 1);
+    let count = |column| rows[0].try_get_by_index::<i64>(column).unwrap();
+    // It looks at five before it keeps one.
+    assert_eq!((count(0), count(1)), (15, 5), "once for all, and each time");
 }
