@@ -367,6 +367,9 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.collectors().count(), 0);
         assert!(settings.scrape);
+        assert_eq!(settings.span_limits.max_attributes_per_span, 128);
+        let settings = read(&[("OTEL_SPAN_EVENT_COUNT_LIMIT", "0")]).unwrap();
+        assert_eq!(settings.span_limits.max_events_per_span, 0);
         let settings = read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318/x")]).unwrap();
         assert_eq!(settings.collectors().count(), 1);
         let settings = read(&[("OTEL_METRICS_EXPORTER", "console")]).unwrap();
@@ -409,6 +412,9 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
             ("OTEL_TRACES_SAMPLER", "sometimes"),
             ("OTEL_TRACES_SAMPLER_ARG", "2"),
+            ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
+            ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1"),
+            ("OTEL_SPAN_LINK_COUNT_LIMIT", "1e9"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_BLRP_SCHEDULE_DELAY", "soon"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
