@@ -375,14 +375,24 @@ async fn the_console_needs_no_collector() {
     let variables = [
         ("OTEL_TRACES_EXPORTER", "console"),
         ("OTEL_METRICS_EXPORTER", "console,prometheus"),
+        ("OTEL_LOGS_EXPORTER", "console"),
         ("OTEL_BSP_SCHEDULE_DELAY", "50"),
+        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
     ];
     let mut service = Db::sqlite().serve_in(&variables).await;
     service.data(DOCUMENT, json!({})).await;
     service.scrape().await;
-    service.wait_for_log("a span", |line| {
-        line["raw"].as_str().is_some_and(|line| line.contains("GraphQL Operation Execution"))
-    });
+    let parts = [
+        ("a span", "GraphQL Operation Execution"),
+        ("an attribute of one", "graphql.processing.type"),
+        ("an attribute of all statements of a kind", "db.query.text"),
+        ("a log record", "http.access"),
+    ];
+    for (what, part) in parts {
+        service.wait_for_log(what, |line| {
+            line["raw"].as_str().is_some_and(|line| line.contains(part))
+        });
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

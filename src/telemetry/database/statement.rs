@@ -15,7 +15,7 @@ use crate::{
     error::DatabaseFault,
     telemetry::{
         exception,
-        export::{attributes::Fixed, traces::begin},
+        export::{attributes::Fixed, traces},
         names::{DB_DURATION, DB_ROWS},
     },
 };
@@ -84,9 +84,9 @@ pub struct Running {
 impl Running {
     /// Starts the clock, and a span if it is known whose doing the statement is.
     pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
-        let context = parent.map(|parent| {
+        let context = parent.filter(|_| traces::are_made()).map(|parent| {
             let span = SpanBuilder::from_name(known.summary).with_kind(SpanKind::Client);
-            begin(span, parent, |to| to.fixed(&known.attributes))
+            traces::begin(span, parent, |to| to.fixed(&known.attributes))
         });
         Self { context, known, started: Instant::now(), ended: false }
     }

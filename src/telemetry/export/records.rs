@@ -127,6 +127,13 @@ mod tests {
     use tracing_subscriber::layer::SubscriberExt;
 
     use super::*;
+    use crate::telemetry::{
+        export::{
+            queue::{Counters, SendError, Sink},
+            settings::QueueSettings,
+        },
+        names::{LOGS_EXPORTED, LOGS_PROCESSED},
+    };
 
     /// Keeps what is made of an event, here and by the SDK.
     #[derive(Clone, Debug, Default)]
@@ -189,6 +196,35 @@ mod tests {
         assert_eq!(ours.len(), 4);
         assert_eq!(ours, sdks);
         assert_eq!((&*ours[1].trace_id, ours[1].flags), (&5_u128.to_be_bytes()[..], 1));
+    }
+
+    /// Sends nothing.
+    struct Nowhere;
+
+    impl Sink for Nowhere {
+        type Batch = Encoded;
+
+        async fn send(&self, _: &mut Encoded) -> Result<(), SendError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn where_telemetry_is_suppressed_there_is_no_record() {
+        let hour = Duration::from_hours(1);
+        let settings = QueueSettings { capacity: 9, batch: 9, delay: hour, timeout: hour };
+        let counters = Counters::new(&LOGS_PROCESSED, &LOGS_EXPORTED);
+        let (queue, _) = Queue::new(settings, counters, Arc::default(), Nowhere);
+        let outcome = queue.outcome();
+        let layer = tracing_subscriber::registry().with(Records(queue));
+        tracing::subscriber::with_default(layer, || {
+            let suppressed = Context::enter_telemetry_suppressed_scope();
+            tracing::info!("of an exporter");
+            drop(suppressed);
+            assert_eq!(outcome.outstanding(), 0);
+            tracing::info!("of the service");
+        });
+        assert_eq!(outcome.outstanding(), 1);
     }
 
     #[test]

@@ -54,7 +54,8 @@ impl Tracer {
         attributes: impl FnOnce(&mut Attributes<'_>),
     ) -> Context {
         if parent.is_telemetry_suppressed() {
-            return parent.clone();
+            // Not the parent itself: whoever ends this span would end that one.
+            return parent.with_remote_span_context(SpanContext::NONE);
         }
         let SpanBuilder { name, span_kind, links, start_time, .. } = new;
         let (kind, links) = (span_kind.unwrap_or(SpanKind::Internal), links.unwrap_or_default());
@@ -230,7 +231,6 @@ mod tests {
         time::{Duration, UNIX_EPOCH},
     };
 
-    use metrics::Counter;
     use opentelemetry::trace::{Tracer as _, TracerProvider};
     use opentelemetry_proto::tonic::{
         collector::trace::v1::ExportTraceServiceRequest, trace::v1 as proto,
@@ -243,11 +243,14 @@ mod tests {
     use prost::Message as _;
 
     use super::*;
-    use crate::telemetry::export::{
-        encoded::Envelope,
-        queue::{Counters, SendError, Sink},
-        runtime::ExportRuntime,
-        settings::QueueSettings,
+    use crate::telemetry::{
+        export::{
+            encoded::Envelope,
+            queue::{Counters, SendError, Sink},
+            runtime::ExportRuntime,
+            settings::QueueSettings,
+        },
+        names::{SPANS_EXPORTED, SPANS_PROCESSED},
     };
 
     const LIMIT: Duration = Duration::from_secs(5);
@@ -287,15 +290,7 @@ mod tests {
             delay: Duration::from_hours(1),
             timeout: LIMIT,
         };
-        let none = Counter::noop;
-        let counters = Counters {
-            processed: none(),
-            queue_full: none(),
-            after_shutdown: none(),
-            exported: none(),
-            failed: none(),
-            rejected: none(),
-        };
+        let counters = Counters::new(&SPANS_PROCESSED, &SPANS_EXPORTED);
         let decoded = Decode::default();
         let (queue, exporter) = Queue::new(settings, counters, Arc::default(), decoded.clone());
         let runtime = ExportRuntime::start().unwrap();
@@ -402,6 +397,19 @@ mod tests {
         let [span] = &*spans else { panic!("{spans:?}") };
         assert_eq!((&*span.parent_span_id, &*span.trace_state), (&2_u64.to_be_bytes()[..], "a=b"));
         assert!(span.end_time_unix_nano > span.start_time_unix_nano);
+    }
+
+    #[test]
+    fn where_telemetry_is_suppressed_there_is_no_span_and_its_parent_goes_on() {
+        let spans = sent(Sampler::AlwaysOn, |tracer| {
+            let parent = tracer.begin(span(), &Context::new(), |_| {});
+            let suppressed = parent.with_telemetry_suppressed();
+            let context = tracer.begin(span(), &suppressed, |_| panic!("nobody reads them"));
+            context.span().end();
+            assert!(!context.span().span_context().is_valid());
+            assert!(parent.span().is_recording());
+        });
+        assert_eq!(spans.len(), 1);
     }
 
     #[test]
