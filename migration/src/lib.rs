@@ -3,7 +3,10 @@
 
 pub use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use sea_orm_migration::{MigrationTrait, async_trait};
+use sea_orm_migration::{
+    MigrationTrait, async_trait,
+    sea_orm::{ConnectionTrait, DbBackend, DbErr},
+};
 
 mod m20261122_000001_catalogue;
 mod m20261122_000002_search;
@@ -28,4 +31,18 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000006_search_entries_in_books::Migration),
         ]
     }
+}
+
+/// Executes statements, if the database is of that kind.
+async fn execute_on(
+    backend: DbBackend,
+    manager: &SchemaManager<'_>,
+    statements: &[&str],
+) -> Result<(), DbErr> {
+    if manager.get_database_backend() == backend {
+        for sql in statements {
+            manager.get_connection().execute_unprepared(sql).await?;
+        }
+    }
+    Ok(())
 }

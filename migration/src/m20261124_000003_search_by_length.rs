@@ -3,6 +3,8 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
+use super::execute_on;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -10,17 +12,10 @@ pub struct Migration;
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let index = "CREATE INDEX book_search_by_length ON book_search (title_words, book_id)";
-        execute(manager, index).await
+        execute_on(DbBackend::Postgres, manager, &[index]).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        execute(manager, "DROP INDEX book_search_by_length").await
+        execute_on(DbBackend::Postgres, manager, &["DROP INDEX book_search_by_length"]).await
     }
-}
-
-async fn execute(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::Postgres {
-        manager.get_connection().execute_unprepared(sql).await?;
-    }
-    Ok(())
 }

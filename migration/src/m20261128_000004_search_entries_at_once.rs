@@ -4,25 +4,26 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
+use super::execute_on;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
+
+const UP: &[&str] = &[
+    "ALTER INDEX book_search_document SET (fastupdate = off)",
+    // What is in the list already.
+    "SELECT gin_clean_pending_list('book_search_document')",
+];
+
+const DOWN: &[&str] = &["ALTER INDEX book_search_document RESET (fastupdate)"];
 
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        execute(manager, "ALTER INDEX book_search_document SET (fastupdate = off)").await?;
-        // What is in the list already.
-        execute(manager, "SELECT gin_clean_pending_list('book_search_document')").await
+        execute_on(DbBackend::Postgres, manager, UP).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        execute(manager, "ALTER INDEX book_search_document RESET (fastupdate)").await
+        execute_on(DbBackend::Postgres, manager, DOWN).await
     }
-}
-
-async fn execute(manager: &SchemaManager<'_>, sql: &str) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::Postgres {
-        manager.get_connection().execute_unprepared(sql).await?;
-    }
-    Ok(())
 }

@@ -4,6 +4,8 @@
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
+use super::execute_on;
+
 #[derive(DeriveMigrationName)]
 pub struct Migration;
 
@@ -32,19 +34,10 @@ const DOWN: &[&str] = &[
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        execute(manager, UP).await
+        execute_on(DbBackend::Postgres, manager, UP).await
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        execute(manager, DOWN).await
+        execute_on(DbBackend::Postgres, manager, DOWN).await
     }
-}
-
-async fn execute(manager: &SchemaManager<'_>, statements: &[&str]) -> Result<(), DbErr> {
-    if manager.get_database_backend() == DbBackend::Postgres {
-        for sql in statements {
-            manager.get_connection().execute_unprepared(sql).await?;
-        }
-    }
-    Ok(())
 }
