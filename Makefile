@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test soak bench targets micro lint schema playground collector observe dashboards up down clean
+.PHONY: help run release test soak bench targets micro lint schema playground collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,9 @@ test: ## Set up what the tests need, then lint and test everything
 
 soak: ## The suite with its long tests in full, and an hour of load on a release build
 	COLOPHON_TEST_FULL=1 scripts/test
+
+release: ## Build what runs in production, for what is run most: twice, with a load between
+	@scripts/release
 
 bench: ## What an answer costs: the service, without telemetry, and a floor (takes two CPUs)
 	@bench/run

@@ -53,9 +53,10 @@ class Place:
 
     @cached_property
     def collector(self):
-        """Its endpoint."""
+        """Its endpoints, by protocol."""
         with servers.on_cpu(self.options.load_cpu):
-            return start_collector(self.options, self.folder, self.stack)["HTTP"]
+            found = start_collector(self.options, self.folder, self.stack)
+        return {"http/protobuf": found["HTTP"], "grpc": found["GRPC"]}
 
     def spans_received(self):
         return servers.spans_received(self.folder / "collector.out")
@@ -92,18 +93,20 @@ class Place:
         return stock.Postgres(replace(self.cluster, url=url), self.folder)
 
     @contextlib.contextmanager
-    def serving(self, kind, books, variant=servers.ON, cpu=None):
+    def serving(self, kind, books, variant=servers.ON, cpu=None, protocol="http/protobuf"):
         """A service on that catalogue, on one CPU or on all."""
         store = self.catalogue(kind, books)
-        settings = self.settings(store, variant)
+        settings = self.settings(store, variant, protocol)
         name = f"{next(self.numbers)}. {kind}, {books} books, {variant}"
         with contextlib.ExitStack() as stack:
             with servers.on_cpu(cpu) if cpu is not None else contextlib.nullcontext():
                 service = start_service(self.options, self.folder, stack, name, settings)
             yield servers.Server(name, service, is_graphql=True)
 
-    def settings(self, store, variant):
-        endpoint = {} if variant == servers.OFF else {"OTEL_EXPORTER_OTLP_ENDPOINT": self.collector}
+    def settings(self, store, variant, protocol="http/protobuf"):
+        endpoint = {} if variant == servers.OFF else {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": self.collector[protocol], "OTEL_EXPORTER_OTLP_PROTOCOL": protocol,
+        }
         return {"DATABASE_URL": store.url, **endpoint, **servers.SETTINGS[variant]}
 
 
