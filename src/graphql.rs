@@ -1,29 +1,22 @@
 //! The schema over the catalogue, and the running of one operation.
 
 pub mod admission;
-pub mod arrange;
+mod complete;
 pub mod connection;
-pub mod coordinates;
 pub mod dataloader;
 pub mod documents;
 pub mod engine;
-pub mod guard;
 pub mod id;
 mod in_place;
 pub mod input;
 pub mod lab;
-pub mod library;
 pub mod loaders;
 pub mod mutation;
-pub mod nulls;
 mod prefetch;
 pub mod present;
 pub mod query;
-pub mod redact;
 pub mod size;
-pub mod trusted;
 pub mod types;
-mod validator;
 
 use async_graphql::{
     EmptySubscription, ObjectType, Request, Response, SDLExportOptions, Schema, ValidationMode,
@@ -34,9 +27,7 @@ use self::{
     lab::QueryWithLab,
     mutation::Mutation,
     query::Query,
-    validator::StopBeforeExecution,
 };
-use crate::config::limits::DocumentLimits;
 
 /// The service's schema.
 #[derive(Clone)]
@@ -52,27 +43,18 @@ pub enum CatalogueSchema {
 pub struct Exposure {
     /// Whether the laboratory's fields are.
     pub lab: bool,
-    /// Whether it tells of itself, by introspection and by suggestions in errors.
+    /// Whether it responds to introspection.
     pub told: bool,
-}
-
-/// What a schema is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// For documents that were validated.
-    Execution,
-    /// For finding out whether documents are valid.
-    Validation,
 }
 
 impl CatalogueSchema {
     /// The schema.
     #[must_use]
-    pub fn new(limits: &DocumentLimits, exposure: Exposure, purpose: Purpose) -> Self {
+    pub fn new(exposure: Exposure) -> Self {
         if exposure.lab {
-            Self::WithLab(build(QueryWithLab::default(), limits, exposure.told, purpose))
+            Self::WithLab(build(QueryWithLab::default(), exposure.told))
         } else {
-            Self::Plain(build(Query, limits, exposure.told, purpose))
+            Self::Plain(build(Query, exposure.told))
         }
     }
 
@@ -98,25 +80,17 @@ impl CatalogueSchema {
 
 fn build<Q: ObjectType + 'static>(
     query: Q,
-    limits: &DocumentLimits,
     told: bool,
-    purpose: Purpose,
 ) -> Schema<Q, Mutation, EmptySubscription> {
     let builder = Schema::build(query, Mutation, EmptySubscription)
-        .limit_complexity(limits.max_complexity)
-        // The guard has refused deeper documents already.
-        .limit_recursive_depth(limits.max_nesting)
+        // Documents are valid and within the limits: see `documents`.
+        .validation_mode(ValidationMode::Fast)
+        .limit_recursive_depth(usize::MAX)
         .override_output_type_description::<BookConnection>("A page of a list of books.")
         .override_output_type_description::<AuthorConnection>("A page of a list of authors.")
         .override_output_type_description::<connection::BookEdge>("A book and its place in a list.")
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
         );
-    let builder =
-        if told { builder } else { builder.disable_introspection().disable_suggestions() };
-    match purpose {
-        Purpose::Execution => builder.validation_mode(ValidationMode::Fast),
-        Purpose::Validation => builder.extension(StopBeforeExecution),
-    }
-    .finish()
+    if told { builder } else { builder.disable_introspection() }.finish()
 }

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
         Command::Import { files, map } => {
             in_runtime(command::import::run(&files, &map, &settings.database))
         }
-        Command::Schema => command::schema::run(&settings.limits.documents),
+        Command::Schema => command::schema::run(),
         Command::Config => command::config::run(&matches),
         Command::Token { name, scope } => command::token::run(&name, &scope),
         Command::Health => in_runtime(command::health::run(settings.http.admin_listen)),

@@ -18,7 +18,7 @@ use crate::{
     database::Database,
     descriptors,
     error::Result,
-    graphql::{engine::Engine, trusted::ManifestError},
+    graphql::{documents::trusted::ManifestError, engine::Engine},
     http::{self, Public, origin::Origins, server::Server},
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
@@ -117,7 +117,7 @@ impl Service {
             address: http.admin_listen,
             error,
         })?;
-        let engine = Engine::new(db.clone(), &settings).await;
+        let engine = Engine::new(db.clone(), &settings);
         let engine = Arc::new(engine.trusting(&settings.documents)?);
         let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;

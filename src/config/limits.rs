@@ -32,12 +32,13 @@ pub struct Limits {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct DocumentLimits {
-    /// Tokens of a document, and values of its variables
-    #[arg(long, global = true, env = "COLOPHON_MAX_TOKENS", default_value = "5000",
+    /// Tokens of a document, white space, commas and comments included, and values of its
+    /// variables
+    #[arg(long, global = true, env = "COLOPHON_MAX_TOKENS", default_value = "10000",
         value_parser = positive, value_name = "N")]
     pub max_tokens: usize,
-    /// Brackets of any kind open at the same time in a document (the library's parser is
-    /// recursive, so more than 64 are not allowed)
+    /// Levels of selection sets, lists and input objects in each other in a document (its parser
+    /// is recursive, so more than 64 are not allowed)
     #[arg(long, global = true, env = "COLOPHON_MAX_NESTING", default_value = "32",
         value_parser = nesting, value_name = "N")]
     pub max_nesting: usize,

@@ -14,7 +14,7 @@ use crate::{
     books::{
         authors,
         filter::BookFilter,
-        page::{Cursor, DEFAULT_PAGE, MAX_PAGE, Page},
+        page::{Cursor, Page},
         search::Search,
         store,
     },
@@ -95,13 +95,4 @@ where
         page.items.into_iter().map(|(cursor, item)| Edge::new(cursor, InPlace(U::from(item)))),
     );
     connection
-}
-
-/// The complexity of a connection: what is selected of an item, once for each item asked for.
-/// Saturates so far below the largest number that the library's own additions cannot overflow.
-#[must_use]
-pub fn complexity(first: Option<i32>, last: Option<i32>, child: usize) -> usize {
-    let items = first.or(last).map_or(DEFAULT_PAGE, |n| u64::try_from(n).unwrap_or(0));
-    let items = usize::try_from(items.min(MAX_PAGE)).unwrap_or(usize::MAX);
-    child.saturating_mul(items).saturating_add(1).min(u32::MAX as usize)
 }

@@ -1,33 +1,68 @@
-//! Documents, taken apart once: when they come again they need not be parsed, nor validated where
-//! nothing depends on the values of their variables.
+//! Documents, from a client's text to what async-graphql executes.
+//!
+//! async-graphql 7 executes a field once for each time it is selected and joins the results by
+//! position; its validation looks neither into merged selections nor into input objects. So it
+//! never sees a client's document:
+//!
+//! ```text
+//! text ── Compiler::parse ──► syntax tree         limits of tokens and nesting
+//!      ── Compiler::compile ► Document            all rules of the specification, our limits
+//!      ── Operation::prepare ► PreparedOperation  variables coerced, selections merged, complexity
+//!      ── PreparedOperation::request ► async_graphql::Request
+//! ```
+//!
+//! Documents that were compiled are kept ([`cache`]), so that one that comes again costs its
+//! variables and the copy that async-graphql takes.
+
+pub mod cache;
+mod compiler;
+mod complexity;
+mod limits;
+mod literal;
+mod merge;
+mod redact;
+mod rules;
+pub mod trusted;
+mod variables;
+
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt::{self, Display},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use async_graphql::{
-    Name, Positioned, Request,
-    parser::types::{BaseType, ExecutableDocument, OperationDefinition, OperationType, Type},
-};
+use apollo_compiler::{ExecutableDocument, Node, Schema, executable, validation::Valid};
+use async_graphql::parser::types::OperationType;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
-use super::{arrange::Arrangement, redact::without_literals};
+pub use self::{
+    compiler::Compiler,
+    merge::{Field, PreparedOperation, Selections, TYPE_MARKER},
+};
+use self::{
+    merge::{MergedOperation, Merger},
+    variables::{VariableDefinition, coerce},
+};
+use super::present::Rejection;
 use crate::{
+    config::limits::DocumentLimits,
     error::{Code, Error},
     telemetry::intern::intern,
 };
+
+/// Combinations of the variables of `@skip` and `@include` whose merged selections an operation
+/// keeps. Further ones are merged anew each time.
+const KEPT_COMBINATIONS: usize = 16;
 
 /// The SHA-256 of a document's text, by which persisted documents are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Hash([u8; 32]);
 
 impl Hash {
-    /// Of a document's text.
+    /// The hash of a document's text.
     #[must_use]
     pub fn of(text: &str) -> Self {
         Self(Sha256::digest(text).into())
@@ -58,7 +93,7 @@ impl Display for Hash {
 pub enum DocumentId {
     /// By its hash.
     Hash(Hash),
-    /// By whatever its manifest calls it.
+    /// By the id in a manifest of trusted documents.
     Other(String),
 }
 
@@ -71,86 +106,58 @@ impl DocumentId {
     }
 }
 
-/// A document that passed the guard and the parser.
+/// A valid document that is within the limits.
 pub struct Document {
-    /// As the client or the manifest has it.
+    /// The text as the client or the manifest has it.
     pub text: String,
-    /// As the parser read it.
-    pub parsed: ExecutableDocument,
-    /// Of its text.
+    /// The hash of the text.
     pub hash: Hash,
-    /// The same as text.
+    /// The hash as hexadecimal digits.
     pub hex: Arc<str>,
-    /// Its text without literals.
-    pub redacted: String,
     operations: Vec<Arc<Operation>>,
 }
 
 /// One of a document's operations.
 pub struct Operation {
-    /// As the client calls it.
+    /// The name that the client gave it.
     pub name: Option<Arc<str>>,
     /// Query or mutation.
     pub kind: OperationType,
     /// The coordinate of its root field.
     pub root_field: &'static str,
-    /// The order of the fields of its answer.
-    pub arrangement: Arrangement,
     /// Its name as a label of metrics: only of trusted documents, whose number is known.
     pub label: Option<&'static str>,
-    /// Whether it passed validation, with whatever variables.
-    valid: AtomicBool,
-    variables: Vec<Variable>,
+    variables: Vec<VariableDefinition>,
+    selections: MergedSelections,
 }
 
-/// A variable that an operation declares.
-struct Variable {
-    name: String,
-    ty: Type,
-    has_default: bool,
+/// The merged selections of an operation.
+enum MergedSelections {
+    /// Nothing depends on a variable.
+    Unconditional(Arc<MergedOperation>),
+    /// `@skip` or `@include` have variables.
+    Conditional(Box<Conditional>),
+}
+
+/// An operation whose selections depend on variables.
+struct Conditional {
+    document: Arc<Valid<ExecutableDocument>>,
+    operation: Node<executable::Operation>,
+    /// The variables of `@skip` and `@include`.
+    variables: Vec<apollo_compiler::Name>,
+    /// The merged selections of the combinations of their values that were asked for.
+    merged: Mutex<Vec<(Vec<bool>, Arc<MergedOperation>)>>,
 }
 
 impl Document {
-    /// Takes a document apart. `root_field` finds the coordinate of an operation's root field.
-    pub fn new(
-        text: String,
-        parsed: ExecutableDocument,
-        root_field: impl Fn(&OperationDefinition, &ExecutableDocument) -> &'static str,
-    ) -> Self {
-        let operation = |(name, definition): (Option<&Name>, &Positioned<OperationDefinition>)| {
-            let definition = &definition.node;
-            Operation {
-                name: name.map(|name| name.as_str().into()),
-                kind: definition.ty,
-                root_field: root_field(definition, &parsed),
-                arrangement: Arrangement::of(&definition.selection_set.node, &parsed),
-                label: None,
-                valid: AtomicBool::new(false),
-                variables: definition
-                    .variable_definitions
-                    .iter()
-                    .map(|v| Variable {
-                        name: v.node.name.node.to_string(),
-                        ty: v.node.var_type.node.clone(),
-                        has_default: v.node.default_value.is_some(),
-                    })
-                    .collect(),
-            }
-        };
-        let operations = parsed.operations.iter().map(operation).map(Arc::new).collect();
-        let hash = Hash::of(&text);
-        Self {
-            hash,
-            hex: hash.to_string().into(),
-            redacted: without_literals(&text),
-            operations,
-            parsed,
-            text,
-        }
+    /// The text without literals and comments, for spans.
+    #[must_use]
+    pub fn redacted(&self) -> String {
+        redact::without_literals(&self.text)
     }
 
-    /// Lets the names of the first `left` of its operations be labels, and tells how many are
-    /// left for other documents.
+    /// Lets the names of its first operations be labels, as long as there are `left`. Returns how
+    /// many are left for other documents.
     pub fn label(&mut self, mut left: usize) -> usize {
         for operation in self.operations.iter_mut().filter_map(Arc::get_mut) {
             let Some(name) = operation.name.as_ref().filter(|_| left > 0) else { continue };
@@ -160,151 +167,80 @@ impl Document {
         left
     }
 
-    /// Its operations, each with its parsed definition.
-    pub fn operations(&self) -> impl Iterator<Item = (&OperationDefinition, &Arc<Operation>)> {
-        // Both in the order in which the map has them.
-        let definitions = self.parsed.operations.iter();
-        definitions.map(|(_, definition)| &definition.node).zip(&self.operations)
-    }
-
-    /// The parsed definition of one of its operations.
+    /// Its operations, in the order of the document.
     #[must_use]
-    pub fn definition(&self, operation: &Operation) -> Option<&OperationDefinition> {
-        let mut all = self.operations();
-        all.find(|(_, other)| std::ptr::eq(&raw const ***other, operation))
-            .map(|(definition, _)| definition)
+    pub fn operations(&self) -> &[Arc<Operation>] {
+        &self.operations
     }
 
-    /// A request that this operation be run. Its text is not needed any more.
-    #[must_use]
-    pub fn request(&self, operation: &Operation) -> Request {
-        let mut request = Request::new("");
-        request.operation_name = operation.name.as_deref().map(str::to_owned);
-        request.set_parsed_query(self.parsed.clone());
-        request
-    }
-
-    /// The operation to run: the one named, or the only one.
+    /// The operation to run: the one named, or the only one (`GetOperation` in section 6.1 of the
+    /// specification).
     ///
     /// # Errors
-    /// If there is none of that name, or there are several and none was named.
+    /// [`Code::OperationResolutionFailure`] if there is none of that name, or there are several
+    /// and none was named.
     pub fn operation(&self, name: Option<&str>) -> Result<&Arc<Operation>, Error> {
-        let refused = |message: &str| {
+        let failure = |message: &str| {
             Err(Error::Client(Code::OperationResolutionFailure, message.to_owned()))
         };
         if let Some(name) = name {
             return match self.operations.iter().find(|it| it.name.as_deref() == Some(name)) {
                 Some(operation) => Ok(operation),
-                None => refused("The document has no operation of that name."),
+                None => failure("The document has no operation of that name."),
             };
         }
         match &*self.operations {
             [only] => Ok(only),
-            _ => refused("The document has several operations: name one."),
+            _ => failure("The document has several operations: name one."),
         }
     }
 }
 
 impl Operation {
-    /// Notes that it passed validation.
-    pub fn is_valid(&self) {
-        self.valid.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it is sure to pass validation with these variables: it passed before, and the
-    /// values are what the types of the variables, all of them scalars of GraphQL's own, take.
-    /// About other types only validation can tell.
-    #[must_use]
-    pub fn is_sure_to_be_valid(&self, variables: &Map<String, Value>) -> bool {
-        self.valid.load(Ordering::Relaxed)
-            && self.variables.iter().all(|variable| match variables.get(&variable.name) {
-                Some(value) => takes(&variable.ty, value),
-                None => variable.ty.nullable || variable.has_default,
-            })
-    }
-}
-
-fn takes(ty: &Type, value: &Value) -> bool {
-    if value.is_null() {
-        return ty.nullable;
-    }
-    match &ty.base {
-        BaseType::List(item) => {
-            value.as_array().is_some_and(|items| items.iter().all(|value| takes(item, value)))
-        }
-        BaseType::Named(name) => match name.as_str() {
-            "ID" | "String" => value.is_string(),
-            "Boolean" => value.is_boolean(),
-            "Int" => value.as_i64().is_some_and(|number| i32::try_from(number).is_ok()),
-            "Float" => value.is_f64(),
-            _ => false,
-        },
+    /// Coerces the values of its variables, decides `@skip` and `@include`, and checks its
+    /// complexity.
+    ///
+    /// # Errors
+    /// Those of the variables, with [`Code::GraphqlValidationFailed`]; or
+    /// [`Code::LimitExceeded`].
+    pub fn prepare(
+        &self,
+        schema: &Valid<Schema>,
+        limits: &DocumentLimits,
+        variables: Map<String, Value>,
+    ) -> Result<PreparedOperation, Rejection> {
+        limits.check_variables(&variables)?;
+        let variables = coerce(schema, &self.variables, variables)?;
+        let merged = match &self.selections {
+            MergedSelections::Unconditional(merged) => merged.clone(),
+            MergedSelections::Conditional(conditional) => {
+                conditional.merged(schema, limits, variables.booleans(&conditional.variables)?)?
+            }
+        };
+        limits.check_complexity(&merged.fields, &variables)?;
+        Ok(PreparedOperation { kind: self.kind, merged, variables })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use async_graphql::parser::parse_query;
-    use serde_json::json;
-
-    use super::*;
-
-    fn document(text: &str) -> Document {
-        Document::new(text.to_owned(), parse_query(text).unwrap(), |_, _| "Query.x")
-    }
-
-    #[test]
-    fn operations_are_found_by_name() {
-        let one = document("query A { a }");
-        assert_eq!(one.operation(None).unwrap().name.as_deref(), Some("A"));
-        assert_eq!(one.operation(Some("A")).unwrap().name.as_deref(), Some("A"));
-        assert!(one.operation(Some("B")).is_err());
-        assert_eq!(document("{ a }").operation(None).unwrap().name, None);
-        assert!(document("query A { a } query B { b }").operation(None).is_err());
-    }
-
-    #[test]
-    fn ids_are_hashes_or_names() {
-        let hash = Hash::of("{ a }");
-        assert_eq!(Hash::parse(&hash.to_string()), Some(hash));
-        assert_eq!(DocumentId::parse(&hash.to_string()), DocumentId::Hash(hash));
-        assert_eq!(DocumentId::parse(&format!("sha256:{hash}")), DocumentId::Hash(hash));
-        for other in ["", "sha256:", "books.v1", &"é".repeat(32), &"+1".repeat(32)] {
-            assert_eq!(DocumentId::parse(other), DocumentId::Other(other.to_owned()));
+impl Conditional {
+    /// The merged selections where the variables of `@skip` and `@include` have these values.
+    fn merged(
+        &self,
+        schema: &Valid<Schema>,
+        limits: &DocumentLimits,
+        values: Vec<bool>,
+    ) -> Result<Arc<MergedOperation>, Rejection> {
+        let lock = || self.merged.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, merged)) = lock().iter().find(|(known, _)| *known == values) {
+            return Ok(merged.clone());
         }
-    }
-
-    #[test]
-    fn so_many_names_are_labels_and_no_more() {
-        let mut three = document("query A { a } query B { b } query C { c }");
-        assert_eq!(three.label(2), 0);
-        let labels = three.operations().filter_map(|(_, operation)| operation.label);
-        assert_eq!(labels.count(), 2);
-        assert_eq!(document("{ a }").label(2), 2, "it has no name");
-    }
-
-    #[test]
-    fn only_what_is_sure_is_taken_without_validation() {
-        let document = document(
-            "query($id: ID!, $n: Int, $all: [String!], $d: Int! = 1, $o: BookOrder) { a }",
-        );
-        let operation = document.operation(None).unwrap();
-        let sure = |value: Value| operation.is_sure_to_be_valid(value.as_object().unwrap());
-        assert!(!sure(json!({ "id": "x" })), "it has never passed");
-        operation.is_valid();
-        assert!(sure(json!({ "id": "x" })));
-        assert!(sure(json!({ "id": "x", "n": 7, "all": ["a"], "d": 2, "o": null, "more": {} })));
-        for not_sure in [
-            json!({}),
-            json!({ "id": null }),
-            json!({ "id": {} }),
-            json!({ "id": "x", "n": "7" }),
-            json!({ "id": "x", "n": 3_000_000_000_i64 }),
-            json!({ "id": "x", "all": [null] }),
-            json!({ "id": "x", "d": null }),
-            json!({ "id": "x", "o": "TITLE" }),
-        ] {
-            assert!(!sure(not_sure.clone()), "{not_sure}");
+        let merger = Merger::new(schema, &self.document, limits.max_selections)
+            .with_conditions(&self.variables, &values);
+        let merged = Arc::new(merger.operation(&self.operation)?);
+        let mut kept = lock();
+        if kept.len() < KEPT_COMBINATIONS {
+            kept.push((values, merged.clone()));
         }
+        Ok(merged)
     }
 }

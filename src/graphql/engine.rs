@@ -5,25 +5,18 @@ mod execution;
 
 use std::sync::Arc;
 
-use async_graphql::{
-    Request, Response, ServerError, Variables,
-    parser::{
-        parse_query,
-        types::{ExecutableDocument, OperationDefinition, OperationType},
-    },
-};
+use async_graphql::{Response, parser::types::OperationType};
 use tokio_util::task::TaskTracker;
 
 use super::{
-    CatalogueSchema, Exposure, Purpose,
+    CatalogueSchema, Exposure,
     admission::{Gate, Place},
-    coordinates::{Coordinates, introspects},
-    documents::{self, Document, DocumentId},
-    library::Library,
-    nulls::Shapes,
-    present::{Answer, parse_error, server_error},
-    trusted::{ManifestError, Trusted, sample},
-    validator::Validator,
+    documents::{
+        Compiler, Document, DocumentId, PreparedOperation,
+        cache::DocumentCache,
+        trusted::{ManifestError, Trusted},
+    },
+    present::{Answer, Rejection, server_error},
 };
 use crate::{
     backlog::Backlog,
@@ -40,16 +33,12 @@ const ROUTE: &str = "/graphql";
 /// Runs operations.
 pub struct Engine {
     schema: CatalogueSchema,
-    validator: Validator,
-    library: Library,
-    /// Whether clients may ask for the schema.
-    is_told: bool,
+    compiler: Compiler,
+    documents: DocumentCache,
     /// Whether spans have the text of documents.
-    tell_documents: bool,
+    trace_documents: bool,
     db: Database,
     limits: Limits,
-    coordinates: Coordinates,
-    shapes: Shapes,
     gate: Gate,
     backlog: Backlog,
     running: TaskTracker,
@@ -85,39 +74,30 @@ impl Operation {
     /// Whether it changes anything, so that it runs to its end though nobody waits for it.
     #[must_use]
     pub fn is_mutation(&self) -> bool {
-        self.understood.operation.kind == OperationType::Mutation
+        self.understood.prepared.kind == OperationType::Mutation
     }
 }
 
 struct Understood {
-    request: Request,
-    document: Arc<Document>,
-    operation: Arc<documents::Operation>,
+    prepared: PreparedOperation,
+    root_field: &'static str,
     caller: Caller,
 }
 
 impl Engine {
     /// An engine over `db`.
-    pub async fn new(db: Database, settings: &Settings) -> Self {
-        let limits = &settings.limits.documents;
+    #[must_use]
+    pub fn new(db: Database, settings: &Settings) -> Self {
         let exposure = Exposure { lab: settings.runtime.lab, told: !settings.security.production };
-        let schema = CatalogueSchema::new(limits, exposure, Purpose::Execution);
-        let validator = Validator::new(limits, exposure);
-        // We may know what clients may not.
-        let told = Exposure { told: true, ..exposure };
-        let told = CatalogueSchema::new(limits, told, Purpose::Execution);
-        let coordinates = Coordinates::of(&told).await;
-        let shapes = Shapes::of(&told).await;
+        let schema = CatalogueSchema::new(exposure);
+        let compiler = Compiler::new(&schema.sdl(), &settings.limits.documents, exposure.told);
         Self {
             schema,
-            validator,
-            library: Library::new(&settings.documents),
-            is_told: exposure.told,
-            tell_documents: settings.trace_documents,
+            compiler,
+            documents: DocumentCache::new(&settings.documents),
+            trace_documents: settings.trace_documents,
             db,
             limits: settings.limits.clone(),
-            coordinates,
-            shapes,
             gate: Gate::new(&settings.limits.requests),
             backlog: Backlog::new(settings.limits.requests.max_backlog),
             running: TaskTracker::new(),
@@ -131,7 +111,7 @@ impl Engine {
     pub fn trusting(mut self, settings: &DocumentSettings) -> Result<Self, ManifestError> {
         if let Some(path) = &settings.trusted_documents {
             let trusted = Trusted::read(path, |text| self.check(text))?;
-            self.library.trust(trusted);
+            self.documents.trust(trusted);
         } else if settings.only_trusted {
             return Err(ManifestError::Missing);
         }
@@ -140,18 +120,13 @@ impl Engine {
 
     /// A trusted document, or what is wrong with it.
     fn check(&self, text: String) -> Result<Document, String> {
-        let document = self.read(text).map_err(|error| match error.source::<Error>() {
-            Some(error) => error.public_message(),
-            None => error.message,
-        })?;
-        for (definition, operation) in document.operations() {
-            let request = document.request(operation).variables(sample(definition));
-            if let Some(error) = self.validator.validate(request).into_iter().next() {
-                return Err(error.message);
-            }
-            operation.is_valid();
-        }
-        Ok(document)
+        let parsed = self.compiler.parse(&text);
+        parsed.and_then(|parsed| self.compiler.compile(text, &parsed)).map_err(|Rejection(errors)| {
+            let message = |error: &async_graphql::ServerError| {
+                error.source::<Error>().map_or(error.message.clone(), Error::public_message)
+            };
+            errors.first().map(message).unwrap_or_default()
+        })
     }
 
     /// Waits until there is room for an operation, checks and parses the request, and finds the
@@ -167,7 +142,7 @@ impl Engine {
         let _attached = telemetry.context().clone().attach();
         match self.understand(raw, &mut telemetry) {
             Ok(understood) => Ok(Operation { understood, telemetry, place }),
-            Err(errors) => {
+            Err(Rejection(errors)) => {
                 let answer = self.answer(Response::from_errors(errors));
                 telemetry.end(&answer.codes, None);
                 Err(Box::new(answer))
@@ -179,72 +154,46 @@ impl Engine {
         &self,
         raw: RawRequest,
         telemetry: &mut telemetry::Operation,
-    ) -> Result<Understood, Vec<ServerError>> {
-        let refused = |error| vec![server_error(error)];
-        let known = self.library.find(raw.id.as_ref(), &raw.query).map_err(refused)?;
-        let is_known = known.is_some();
-        let document = if let Some(document) = known {
-            document
-        } else {
-            let read = telemetry.phase(Phase::Parsing, || self.read(raw.query));
-            Arc::new(read.map_err(|error| vec![error])?)
-        };
-        self.limits.documents.check_variables(&raw.variables).map_err(refused)?;
+    ) -> Result<Understood, Rejection> {
+        let (document, is_known) = self.document(raw.id.as_ref(), raw.query, telemetry)?;
         let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = document.operation(asked).map_err(refused)?.clone();
-        let documents::Operation { kind, root_field, label, .. } = *operation;
+        let operation = document.operation(asked)?;
         let identity = Identity {
-            kind,
-            root_field,
+            kind: operation.kind,
+            root_field: operation.root_field,
             name: operation.name.clone(),
-            label,
+            label: operation.label,
             hash: document.hex.clone(),
             is_known,
         };
         telemetry.identify(identity, ROUTE);
-        if raw.only_query && kind != OperationType::Query {
+        if self.trace_documents {
+            telemetry.document(&document.redacted());
+        }
+        if raw.only_query && operation.kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";
-            return Err(refused(Error::Client(Code::MethodNotAllowed, message.into())));
+            return Err(Error::Client(Code::MethodNotAllowed, message.into()).into());
         }
-        let is_sure = operation.is_sure_to_be_valid(&raw.variables);
-        let variables = Variables::from_json(serde_json::Value::Object(raw.variables));
-        if !is_sure {
-            let request = document.request(&operation).variables(variables.clone());
-            let errors = telemetry.phase(Phase::Validation, || self.validator.validate(request));
-            if !errors.is_empty() {
-                return Err(errors);
-            }
-            operation.is_valid();
-            if !is_known {
-                self.library.remember(&document);
-            }
-        }
-        if self.tell_documents {
-            // Not before: names that the schema does not have may be anything.
-            telemetry.document(&document.redacted);
-        }
-        let request = document.request(&operation).variables(variables);
-        Ok(Understood { request, document, operation, caller: raw.caller })
+        let schema = self.compiler.schema();
+        let prepared = operation.prepare(schema, &self.limits.documents, raw.variables)?;
+        Ok(Understood { prepared, root_field: operation.root_field, caller: raw.caller })
     }
 
-    fn read(&self, text: String) -> Result<Document, ServerError> {
-        let parsed = self.parse(&text)?;
-        let coordinate = |operation: &OperationDefinition, document: &ExecutableDocument| {
-            self.coordinates.of_operation(operation, document)
-        };
-        Ok(Document::new(text, parsed, coordinate))
-    }
-
-    fn parse(&self, query: &str) -> Result<ExecutableDocument, ServerError> {
-        self.limits.documents.check_text(query).map_err(server_error)?;
-        let document = parse_query(query).map_err(parse_error)?;
-        self.limits.documents.check_document(&document).map_err(server_error)?;
-        // The library would answer null, as if there were nothing to know.
-        if !self.is_told && introspects(&document) {
-            let message = "Introspection is switched off.".into();
-            return Err(server_error(Error::Client(Code::GraphqlValidationFailed, message)));
+    /// The document that a request names or sends, and whether it was known.
+    fn document(
+        &self,
+        id: Option<&DocumentId>,
+        text: String,
+        telemetry: &telemetry::Operation,
+    ) -> Result<(Arc<Document>, bool), Rejection> {
+        if let Some(document) = self.documents.find(id, &text)? {
+            return Ok((document, true));
         }
-        Ok(document)
+        let parsed = telemetry.phase(Phase::Parsing, || self.compiler.parse(&text))?;
+        let compile = || self.compiler.compile(text, &parsed);
+        let document = Arc::new(telemetry.phase(Phase::Validation, compile)?);
+        self.documents.insert(&document);
+        Ok((document, false))
     }
 
     /// The answers that are made and not yet taken.

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use async_graphql::{
-    ContainerType, ContextSelectionSet, Name, OutputType, Positioned, ServerResult, Value,
+    ContainerType, ContextSelectionSet, OutputType, Positioned, ServerResult, Value,
     indexmap::IndexMap,
     parser::types::{Field, Selection, SelectionSet},
     registry::Registry,
@@ -68,19 +68,14 @@ async fn resolve<T: ContainerType>(
     Ok(if values.is_empty() { Value::Null } else { Value::Object(values) })
 }
 
-/// The selected fields, if at most one of them can wait, each has a name of its own in the answer,
-/// and there are neither fragments nor directives.
+/// The selected fields, if at most one of them can wait. Documents are merged: an object's selection
+/// set has neither fragments nor directives, nor a response name twice.
 fn fields(set: &SelectionSet) -> Option<impl Iterator<Item = &Positioned<Field>> + Send> {
-    let mut waiting = 0;
-    for (index, selection) in set.items.iter().enumerate() {
-        let Field { arguments, directives, selection_set, .. } = &field(selection)?.node;
-        let is_again = set.items[..index].iter().any(|other| key(other) == key(selection));
-        if is_again || !directives.is_empty() {
-            return None;
-        }
-        waiting += usize::from(!arguments.is_empty() || !selection_set.node.items.is_empty());
-    }
-    (waiting <= 1).then(|| set.items.iter().filter_map(field))
+    let fields = || set.items.iter().filter_map(field);
+    let waits = |field: &&Positioned<Field>| {
+        !field.node.arguments.is_empty() || !field.node.selection_set.node.items.is_empty()
+    };
+    (fields().filter(waits).count() <= 1).then(fields)
 }
 
 fn field(selection: &Positioned<Selection>) -> Option<&Positioned<Field>> {
@@ -88,8 +83,4 @@ fn field(selection: &Positioned<Selection>) -> Option<&Positioned<Field>> {
         Selection::Field(field) => Some(field),
         _ => None,
     }
-}
-
-fn key(selection: &Positioned<Selection>) -> Option<&Name> {
-    field(selection).map(|field| &field.node.response_key().node)
 }

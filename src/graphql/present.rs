@@ -1,7 +1,7 @@
 //! The one place where errors meet the client: each gets its code, a fault of the service is
 //! masked, and it is logged in full, once.
 
-use async_graphql::{ErrorExtensionValues, PathSegment, Response, ServerError, Value};
+use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
 use opentelemetry::{
     Context,
     trace::{TraceContextExt, TraceId},
@@ -105,9 +105,9 @@ fn present(error: &mut ServerError) -> Code {
 
 fn present_code(error: &mut ServerError) -> Code {
     let Some(source) = error.source::<Error>().cloned() else {
-        let code = code_of_library_error(error);
-        set_code(error, code);
-        return code;
+        // The library's own: it could not take the value of an argument.
+        set_code(error, Code::BadUserInput);
+        return Code::BadUserInput;
     };
     let code = source.code();
     // That the database is away is told by its keeper, and that there is no room by the gate, each
@@ -133,23 +133,28 @@ fn present_code(error: &mut ServerError) -> Code {
     code
 }
 
-/// The library's own errors are the client's mistakes: those without a path come from parsing
-/// and validation, those with one from the coercion of an argument.
-fn code_of_library_error(error: &ServerError) -> Code {
-    match error.message.as_str() {
-        "Query is too complex." => Code::LimitExceeded,
-        _ if !error.path.is_empty() => Code::BadUserInput,
-        _ => Code::GraphqlValidationFailed,
+/// Why a request is not executed: the errors of the response.
+#[derive(Debug)]
+pub struct Rejection(pub Vec<ServerError>);
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self(vec![server_error(error)])
     }
 }
 
-/// The error of a document that is not GraphQL.
+/// An error of a document, with the places in it that have to do with it.
 #[must_use]
-pub fn parse_error(error: async_graphql::parser::Error) -> ServerError {
-    let positions = error.positions().collect();
-    let mut server_error = server_error(Error::Client(Code::GraphqlParseFailed, error.to_string()));
-    server_error.locations = positions;
-    server_error
+pub fn located_error(code: Code, mut message: String, locations: Vec<Pos>) -> ServerError {
+    /// Bytes of a message: names that the client chose may be long.
+    const MAX_MESSAGE: usize = 500;
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    let mut error = server_error(Error::Client(code, message));
+    error.locations = locations;
+    error
 }
 
 fn set_code(error: &mut ServerError, code: Code) {

@@ -5,7 +5,7 @@ use std::{borrow::Cow, collections::HashMap};
 use async_graphql::{Context, ID, Object, TypeName};
 
 use super::{
-    connection::{AuthorConnection, BookConnection, List, complexity, connection},
+    connection::{AuthorConnection, BookConnection, List, connection},
     id::GlobalId,
     in_place::InPlace,
     input::{AuthorFilter, BookFilter, BookOrder},
@@ -57,7 +57,6 @@ impl<const PART: bool> Query<PART> {
     }
 
     /// The objects with these ids, in the same order, with null where there is none.
-    #[graphql(complexity = "child_complexity.saturating_mul(ids.len().min(MAX_PAGE as usize)) + 1")]
     async fn nodes(
         &self,
         context: &Context<'_>,
@@ -106,7 +105,6 @@ impl<const PART: bool> Query<PART> {
     }
 
     /// A list of books.
-    #[graphql(complexity = "complexity(first, last, child_complexity)")]
     #[expect(clippy::too_many_arguments, reason = "Relay's four, a filter and an order")]
     async fn books(
         &self,
@@ -145,7 +143,6 @@ impl<const PART: bool> Query<PART> {
     }
 
     /// A list of authors, by name.
-    #[graphql(complexity = "complexity(first, last, child_complexity)")]
     async fn authors(
         &self,
         context: &Context<'_>,
@@ -167,7 +164,6 @@ impl<const PART: bool> Query<PART> {
 
     /// The books that have every word of the query in their title or their authors' names, those
     /// with all words in the title first, and of these the shortest title first.
-    #[graphql(complexity = "complexity(first, None, child_complexity)")]
     async fn search(
         &self,
         context: &Context<'_>,

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use entity::{author, book};
 
 use super::{
-    connection::{BookConnection, List, complexity, connection},
+    connection::{BookConnection, List, connection},
     id::GlobalId,
     in_place::InPlace,
     input::BookOrder,
@@ -104,7 +104,6 @@ impl Book {
     }
 
     /// The authors, in the order of the title page.
-    #[graphql(complexity = "child_complexity + 1")]
     async fn authors(&self, context: &Context<'_>) -> Result<Vec<InPlace<Author>>> {
         if let Some(authors) = &self.authors {
             return authors.clone();
@@ -140,7 +139,6 @@ impl Author {
     }
 
     /// The author's books.
-    #[graphql(complexity = "complexity(first, last, child_complexity)")]
     async fn books(
         &self,
         context: &Context<'_>,

@@ -2,7 +2,7 @@
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
-use async_graphql::{Request, Response, parser::types::OperationType};
+use async_graphql::{Response, parser::types::OperationType};
 use futures_util::FutureExt;
 use opentelemetry::trace::FutureExt as _;
 use tokio::time::timeout;
@@ -12,8 +12,9 @@ use super::{Engine, Operation, Understood};
 use crate::{
     error::{Code, Error},
     graphql::{
+        complete::complete,
         dataloader::Batches,
-        documents::{self, Document},
+        documents::PreparedOperation,
         loaders::Catalogue,
         present::{Answer, server_error},
         size::json_size,
@@ -33,11 +34,11 @@ impl Engine {
     /// Outside a tokio runtime.
     pub async fn run(self: &Arc<Self>, operation: Operation) -> Answer {
         let Operation { understood, telemetry, place } = operation;
-        let Understood { request, document, operation, caller } = understood;
-        let (kind, root_field) = (operation.kind, operation.root_field);
+        let Understood { prepared, root_field, caller } = understood;
+        let kind = prepared.kind;
         let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
-        let work = Box::pin(self.clone().execute(request, document, operation, caller, execution));
+        let work = Box::pin(self.clone().execute(prepared, caller, execution));
         let work = work.inspect(move |_| drop(place));
         self.run_task(kind, root_field, work, telemetry).await
     }
@@ -83,9 +84,7 @@ impl Engine {
 
     async fn execute(
         self: Arc<Self>,
-        request: Request,
-        document: Arc<Document>,
-        operation: Arc<documents::Operation>,
+        prepared: PreparedOperation,
         caller: Caller,
         execution: Arc<Execution>,
     ) -> Answer {
@@ -93,7 +92,8 @@ impl Engine {
             return refused(Error::DatabaseUnavailable(problem.into()), &execution);
         }
         let batches = Batches::default();
-        let request = request.data(Catalogue::new(&self.db, &batches, execution.clone(), caller));
+        let catalogue = Catalogue::new(&self.db, &batches, execution.clone(), caller);
+        let request = prepared.request().data(catalogue);
         let running = batches.drive(self.schema.execute(request));
         let limit = self.limits.requests.operation_timeout;
         let ended = tokio::select! {
@@ -106,10 +106,7 @@ impl Engine {
             Ok(response) => response,
             Err(error) => return refused(error, &execution),
         };
-        if !response.errors.is_empty() {
-            self.put_nulls(&mut response, &document, &operation);
-        }
-        operation.arrangement.apply(&mut response.data);
+        complete(&mut response, &prepared.merged.fields);
         let size = json_size(&response.data);
         if size > self.limits.requests.max_answer {
             let message = format!(
@@ -128,22 +125,6 @@ impl Engine {
 
     pub(super) fn answer(&self, response: Response) -> Answer {
         Answer::new(response).with_at_most(self.limits.requests.max_errors)
-    }
-
-    /// Puts null where fields failed.
-    fn put_nulls(
-        &self,
-        response: &mut Response,
-        document: &Document,
-        operation: &documents::Operation,
-    ) {
-        let root = match operation.kind {
-            OperationType::Mutation => "Mutation",
-            _ => "Query",
-        };
-        if let Some(definition) = document.definition(operation) {
-            self.shapes.propagate(response, root, definition, &document.parsed);
-        }
     }
 }
 
@@ -168,7 +149,7 @@ mod tests {
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
         db.migrate_up().await.unwrap();
-        let engine = Arc::new(Engine::new(db, &settings).await);
+        let engine = Arc::new(Engine::new(db, &settings));
 
         let panics = Box::pin(async { panic!("the secret plan") });
         let telemetry = telemetry::Operation::start(&Source::Request);

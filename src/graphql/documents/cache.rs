@@ -1,32 +1,28 @@
-//! The documents that are known: those of the manifest, and those that were seen lately. Both are
+//! The documents that are known: those of the manifest, and those that were sent lately. Both are
 //! found by the hash of their text, whether a client sends the text or the hash.
 
 use std::sync::Arc;
 
 use quick_cache::{Weighter, sync::Cache};
 
-use super::{
-    documents::{Document, DocumentId, Hash},
-    trusted::Trusted,
-};
+use super::{Document, DocumentId, Hash, trusted::Trusted};
 use crate::{
     config::documents::DocumentSettings,
     error::{Code, Error, Result},
 };
 
-/// Bytes of text of all documents that are remembered. A document takes some twenty times as much
-/// as its text.
-const REMEMBERED_TEXT: u64 = 512 * 1024;
+/// Bytes of text of all documents that are kept.
+const MAX_TEXT: u64 = 512 * 1024;
 /// Documents, for the cache to begin with.
-const USUAL_DOCUMENTS: usize = 256;
+const EXPECTED_DOCUMENTS: usize = 256;
 
 /// The documents that are known.
 #[derive(Clone)]
-pub struct Library {
+pub struct DocumentCache {
     trusted: Arc<Trusted>,
     /// Whether no others are served.
     only_trusted: bool,
-    seen: Arc<Cache<Hash, Arc<Document>, ByText>>,
+    recent: Arc<Cache<Hash, Arc<Document>, ByText>>,
     /// Whether those can be named by their hash alone.
     by_hash: bool,
 }
@@ -40,26 +36,26 @@ impl Weighter<Hash, Arc<Document>> for ByText {
     }
 }
 
-impl Library {
-    /// One that trusts no documents yet.
+impl DocumentCache {
+    /// A cache without trusted documents.
     #[must_use]
     pub fn new(settings: &DocumentSettings) -> Self {
         Self {
             trusted: Arc::default(),
             only_trusted: settings.only_trusted,
-            seen: Arc::new(Cache::with_weighter(USUAL_DOCUMENTS, REMEMBERED_TEXT, ByText)),
+            recent: Arc::new(Cache::with_weighter(EXPECTED_DOCUMENTS, MAX_TEXT, ByText)),
             by_hash: settings.automatic_persisted_queries && !settings.only_trusted,
         }
     }
 
-    /// Trusts these.
+    /// Trusts the documents of a manifest.
     pub fn trust(&mut self, trusted: Trusted) {
         self.trusted = Arc::new(trusted);
     }
 
-    /// Remembers a document, which is valid.
-    pub fn remember(&self, document: &Arc<Document>) {
-        self.seen.insert(document.hash, document.clone());
+    /// Keeps a document.
+    pub fn insert(&self, document: &Arc<Document>) {
+        self.recent.insert(document.hash, document.clone());
     }
 
     /// The document that a request names by `id` or else sends as `text`; none if that text has
@@ -84,7 +80,7 @@ impl Library {
             return Err(Error::Client(Code::DocumentNotTrusted, message.to_owned()));
         }
         let seen = match wanted {
-            DocumentId::Hash(hash) if id.is_none() || self.by_hash => self.seen.get(hash),
+            DocumentId::Hash(hash) if id.is_none() || self.by_hash => self.recent.get(hash),
             DocumentId::Hash(_) => {
                 let message = "PersistedQueryNotSupported".to_owned();
                 return Err(Error::Client(Code::PersistedQueryNotSupported, message));

@@ -8,17 +8,13 @@ use std::{
     sync::Arc,
 };
 
-use async_graphql::{
-    Variables,
-    parser::types::{BaseType, OperationDefinition, Type},
-};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
 };
 use serde_json::Value;
 
-use super::documents::{Document, DocumentId, Hash};
+use super::{Document, DocumentId, Hash};
 
 /// Names of operations that may be labels of metrics.
 const MAX_LABELS: usize = 1000;
@@ -85,27 +81,6 @@ impl Trusted {
     pub fn get(&self, id: &DocumentId) -> Option<Arc<Document>> {
         self.0.get(id).cloned()
     }
-}
-
-/// Values for an operation's variables that fit their types, as far as validation looks at them.
-#[must_use]
-pub fn sample(operation: &OperationDefinition) -> Variables {
-    let value = |ty: &Type| match &ty.base {
-        _ if ty.nullable => Some(serde_json::Value::Null),
-        BaseType::List(_) => Some(serde_json::json!([])),
-        BaseType::Named(name) => match name.as_str() {
-            "ID" | "String" => Some("".into()),
-            "Boolean" => Some(false.into()),
-            "Int" => Some(1.into()),
-            "Float" => Some(1.0.into()),
-            _ => None,
-        },
-    };
-    let definitions = operation.variable_definitions.iter().map(|definition| &definition.node);
-    let values = definitions
-        .filter(|definition| definition.default_value.is_none())
-        .filter_map(|d| Some((d.name.node.to_string(), value(&d.var_type.node)?)));
-    Variables::from_json(serde_json::Value::Object(values.collect()))
 }
 
 /// The ids and texts of a manifest: Relay's, an object of texts by id, or Apollo's.
