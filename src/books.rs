@@ -4,6 +4,7 @@
 //! change together or not at all.
 
 pub mod authors;
+mod constraint;
 pub mod filter;
 pub mod import;
 pub mod input;

@@ -5,7 +5,7 @@ mod fault;
 
 use axum::http::StatusCode;
 pub use fault::DatabaseFault;
-use sea_orm::{DbErr, SqlErr};
+use sea_orm::DbErr;
 
 /// The result of everything below the GraphQL layer.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -128,7 +128,7 @@ impl Code {
     pub const fn status(self) -> StatusCode {
         match self {
             Self::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::DocumentNotTrusted => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NotAcceptable => StatusCode::NOT_ACCEPTABLE,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -136,7 +136,8 @@ impl Code {
             Self::Timeout => StatusCode::GATEWAY_TIMEOUT,
             Self::Overloaded | Self::DatabaseUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::InternalServerError => StatusCode::INTERNAL_SERVER_ERROR,
-            _ => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::GraphqlParseFailed => StatusCode::BAD_REQUEST,
+            _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }
 }
@@ -231,16 +232,6 @@ impl Error {
             Code::DatabaseUnavailable => "The catalogue's database cannot be reached now.".into(),
             Code::InternalServerError => "The service failed; its log tells why.".into(),
             _ => self.to_string(),
-        }
-    }
-
-    /// `conflict` where `error` is a broken unique or foreign key constraint, else the error itself.
-    pub fn conflict_or(error: DbErr, conflict: impl FnOnce() -> String) -> Self {
-        match error.sql_err() {
-            Some(
-                SqlErr::UniqueConstraintViolation(_) | SqlErr::ForeignKeyConstraintViolation(_),
-            ) => Self::Conflict(conflict()),
-            _ => error.into(),
         }
     }
 }

@@ -78,10 +78,7 @@ impl CatalogueSchema {
     }
 }
 
-fn build<Q: ObjectType + 'static>(
-    query: Q,
-    told: bool,
-) -> Schema<Q, Mutation, EmptySubscription> {
+fn build<Q: ObjectType + 'static>(query: Q, told: bool) -> Schema<Q, Mutation, EmptySubscription> {
     let builder = Schema::build(query, Mutation, EmptySubscription)
         // Documents are valid and within the limits: see `documents`.
         .validation_mode(ValidationMode::Fast)

@@ -13,6 +13,7 @@ use sea_orm::{
 };
 
 use super::{
+    constraint::Constraint,
     filter, input,
     order::{BookOrder, ByName},
     page::{Ordering, Page, Window},
@@ -86,7 +87,7 @@ pub async fn create<C: ConnectionTrait>(db: &C, name: &str) -> Result<author::Mo
     author::Entity::insert(to_insert(name))
         .exec_with_returning(db)
         .await
-        .map_err(|error| Error::conflict_or(error, || taken))
+        .map_err(|error| Constraint::AuthorName.conflict_or(error, || taken))
 }
 
 /// Renames an author, in the search index too.
@@ -105,7 +106,7 @@ pub async fn rename<C: ConnectionTrait>(db: &C, id: i64, name: &str) -> Result<a
         .filter(author::Column::Id.eq(id))
         .exec_with_returning(db)
         .await
-        .map_err(|error| Error::conflict_or(error, || taken(&name)))?;
+        .map_err(|error| Constraint::AuthorName.conflict_or(error, || taken(&name)))?;
     let author = renamed.into_iter().next().ok_or_else(|| Error::NotFound("the author".into()))?;
     reindex_books(db, id).await?;
     Ok(author)
@@ -127,7 +128,7 @@ pub async fn delete<C: ConnectionTrait>(db: &C, id: i64) -> Result<()> {
     let deleted = author::Entity::delete_by_id(id)
         .exec(db)
         .await
-        .map_err(|error| Error::conflict_or(error, || in_use("a book")))?;
+        .map_err(|error| Constraint::AuthorOfBook.conflict_or(error, || in_use("a book")))?;
     if deleted.rows_affected == 0 {
         return Err(Error::NotFound("the author".into()));
     }

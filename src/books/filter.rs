@@ -1,6 +1,6 @@
 //! Which books or authors a list has.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike, Utc};
 use entity::{author, book, book_author};
 use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
 
@@ -43,7 +43,7 @@ impl BookFilter {
     /// The SQL condition.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the language is no language tag.
+    /// [`Error::Invalid`] if the language is no language tag, or a time is out of range.
     pub fn condition(&self) -> Result<Condition> {
         let mut all = Condition::all();
         if let Some(part) = &self.title_contains {
@@ -60,6 +60,13 @@ impl BookFilter {
         let created = Expr::col((book::Entity, book::Column::CreatedAt));
         all = within(all, &year, self.year);
         all = within(all, &pages, self.pages);
+        for (end, time) in [("from", self.created.min), ("to", self.created.max)] {
+            // Neither database takes all years that the driver's type has.
+            if time.is_some_and(|time| !(0..=9999).contains(&time.year())) {
+                let message = "must be in the years 0000 to 9999";
+                return Err(Error::invalid(["filter", "created", end], message));
+            }
+        }
         Ok(within(all, &created, self.created))
     }
 }

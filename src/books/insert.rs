@@ -5,6 +5,7 @@ use entity::{author, book};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use super::{
+    constraint::Constraint,
     input::NewBook,
     rows::{InOrder, book_columns},
     search, text,
@@ -97,9 +98,9 @@ fn only(rows: std::result::Result<Vec<QueryResult>, DbErr>) -> Result<book::Mode
     Ok(InOrder::read(row)?)
 }
 
-/// A broken constraint of the table of books.
+/// A conflict if another book has the ISBN, else the error itself.
 pub fn on_taken_isbn(error: DbErr) -> Error {
-    Error::conflict_or(error, || "another book has this ISBN".into())
+    Constraint::BookIsbn.conflict_or(error, || "another book has this ISBN".into())
 }
 
 /// To the microsecond, which is what PostgreSQL keeps: an answer to a mutation must not

@@ -97,7 +97,8 @@ impl Window {
         Self { limit, backward: false, from: None }
     }
 
-    /// Reads Relay's four arguments for a list in the ordering named `ordering`.
+    /// Reads Relay's four arguments for a list in the ordering named `ordering`. An empty cursor is
+    /// none, as some clients send it for the first page.
     ///
     /// # Errors
     /// [`Error::Invalid`], with every argument that is out of range, contradicts another, or is
@@ -107,6 +108,7 @@ impl Window {
         (last, before): (Option<i32>, Option<String>),
         ordering: &str,
     ) -> Result<Self> {
+        let [after, before] = [after, before].map(|it| it.filter(|cursor| !cursor.is_empty()));
         let backward = last.is_some() || before.is_some();
         if backward && (first.is_some() || after.is_some()) {
             return Err(Error::invalid(

@@ -115,15 +115,18 @@ pub struct Search {
 }
 
 impl Search {
-    /// Reads a plain-word query. Punctuation and operators mean nothing in it.
+    /// Reads a plain-word query. Punctuation and operators mean nothing in it, and a symbol such as
+    /// an emoji is in no index: a query of symbols alone has no words, and finds nothing.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if it has no word or more than [`MAX_WORDS`].
+    /// [`Error::Invalid`] if it has nothing to search for, or more than [`MAX_WORDS`] words.
     pub fn new(query: &str) -> Result<Self> {
         let mut words = text::words(query);
         words.sort_unstable();
         words.dedup();
-        if words.is_empty() || words.len() > MAX_WORDS {
+        let is_ignored = |c: char| c.is_whitespace() || c.is_ascii_punctuation();
+        let is_blank = words.is_empty() && query.chars().all(is_ignored);
+        if is_blank || words.len() > MAX_WORDS {
             return Err(Error::invalid(
                 ["query"],
                 format!("must have 1 to {MAX_WORDS} words, not {}", words.len()),
@@ -150,6 +153,7 @@ impl Search {
         window: &Window,
     ) -> Result<Page<book::Model>> {
         let rows = match db.get_database_backend() {
+            _ if self.words.is_empty() => Rows::new(),
             DbBackend::Postgres => postgres::page(db, self, window).await?,
             _ => sqlite::page(db, self, window).await?,
         };
@@ -166,6 +170,9 @@ impl Search {
     /// # Errors
     /// If the database fails.
     pub async fn count<C: ConnectionTrait>(&self, db: &C) -> Result<u64> {
+        if self.words.is_empty() {
+            return Ok(0);
+        }
         let backend = db.get_database_backend();
         let (sql, words) = match backend {
             DbBackend::Postgres => (postgres::COUNT, postgres::anywhere(self)),

@@ -8,6 +8,7 @@ use sea_orm::{
 
 use super::{
     authors,
+    constraint::Constraint,
     filter::BookFilter,
     input::{BookPatch, NewBook, Patch},
     insert::{self, now, on_taken_isbn},
@@ -227,8 +228,10 @@ pub(super) async fn link<C: ConnectionTrait>(
     let backend = db.get_database_backend();
     let sql = if backend == DbBackend::Postgres { POSTGRES } else { SQLITE };
     let links = serde_json::Value::Array(links).to_string();
-    db.execute_raw(Statement::from_sql_and_values(backend, sql, [links.into()]))
-        .await
-        .map_err(|error| Error::conflict_or(error, || "an author was deleted meanwhile".into()))?;
+    db.execute_raw(Statement::from_sql_and_values(backend, sql, [links.into()])).await.map_err(
+        |error| {
+            Constraint::AuthorOfBook.conflict_or(error, || "an author was deleted meanwhile".into())
+        },
+    )?;
     Ok(())
 }

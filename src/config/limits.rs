@@ -11,10 +11,11 @@ use super::values::{duration, nesting, positive};
 /// Lists of introspection in each other (`fields`, `inputFields`, `interfaces`, `possibleTypes`):
 /// each leads back to types, and multiplies. No setting: what tools ask needs one.
 pub const MAX_INTROSPECTION_LISTS: usize = 2;
-/// Values that introspection may answer, roughly. The query of GraphiQL comes to half of it.
-pub const MAX_INTROSPECTED: usize = 250_000;
+/// Values that introspection may respond with, as estimated from the sizes of the schema. The query
+/// of GraphiQL comes to 112,000.
+pub const MAX_INTROSPECTED: usize = 200_000;
 
-/// Bytes of a name or a number in a document: errors repeat them, and suggestions compare them.
+/// Bytes of a name in a document.
 pub const MAX_WORD: usize = 256;
 
 /// What requests and documents may cost.

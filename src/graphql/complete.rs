@@ -147,9 +147,8 @@ impl Completion {
         for field in fields {
             // One that is not there has failed.
             let value = given.swap_remove(&field.key).unwrap_or_default();
-            let value = self.at(&field.key, |completion| {
-                completion.value(value, &field.ty, &field.selections)
-            });
+            let value = self
+                .at(&field.key, |completion| completion.value(value, &field.ty, &field.selections));
             completed.insert(field.key.clone(), value?);
         }
         Ok(Value::Object(completed))

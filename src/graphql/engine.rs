@@ -121,12 +121,14 @@ impl Engine {
     /// A trusted document, or what is wrong with it.
     fn check(&self, text: String) -> Result<Document, String> {
         let parsed = self.compiler.parse(&text);
-        parsed.and_then(|parsed| self.compiler.compile(text, &parsed)).map_err(|Rejection(errors)| {
-            let message = |error: &async_graphql::ServerError| {
-                error.source::<Error>().map_or(error.message.clone(), Error::public_message)
-            };
-            errors.first().map(message).unwrap_or_default()
-        })
+        parsed.and_then(|parsed| self.compiler.compile(text, &parsed)).map_err(
+            |Rejection(errors)| {
+                let message = |error: &async_graphql::ServerError| {
+                    error.source::<Error>().map_or(error.message.clone(), Error::public_message)
+                };
+                errors.first().map(message).unwrap_or_default()
+            },
+        )
     }
 
     /// Waits until there is room for an operation, checks and parses the request, and finds the

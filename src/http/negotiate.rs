@@ -77,7 +77,7 @@ impl<'a> Range<'a> {
         let mut parts = text.split(';').map(str::trim);
         let (kind, subtype) = parts.next()?.split_once('/')?;
         let quality = parts
-            .find_map(|parameter| parameter.strip_prefix("q="))
+            .find_map(|parameter| parameter.strip_prefix(['q', 'Q'])?.strip_prefix('='))
             .map_or(Some(1.0), |q| q.parse::<f32>().ok())?;
         #[expect(
             clippy::cast_possible_truncation,

@@ -72,4 +72,3 @@ pub fn paging_of(definition: &apollo_compiler::ast::FieldDefinition) -> Paging {
         Paging::None
     }
 }
-

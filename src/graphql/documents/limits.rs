@@ -110,7 +110,9 @@ impl ListSizes {
             }),
             enum_values: largest(&|ty| ty.as_enum().map_or(0, |ty| ty.values.len())),
             possible_types: implementers.values().map(|it| it.objects.len()).max().unwrap_or(0),
-            interfaces: largest(&|ty| ty.as_object().map_or(0, |it| it.implements_interfaces.len())),
+            interfaces: largest(&|ty| {
+                ty.as_object().map_or(0, |it| it.implements_interfaces.len())
+            }),
             directives: directives.len(),
             locations: directives.values().map(|it| it.locations.len()).max().unwrap_or(0),
         }

@@ -271,9 +271,9 @@ type Arguments = [(Name, Positioned<Value>)];
 /// Whether arguments are the same, in whatever order.
 fn is_same(one: &Arguments, other: &Arguments) -> bool {
     one.len() == other.len()
-        && one.iter().all(|(name, value)| {
-            other.iter().any(|(it, its)| it == name && its.node == value.node)
-        })
+        && one
+            .iter()
+            .all(|(name, value)| other.iter().any(|(it, its)| it == name && its.node == value.node))
 }
 
 /// The value of `if`, where a directive is `@skip` or `@include`.
@@ -321,20 +321,15 @@ fn substitute(value: &Value, variables: &VariableValues) -> Option<Value> {
             Value::List(items.iter().map(item).collect())
         }
         Value::Object(fields) => {
-            let field = |(name, value): (&Name, _)| {
-                Some((name.clone(), substitute(value, variables)?))
-            };
+            let field =
+                |(name, value): (&Name, _)| Some((name.clone(), substitute(value, variables)?));
             Value::Object(fields.iter().filter_map(field).collect())
         }
         value => value.clone(),
     })
 }
 
-fn of_object(
-    fields: &[Field],
-    at: Pos,
-    variables: &VariableValues,
-) -> execution::SelectionSet {
+fn of_object(fields: &[Field], at: Pos, variables: &VariableValues) -> execution::SelectionSet {
     let mut items: Vec<_> =
         fields.iter().map(|it| Positioned::new(it.bind(variables), it.at)).collect();
     if items.is_empty() {
@@ -383,10 +378,7 @@ impl PreparedOperation {
             ty: self.kind,
             variable_definitions: Vec::new(),
             directives: Vec::new(),
-            selection_set: Positioned::new(
-                of_object(&self.merged.fields, at, &self.variables),
-                at,
-            ),
+            selection_set: Positioned::new(of_object(&self.merged.fields, at, &self.variables), at),
         };
         let mut request = Request::new("");
         request.set_parsed_query(execution::ExecutableDocument {

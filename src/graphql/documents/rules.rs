@@ -34,11 +34,7 @@ pub fn check(schema: &Schema, document: &ExecutableDocument) -> Result<(), Rejec
         errors = checker.errors;
     }
     let error = |(message, at)| located_error(Code::GraphqlValidationFailed, message, vec![at]);
-    if errors.is_empty() {
-        Ok(())
-    } else {
-        Err(Rejection(errors.into_iter().map(error).collect()))
-    }
+    if errors.is_empty() { Ok(()) } else { Err(Rejection(errors.into_iter().map(error).collect())) }
 }
 
 /// What is wrong, and where.
@@ -165,14 +161,13 @@ impl<'a> Checker<'a> {
     fn variable(&mut self, ty: &Type, has_default: bool, name: &Name, at: &Node<Value>) {
         let Some(definition) = self.definition(name) else { return };
         let has_own_default = definition.default_value.as_ref().is_some_and(|it| !it.is_null());
-        let expected = if ty.is_non_null()
-            && !definition.ty.is_non_null()
-            && (has_own_default || has_default)
-        {
-            ty.clone().nullable()
-        } else {
-            ty.clone()
-        };
+        let expected =
+            if ty.is_non_null() && !definition.ty.is_non_null() && (has_own_default || has_default)
+            {
+                ty.clone().nullable()
+            } else {
+                ty.clone()
+            };
         if !definition.ty.is_assignable_to(&expected) {
             let message = format!(
                 "Variable \"${name}\" of type \"{}\" used in position expecting type \"{ty}\".",

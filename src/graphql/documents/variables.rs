@@ -72,7 +72,9 @@ impl VariableValues {
     pub fn booleans(&self, names: &[apollo_compiler::Name]) -> Result<Vec<bool>, Rejection> {
         let value = |name: &apollo_compiler::Name| match self.get(name) {
             Some(ConstValue::Boolean(value)) => Ok(*value),
-            _ => Err(invalid(format!("Variable \"${name}\" of a directive must not be null."), None)),
+            _ => {
+                Err(invalid(format!("Variable \"${name}\" of a directive must not be null."), None))
+            }
         };
         names.iter().map(value).collect()
     }
@@ -93,7 +95,8 @@ pub fn coerce(
             (Some(value), _) => Coercion { schema, path: name.to_string() }.value(ty, value),
             (None, Some(default)) => Ok(default.clone()),
             (None, None) if ty.is_non_null() => {
-                let message = format!("Variable \"${name}\" of required type \"{ty}\" was not provided.");
+                let message =
+                    format!("Variable \"${name}\" of required type \"{ty}\" was not provided.");
                 errors.extend(invalid(message, Some(*at)).0);
                 continue;
             }
@@ -102,7 +105,8 @@ pub fn coerce(
         match value {
             Ok(value) => values.push((name.clone(), value)),
             Err(Mismatch { path, message }) => {
-                let message = format!("Variable \"${name}\" got an invalid value at \"{path}\": {message}");
+                let message =
+                    format!("Variable \"${name}\" got an invalid value at \"{path}\": {message}");
                 errors.extend(invalid(message, Some(*at)).0);
             }
         }
@@ -170,7 +174,9 @@ impl Coercion<'_> {
                 Json::String(text) if definition.values.contains_key(text.as_str()) => {
                     Ok(ConstValue::Enum(Name::new(text)))
                 }
-                Json::String(_) => self.mismatch(format!("There is no such value in enum \"{name}\".")),
+                Json::String(_) => {
+                    self.mismatch(format!("There is no such value in enum \"{name}\"."))
+                }
                 other => self.unexpected(name, &other),
             },
             _ => self.scalar(name, value),
@@ -223,7 +229,8 @@ impl Coercion<'_> {
                 }
                 (None, None) if definition.ty.is_non_null() => {
                     let ty = &definition.ty;
-                    let message = format!("Field \"{name}\" of required type \"{ty}\" was not provided.");
+                    let message =
+                        format!("Field \"{name}\" of required type \"{ty}\" was not provided.");
                     return self.mismatch(message);
                 }
                 (None, None) => continue,

@@ -214,7 +214,7 @@ impl Session {
         let extensions = payload.get("extensions").filter(|_| self.caller.public.propagate);
         let source = Source::Socket(self.caller.origin.of_operation(extensions));
         let raw = from_parameters(payload)
-            .map_err(|error| End::because(Reason::BadMessage, error.public_message()))?;
+            .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
         self.quiet_since = Instant::now();
         let raw = RawRequest { source, caller: self.who, ..raw };
         match self.caller.public.engine.prepare(raw).await {
