@@ -26,6 +26,8 @@ fn document(text: impl Into<String>) -> Vec<u8> {
 /// Bodies, each with what it is and the codes it may get. No code: an answer with data.
 fn bodies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut bodies = documents();
+    bodies.extend(fragments());
+    bodies.extend(values());
     bodies.extend(requests());
     bodies
 }
@@ -48,25 +50,25 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("deep lists", document(format!("{{ nodes(ids: {}) }}", nested("[", "]", 9_000))), limit),
         ("deep objects", document("{ a(b: ".to_owned() + &"{a:".repeat(9_000)), limit),
         ("deep types", document(format!("query($a: {}) {{ a }}", nested("[", "]", 90))), limit),
-        ("wide", document(format!("{{ {} }}", many(4_900, |i| format!("f{i} ")))), limit),
+        ("wide", document(format!("{{ {} }}", many(6_000, |i| format!("f{i} ")))), limit),
         (
             "aliased",
             document(format!("{{ {} }}", many(900, |i| format!("a{i}: books {{ totalCount }} ")))),
             limit,
         ),
-        ("the same field", document(format!("{{ books {{ nodes {{ {merged} }} }} }}")), limit),
+        ("the same field", document(format!("{{ books {{ nodes {{ {merged} }} }} }}")), ""),
         (
             "directives",
             document(format!("{{ __typename {} }}", "@skip(if: false) ".repeat(600))),
-            limit,
+            invalid,
         ),
         (
             "doubling fragments",
             document(format!("{{ ...f0 }} {doubling} fragment f30 on Query {{ __typename }}")),
             limit,
         ),
-        ("chained fragments", document(format!("{{ ...f0 }} {chain}")), limit),
-        ("unused chained fragments", document(format!("{{ __typename }} {chain}")), limit),
+        ("chained fragments", document(format!("{{ ...f0 }} {chain}")), invalid),
+        ("unused chained fragments", document(format!("{{ __typename }} {chain}")), invalid),
         (
             "a fragment cycle",
             document("{ ...a } fragment a on Query { ...b } fragment b on Query { ...a }"),
@@ -75,11 +77,11 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "many fragments",
             document(many(700, |i| format!("fragment f{i} on Query {{ a }} "))),
-            unparsable,
+            invalid,
         ),
         (
             "many operations",
-            document(many(900, |i| format!("query q{i} {{ a }} "))),
+            document(many(700, |i| format!("query q{i} {{ a: __typename }} "))),
             "OPERATION_RESOLUTION_FAILURE",
         ),
         (
@@ -93,7 +95,7 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "unknown everything",
             document(format!("{{ books {{ {} }} }}", many(1_600, |i| format!("u{i} @d ")))),
-            limit,
+            invalid,
         ),
         (
             "unknown fields",
@@ -103,7 +105,8 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             )),
             invalid,
         ),
-        ("an unknown long name", document(format!("{{ {huge_name} }}")), limit),
+        ("an unknown long name", document(format!("{{ {huge_name} }}")), invalid),
+        ("a long alias", document(format!("{{ {huge_name}: __typename }}")), limit),
         (
             "conflicting fields",
             document(format!("{{ books(first: 1) {{ nodes {{ {conflicts} }} }} }}")),
@@ -136,14 +139,100 @@ fn documents() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         (
             "a long number",
             document(format!("{{ books(first: {}) {{ nodes {{ id }} }} }}", "9".repeat(100_000))),
-            limit,
+            invalid,
         ),
         ("a long comment", document(format!("# {}\n{{ __typename }}", "x".repeat(200_000))), ""),
-        ("many commas", document(format!("{} {{ __typename }}", ",".repeat(200_000))), ""),
+        ("many commas", document(format!("{} {{ __typename }}", ",".repeat(200_000))), limit),
         ("null bytes", document("{ \0 __typename }"), unparsable),
         ("nothing but a bracket", document("{"), unparsable),
         ("a subscription", document("subscription { a }"), invalid),
-        ("a schema", document("type Query { a: Int }"), unparsable),
+        ("a schema", document("type Query { a: Int }"), invalid),
+    ]
+}
+
+/// Documents whose fragments are more than they seem.
+fn fragments() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let limit = "LIMIT_EXCEEDED";
+    let invalid = "GRAPHQL_VALIDATION_FAILED";
+    let fragment = |i: usize, body: &str| format!(" fragment f{i} on Query {{ {body} }}");
+    let spreads =
+        |from: usize, to: usize| (from..to).fold(String::new(), |all, i| format!("{all}...f{i} "));
+    let web = many(50, |i| fragment(i, &spreads(0, 50)));
+    let acyclic = many(60, |i| fragment(i, &format!("__typename {}", spreads(i + 1, 60))));
+    let paths = many(30, |i| {
+        let next = format!("books {{ nodes {{ authors {{ ...f{} }} }} }}", i + 1);
+        format!(" fragment f{i} on Author {{ a: {next} b: {next} }}")
+    });
+    let deep = |count: usize| {
+        let inside = |i| format!("{}...f{}{}", "...{".repeat(10), i + 1, "}".repeat(10));
+        let chain = many(count, |i| fragment(i, &inside(i)));
+        document(format!("{{ ...f0 }} {chain} {}", fragment(count, "__typename")))
+    };
+    let conflicting = many(142, |i| format!("x: book(id: {i}) {{ id }} "));
+    let nested =
+        many(100, |i| format!("book(id: 1) {{ x: title ...on Book {{ x: id, y{i}: id }} }} "));
+    let conditions = many(900, |_| "...on Node { ...on Book { id } } ".into());
+    let same = many(60, |i| format!("query q{i} {{ ...f0 }} "));
+    let large = fragment(0, &many(600, |i| format!("a{i}: __typename ")));
+    vec![
+        ("fragments that contain each other", document(format!("{{ ...f0 }} {web}")), invalid),
+        ("an acyclic web of fragments", document(format!("{{ ...f0 }} {acyclic}")), limit),
+        (
+            "paths that double",
+            document(format!(
+                "{{ author(id: 1) {{ ...f0 }} }} {paths} fragment f30 on Author {{ id }}"
+            )),
+            limit,
+        ),
+        ("a chain of deep fragments that is too long", deep(98), invalid),
+        ("a chain of deep fragments", deep(40), limit),
+        ("ten thousand conflicting pairs", document(format!("{{ {conflicting} }}")), invalid),
+        ("conflicts in each other", document(format!("{{ {nested} }}")), invalid),
+        (
+            "a chain of type conditions",
+            document(format!("{{ {}__typename{} }}", "...on Query {".repeat(500), "}".repeat(500))),
+            limit,
+        ),
+        (
+            "many type conditions",
+            document(format!("{{ node(id: \"book_1\") {{ {conditions} }} }}")),
+            "",
+        ),
+        ("operations that share a large fragment", document(same + &large), limit),
+    ]
+}
+
+/// Documents whose values are more than they need to be.
+fn values() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let invalid = "GRAPHQL_VALIDATION_FAILED";
+    let unknown = many(1_500, |i| format!("u{i}: 1 "));
+    let again = many(1_500, |_| "min: 1 ".into());
+    let authors = many(1_200, |_| "{name: \"x\"} ".into());
+    let conditions = many(50, |i| format!("a{i}: __typename @include(if: $v{i}) "));
+    let variables = many(50, |i| format!("$v{i}: Boolean = true "));
+    vec![
+        (
+            "an input object of unknown fields",
+            document(format!("{{ books(filter: {{ {unknown} }}) {{ totalCount }} }}")),
+            invalid,
+        ),
+        (
+            "an input field again and again",
+            document(format!("{{ books(filter: {{ year: {{ {again} }} }}) {{ totalCount }} }}")),
+            invalid,
+        ),
+        (
+            "a long list of input objects",
+            document(format!(
+                "mutation {{ createBook(input: {{ title: \"x\", authors: [{authors}] }}) {{ id }} }}"
+            )),
+            "BAD_USER_INPUT",
+        ),
+        (
+            "many conditions",
+            document(format!("query({variables}) {{ {conditions} }}")),
+            "LIMIT_EXCEEDED",
+        ),
     ]
 }
 
@@ -166,7 +255,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
         ("a query that is a list", br#"{"query":["{ __typename }"]}"#.to_vec(), bad),
         (
             "variables that are a list",
-            br#"{"query":"{ __typename }","variables":[]}"#.to_vec(),
+            br#"{"query":"{ __typename }","variables":[1]}"#.to_vec(),
             bad,
         ),
         ("many values", with(format!(r#"{{"ids":[{ids}]}}"#)), limit),

@@ -40,7 +40,7 @@ async fn an_answer_that_is_too_large_is_an_error_without_data() {
     service.data("{ books(first: 3) { nodes { title } } }", json!({})).await;
     let body = json!({ "query": "{ books(first: 100) { nodes { id title authors { name } } } }" });
     let (status, answer) = send(post(&service, body.to_string())).await;
-    assert_eq!((status.as_u16(), code(&answer)), (400, "LIMIT_EXCEEDED"), "{answer}");
+    assert_eq!((status.as_u16(), code(&answer)), (422, "LIMIT_EXCEEDED"), "{answer}");
     assert!(answer.get("data").is_none(), "{answer}");
 }
 

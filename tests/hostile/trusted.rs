@@ -72,7 +72,7 @@ async fn only_trusted_documents_are_served_where_that_is_asked_for() {
         json!({ "query": "{" }),
     ] {
         let (status, answer) = ask(&service, body.clone()).await;
-        assert_eq!((status, code(&answer)), (400, "DOCUMENT_NOT_TRUSTED"), "{body}");
+        assert_eq!((status, code(&answer)), (403, "DOCUMENT_NOT_TRUSTED"), "{body}");
     }
     let output = db.run(&[
         "serve",
@@ -131,7 +131,7 @@ async fn a_document_is_persisted_by_sending_it_once() {
     let service = Db::sqlite().serve().await;
     let by_hash = json!({ "extensions": persisted(&hash(TYPENAME)) });
     let (status, answer) = ask(&service, by_hash.clone()).await;
-    assert_eq!((status, code(&answer)), (400, "PERSISTED_QUERY_NOT_FOUND"));
+    assert_eq!((status, code(&answer)), (422, "PERSISTED_QUERY_NOT_FOUND"));
     assert_eq!(answer["errors"][0]["message"], "PersistedQueryNotFound");
     let with = |text: &str, hash: &str| json!({ "query": text, "extensions": persisted(hash) });
     let (_, answer) = ask(&service, with(TYPENAME, &hash(FIRST))).await;

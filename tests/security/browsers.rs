@@ -131,7 +131,7 @@ async fn every_answer_is_hardened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn production_tells_strangers_nothing_of_the_schema() {
+async fn production_exposes_no_schema() {
     let db = Db::sqlite();
     let telling = db.serve().await;
     let service = db.serve_with(&["--production"]).await;
@@ -157,10 +157,9 @@ async fn production_tells_strangers_nothing_of_the_schema() {
         "{ books { nodes { titl } } }",
         "mutation { createBok { id } }",
     ] {
-        let told = answer(&telling, query).await["errors"][0]["message"].to_string();
-        assert!(told.contains("Did you mean"), "{told}");
-        let told = answer(&service, query).await["errors"][0]["message"].to_string();
-        assert!(!told.contains("Did you mean"), "{told}");
+        let message = answer(&service, query).await["errors"][0]["message"].to_string();
+        let names = ["title", "totalCount", "first", "createBook"];
+        assert!(!names.iter().any(|name| message.contains(name)), "{message}");
     }
     // What a field may not be is still put right, for which the schema is looked at.
     let typename = answer(&service, "{ __typename books { __typename } }").await;

@@ -103,9 +103,10 @@ impl Compiler {
     /// # Errors
     /// [`Code::GraphqlValidationFailed`], or [`Code::LimitExceeded`].
     pub fn compile(&self, text: String, parsed: &ast::Document) -> Result<Document, Rejection> {
-        let document = parsed
-            .to_executable_validate(&self.schema)
-            .map_err(|failure| rejection(Code::GraphqlValidationFailed, &failure.errors))?;
+        let invalid = |errors: &_| rejection(Code::GraphqlValidationFailed, errors);
+        // In two steps: of an unknown field nothing is left that the rules could go by.
+        let document = parsed.to_executable(&self.schema).map_err(|it| invalid(&it.errors))?;
+        let document = document.validate(&self.schema).map_err(|it| invalid(&it.errors))?;
         rules::check(&self.schema, &document)?;
         self.check_introspection(&document)?;
         self.limits.check_document(&document, &self.list_sizes)?;
