@@ -3,10 +3,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
+#[path = "costs/compiler.rs"]
+mod compiler;
 #[path = "costs/documents.rs"]
 mod documents;
-#[path = "costs/guard.rs"]
-mod guard;
 #[path = "costs/operation.rs"]
 mod operation;
 #[path = "costs/statement.rs"]

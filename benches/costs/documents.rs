@@ -1,5 +1,5 @@
-//! A request up to its execution: of a document that was seen before, and of one that has to be guarded,
-//! parsed and validated.
+//! A request up to its execution: of a document that was seen before, and of one that has to be parsed
+//! and validated.
 
 use std::cell::Cell;
 
@@ -42,7 +42,7 @@ fn prepare(bencher: Bencher, trace: Trace, text: impl Fn() -> String) {
 
 fn engine(runtime: &Runtime) -> Engine {
     let db = database(runtime);
-    runtime.block_on(Engine::new(db, &settings()))
+    Engine::new(db, &settings())
 }
 
 fn request(query: String) -> RawRequest {

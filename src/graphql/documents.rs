@@ -234,9 +234,10 @@ impl Conditional {
         if let Some((_, merged)) = lock().iter().find(|(known, _)| *known == values) {
             return Ok(merged.clone());
         }
-        let merger = Merger::new(schema, &self.document, limits.max_selections)
-            .with_conditions(&self.variables, &values);
-        let merged = Arc::new(merger.operation(&self.operation)?);
+        let merged = Merger::new(schema, &self.document, limits.max_selections)
+            .with_conditions(&self.variables, &values)
+            .operation(&self.operation)?;
+        let merged = Arc::new(merged);
         let mut kept = lock();
         if kept.len() < KEPT_COMBINATIONS {
             kept.push((values, merged.clone()));

@@ -28,7 +28,7 @@ impl DocumentLimits {
         let mut selections = 0_usize;
         for operation in document.operations.iter() {
             let names = operation.name.iter().chain(operation.variables.iter().map(|it| &it.name));
-            let longest = names.map(|name| name.len()).max().unwrap_or(0);
+            let longest = names.map(Name::len).max().unwrap_or(0);
             let cost = expansion.operation(operation);
             selections = selections.saturating_add(cost.selections);
             within("fields and fragments", selections, self.max_selections)?;

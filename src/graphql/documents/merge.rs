@@ -284,6 +284,7 @@ pub fn condition_of(directive: &Directive) -> Option<&Literal> {
 
 impl Field {
     /// The value of an argument; none where it is not given, or by a variable without a value.
+    #[must_use]
     pub fn argument(&self, name: &str, variables: &VariableValues) -> Option<ConstValue> {
         let (_, value) = self.arguments.iter().find(|(known, _)| known == name)?;
         substitute(&value.node, variables)?.into_const()

@@ -83,7 +83,7 @@ impl<'a> Checker<'a> {
     }
 
     fn directives(&mut self, directives: &'a DirectiveList) {
-        for directive in directives.iter() {
+        for directive in directives {
             if let Some(definition) = self.schema.directive_definitions.get(&directive.name) {
                 self.arguments(&definition.arguments, &directive.arguments);
             }
@@ -107,7 +107,9 @@ impl<'a> Checker<'a> {
         match &**value {
             Value::Variable(name) => self.variable(ty, has_default, name, value),
             Value::List(items) if ty.is_list() => {
-                items.iter().for_each(|item| self.value(ty.item_type(), false, item));
+                for item in items {
+                    self.value(ty.item_type(), false, item);
+                }
             }
             literal => match self.schema.types.get(ty.inner_named_type()) {
                 Some(ExtendedType::InputObject(definition)) => {

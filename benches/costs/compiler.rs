@@ -1,9 +1,8 @@
-//! The guard, and the parser for comparison: of a small document, and of one that is about as large as the
-//! limits allow.
+//! Parsing and compiling a document: a small one, and one that is about as large as the limits allow.
 
 use std::fmt;
 
-use async_graphql::parser::parse_query;
+use colophon::graphql::{CatalogueSchema, Exposure, documents::Compiler};
 use divan::Bencher;
 
 use super::support::settings;
@@ -37,7 +36,7 @@ impl fmt::Display for Document {
     }
 }
 
-/// Of 20 root fields and some 4,900 tokens, which are selected twice.
+/// Of 20 root fields and some 9,900 tokens, which are selected twice.
 fn large() -> String {
     let fields = "id title pages createdAt ".repeat(58);
     let root = |i| format!("a{i}: books(first: 1) {{ nodes {{ ...F {fields} }} }}\n");
@@ -45,20 +44,22 @@ fn large() -> String {
     format!("query Large {{ {roots} }}\nfragment F on Book {{ {} }}", &fields[..25 * 10])
 }
 
-#[divan::bench(args = Document::ALL)]
-fn text(bencher: Bencher, document: Document) {
-    let (limits, text) = (settings().limits.documents, document.text());
-    bencher.bench_local(|| limits.check_text(&text).unwrap());
+fn compiler() -> Compiler {
+    let sdl = CatalogueSchema::new(Exposure { lab: false, told: true }).sdl();
+    Compiler::new(&sdl, &settings().limits.documents, true)
 }
 
 #[divan::bench(args = Document::ALL)]
-fn parsed(bencher: Bencher, document: Document) {
-    let (limits, document) = (settings().limits.documents, parse_query(document.text()).unwrap());
-    bencher.bench_local(|| limits.check_document(&document).unwrap());
+fn parse(bencher: Bencher, document: Document) {
+    let (compiler, text) = (compiler(), document.text());
+    bencher.bench_local(|| compiler.parse(&text).unwrap());
 }
 
 #[divan::bench(args = Document::ALL)]
-fn parser(bencher: Bencher, document: Document) {
-    let text = document.text();
-    bencher.bench_local(|| parse_query(&text).unwrap());
+fn compile(bencher: Bencher, document: Document) {
+    let (compiler, text) = (compiler(), document.text());
+    let parsed = compiler.parse(&text).unwrap();
+    bencher
+        .with_inputs(|| text.clone())
+        .bench_local_values(|text| compiler.compile(text, &parsed).unwrap_or_else(|_| panic!()));
 }
