@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
-const program = process.env.COLOPHON_BIN
+export const program = process.env.COLOPHON_BIN
   ?? fileURLToPath(new URL('../../target/debug/colophon', import.meta.url));
 
 // With backtraces, the first fault of the service would have its answer wait for a second: that long
