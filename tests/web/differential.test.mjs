@@ -21,7 +21,7 @@ const EXCEPTIONS = {
 describe('beside graphql-js', () => {
   const schema = schemaOf(execFileSync(program, ['schema']).toString());
   // Generated documents may be larger than what clients send.
-  const limits = ['--max-aliases', '10000', '--max-root-fields', '1000', '--max-depth', '30', '--max-directives', '10000', '--max-complexity', '10000000', '--max-nesting', '64', '--max-tokens', '1000000', '--max-selections', '1000000', '--max-body', '4000000', '--max-errors', '100000'];
+  const limits = ['--max-aliases', '10000', '--max-root-fields', '1000', '--max-depth', '30', '--max-directives', '10000', '--max-complexity', '10000000', '--max-nesting', '64', '--max-tokens', '1000000', '--max-selections', '1000000', '--max-body', '4000000', '--max-errors', '100000', '--max-operations', '1000', '--queue-wait', '10s'];
   let service;
   before(async () => { service = await start({ further: limits }); });
   after(async () => { assert.equal(await service.stop(), 0); });
