@@ -14,7 +14,7 @@ use super::{
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Security")]
 pub struct SecuritySettings {
-    /// Show strangers less: no introspection, no suggestions in errors, no playground
+    /// Show strangers less: no introspection, no playground
     #[arg(long, global = true, env = "COLOPHON_PRODUCTION", value_parser = switch)]
     pub production: bool,
     /// Serve whoever comes without a token, on every address

@@ -154,3 +154,141 @@ impl Completion {
         Ok(Value::Object(completed))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use async_graphql::{
+        EmptyMutation, EmptySubscription, Object, Pos, Schema, ServerError, SimpleObject,
+    };
+    use serde_json::json;
+
+    use super::*;
+    use crate::{error::Error, graphql::documents::tests::prepare};
+
+    /// The data of a response to `query`, completed, as text: JSON values forget their order.
+    fn completed(query: &str, data: serde_json::Value, errors: &[serde_json::Value]) -> String {
+        let mut response = Response::new(Value::from_json(data).unwrap());
+        for path in errors {
+            let mut error = ServerError::new("", Some(Pos::default()));
+            error.path = serde_json::from_value(path.clone()).unwrap();
+            response.errors.push(error);
+        }
+        complete(&mut response, &prepare(query, json!({})).unwrap().merged.fields);
+        serde_json::to_string(&response.data).unwrap()
+    }
+
+    #[test]
+    fn lists_fields_in_document_order() {
+        // `json!` sorts its keys.
+        let book = json!({ "authors": [{ "id": "a", "name": "n" }], "id": 1, "title": "t" });
+        assert_eq!(
+            completed(
+                "{ b: book(id: 1) { title authors { name id } ...F } a: __typename }
+                 fragment F on Book { id }",
+                json!({ "a": "Query", "b": book }),
+                &[]
+            ),
+            r#"{"b":{"title":"t","authors":[{"name":"n","id":"a"}],"id":1},"a":"Query"}"#
+        );
+        let nodes = json!([
+            { "": "Book", "id": 1, "title": "t" },
+            { "": "Author" },
+            null,
+        ]);
+        assert_eq!(
+            completed(
+                "{ nodes(ids: [1]) { ... on Book { title id } } }",
+                json!({ "nodes": nodes }),
+                &[]
+            ),
+            r#"{"nodes":[{"title":"t","id":1},{},null]}"#
+        );
+    }
+
+    #[test]
+    fn puts_null_where_a_field_failed_and_may_be_null() {
+        let books = "{ books { totalCount nodes { id authors { name } } } a: __typename }";
+        for (query, data, errors, expected) in [
+            // Its object is null, since nothing is left of it.
+            ("{ book(id: 1) { id } }", json!(null), json!([["book"]]), r#"{"book":null}"#),
+            (
+                "{ a: __typename book(id: 1) { id } }",
+                json!({ "a": "Query" }),
+                json!([["book"]]),
+                r#"{"a":"Query","book":null}"#,
+            ),
+            (books, json!({ "a": "Query" }), json!([["books"]]), "null"),
+            (
+                books,
+                json!({ "a": "Query", "books": { "totalCount": 1, "nodes": [{ "id": 1 }] } }),
+                json!([["books", "nodes", 0, "authors"]]),
+                "null",
+            ),
+            (
+                "{ nodes(ids: [1]) { id ... on Book { authors { name } } } }",
+                json!({ "nodes": [{ "": "Book", "id": 1 }, { "": "Author", "id": 2 }] }),
+                json!([["nodes", 0, "authors"]]),
+                r#"{"nodes":[null,{"id":2}]}"#,
+            ),
+            (
+                "{ book(id: 1) { authors { name } } a: __typename }",
+                json!({ "a": "Query", "book": null }),
+                json!([["book", "authors"]]),
+                r#"{"book":null,"a":"Query"}"#,
+            ),
+            (
+                "{ book(id: 1) { pages id } a: __typename }",
+                json!({ "a": "Query", "book": { "id": 1 } }),
+                json!([["book", "pages"]]),
+                r#"{"book":{"pages":null,"id":1},"a":"Query"}"#,
+            ),
+            // All its fields failed, but it is not null.
+            (
+                "{ book(id: 1) { pages } a: __typename }",
+                json!({ "a": "Query", "book": null }),
+                json!([["book", "pages"]]),
+                r#"{"book":{"pages":null},"a":"Query"}"#,
+            ),
+        ] {
+            let errors = errors.as_array().unwrap();
+            assert_eq!(completed(query, data, errors), expected, "{query} {errors:?}");
+        }
+    }
+
+    /// If this fails, async-graphql has learnt it, and parts of this file and of `documents` can go.
+    #[tokio::test]
+    async fn async_graphql_still_needs_this() {
+        #[derive(SimpleObject)]
+        struct Empty {
+            field: i32,
+        }
+        struct Query(AtomicU32);
+        #[Object]
+        #[expect(clippy::unused_async, reason = "the macro wants it")]
+        impl Query {
+            async fn calls(&self) -> u32 {
+                self.0.fetch_add(1, Ordering::Relaxed)
+            }
+            async fn bad(&self) -> Result<Option<i32>, Error> {
+                Err(Error::NotFound("it".into()))
+            }
+            async fn empty(&self) -> Empty {
+                Empty { field: 1 }
+            }
+        }
+        let query = Query(AtomicU32::new(0));
+        let schema = Schema::new(query, EmptyMutation, EmptySubscription);
+        let data = async |query: &str| schema.execute(query).await.data.into_json().unwrap();
+        assert_eq!(
+            data("{ calls bad }").await,
+            json!({ "calls": 0 }),
+            "a failed field is left out"
+        );
+        data("{ calls calls }").await;
+        assert_eq!(data("{ calls }").await, json!({ "calls": 3 }), "a field is executed twice");
+        let empty = "{ empty { field @skip(if: true) } }";
+        assert_eq!(data(empty).await, json!({ "empty": null }), "an object without fields is null");
+    }
+}

@@ -26,7 +26,7 @@ pub mod trusted;
 mod variables;
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::{
     fmt::{self, Display},

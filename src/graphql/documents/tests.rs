@@ -26,7 +26,8 @@ fn compile(text: &str) -> Result<Document, Rejection> {
     COMPILER.compile(text.to_owned(), &COMPILER.parse(text)?)
 }
 
-fn prepare(text: &str, variables: Value) -> Result<PreparedOperation, Rejection> {
+/// Prepares the first operation of a document.
+pub fn prepare(text: &str, variables: Value) -> Result<PreparedOperation, Rejection> {
     let Value::Object(variables) = variables else { panic!("{variables}") };
     compile(text)?.operations()[0].prepare(COMPILER.schema(), &limits(), variables)
 }

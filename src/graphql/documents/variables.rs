@@ -269,7 +269,7 @@ pub fn is_one_of(ty: &InputObjectType) -> bool {
 
 /// The message for an input object that breaks that rule.
 pub fn exactly_one_field(name: &str) -> String {
-    format!("Exactly one field of type \"{name}\" must be given, and not null.")
+    format!("Exactly one field of OneOf input object \"{name}\" must be given, and not null.")
 }
 
 /// Checks a value of one of the schema's own scalars, so that a wrong one rejects the request
