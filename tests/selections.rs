@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "clients are tasks of the test")]
+#![expect(clippy::float_cmp, reason = "whole numbers")]
 
 mod support;
 

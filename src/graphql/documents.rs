@@ -19,6 +19,7 @@ mod compiler;
 mod complexity;
 mod limits;
 mod literal;
+mod lower;
 mod merge;
 mod redact;
 mod rules;
@@ -40,7 +41,8 @@ use sha2::{Digest, Sha256};
 
 pub use self::{
     compiler::Compiler,
-    merge::{Field, PreparedOperation, Selections, TYPE_MARKER},
+    lower::{PreparedOperation, TYPE_MARKER},
+    merge::{Field, Selections},
 };
 use self::{
     merge::{MergedOperation, Merger},

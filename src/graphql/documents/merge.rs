@@ -2,7 +2,7 @@
 //! specification (sections 6.3.2 and 6.4.3), done before execution. Each response name occurs once
 //! in each selection set, in the order of the document, and there are no fragments or directives.
 
-use std::{cell::Cell, collections::HashSet, sync::Arc};
+use std::{cell::Cell, collections::HashSet};
 
 use apollo_compiler::{
     ExecutableDocument, Node, Schema,
@@ -12,30 +12,14 @@ use apollo_compiler::{
     schema::ExtendedType,
     validation::Valid,
 };
-use async_graphql::{
-    Name, Pos, Positioned, Request, Value as ConstValue,
-    parser::types::{
-        self as execution, DocumentOperations, OperationDefinition, OperationType, TypeCondition,
-    },
-};
+use async_graphql::{Name, Pos, Positioned};
 use async_graphql_value::Value;
 
-use super::{
-    complexity::paging_of,
-    limits::within,
-    literal::literal,
-    variables::{VariableValues, position},
-};
+use super::{complexity::paging_of, limits::within, literal::literal, variables::position};
 use crate::{
     error::Code,
     graphql::present::{Rejection, located_error},
 };
-
-/// The response name of the `__typename` that is added where async-graphql needs one: below an
-/// interface, so that the object's type is known when the response is completed, and in a selection
-/// set of which `@skip` left nothing, whose object the library would take for null. No client can
-/// choose it.
-pub const TYPE_MARKER: &str = "";
 
 /// An operation whose fields are merged.
 #[derive(Debug)]
@@ -66,10 +50,12 @@ pub struct Field {
     pub selections: Selections,
     /// By which arguments it is paged.
     pub paging: Paging,
-    name: Name,
-    arguments: Vec<(Name, Positioned<Value>)>,
+    /// Its name in the schema.
+    pub name: Name,
+    /// Its arguments, which may have variables.
+    pub arguments: Vec<(Name, Positioned<Value>)>,
     /// Where it is selected first.
-    at: Pos,
+    pub at: Pos,
 }
 
 /// The arguments that say how many items a field has.
@@ -81,17 +67,6 @@ pub enum Paging {
     Slice,
     /// `ids`.
     Ids,
-}
-
-/// An operation that is ready to be executed.
-#[derive(Debug)]
-pub struct PreparedOperation {
-    /// Query or mutation.
-    pub kind: OperationType,
-    /// Its fields.
-    pub merged: Arc<MergedOperation>,
-    /// The values of its variables.
-    pub variables: VariableValues,
 }
 
 /// Merges the selections of an operation.
@@ -280,112 +255,4 @@ fn is_same(one: &Arguments, other: &Arguments) -> bool {
 pub fn condition_of(directive: &Directive) -> Option<&Literal> {
     let is_condition = matches!(directive.name.as_str(), "skip" | "include");
     is_condition.then(|| directive.specified_argument_by_name("if").map(|it| &**it))?
-}
-
-impl Field {
-    /// The value of an argument; none where it is not given, or by a variable without a value.
-    #[must_use]
-    pub fn argument(&self, name: &str, variables: &VariableValues) -> Option<ConstValue> {
-        let (_, value) = self.arguments.iter().find(|(known, _)| known == name)?;
-        substitute(&value.node, variables)?.into_const()
-    }
-
-    fn bind(&self, variables: &VariableValues) -> execution::Selection {
-        let argument = |(name, value): &(Name, Positioned<Value>)| {
-            let bound = substitute(&value.node, variables)?;
-            Some((Positioned::new(name.clone(), value.pos), Positioned::new(bound, value.pos)))
-        };
-        let set = match &self.selections {
-            Selections::Leaf => execution::SelectionSet::default(),
-            Selections::Object(fields) => of_object(fields, self.at, variables),
-            Selections::Abstract(types) => of_abstract(types, self.at, variables),
-        };
-        let alias = (self.key != self.name).then(|| Positioned::new(self.key.clone(), self.at));
-        let field = execution::Field {
-            alias,
-            name: Positioned::new(self.name.clone(), self.at),
-            arguments: self.arguments.iter().filter_map(argument).collect(),
-            directives: Vec::new(),
-            selection_set: Positioned::new(set, self.at),
-        };
-        execution::Selection::Field(Positioned::new(field, self.at))
-    }
-}
-
-/// A literal with the values of its variables. A variable without a value leaves out the argument
-/// or input field that it stands for (section 6.4.1), and is null in a list.
-fn substitute(value: &Value, variables: &VariableValues) -> Option<Value> {
-    Some(match value {
-        Value::Variable(name) => return variables.get(name).map(|it| it.clone().into_value()),
-        Value::List(items) => {
-            let item = |item| substitute(item, variables).unwrap_or(Value::Null);
-            Value::List(items.iter().map(item).collect())
-        }
-        Value::Object(fields) => {
-            let field =
-                |(name, value): (&Name, _)| Some((name.clone(), substitute(value, variables)?));
-            Value::Object(fields.iter().filter_map(field).collect())
-        }
-        value => value.clone(),
-    })
-}
-
-fn of_object(fields: &[Field], at: Pos, variables: &VariableValues) -> execution::SelectionSet {
-    let mut items: Vec<_> =
-        fields.iter().map(|it| Positioned::new(it.bind(variables), it.at)).collect();
-    if items.is_empty() {
-        items.push(type_marker(at));
-    }
-    execution::SelectionSet { items }
-}
-
-fn of_abstract(
-    types: &[(Name, Vec<Field>)],
-    at: Pos,
-    variables: &VariableValues,
-) -> execution::SelectionSet {
-    let mut items = vec![type_marker(at)];
-    items.extend(types.iter().filter(|(_, fields)| !fields.is_empty()).map(|(name, fields)| {
-        let condition = TypeCondition { on: Positioned::new(name.clone(), at) };
-        let fragment = execution::InlineFragment {
-            type_condition: Some(Positioned::new(condition, at)),
-            directives: Vec::new(),
-            selection_set: Positioned::new(of_object(fields, at, variables), at),
-        };
-        let fragment = Positioned::new(fragment, at);
-        Positioned::new(execution::Selection::InlineFragment(fragment), at)
-    }));
-    execution::SelectionSet { items }
-}
-
-fn type_marker(at: Pos) -> Positioned<execution::Selection> {
-    let field = execution::Field {
-        alias: Some(Positioned::new(Name::new(TYPE_MARKER), at)),
-        name: Positioned::new(Name::new("__typename"), at),
-        arguments: Vec::new(),
-        directives: Vec::new(),
-        selection_set: Positioned::default(),
-    };
-    Positioned::new(execution::Selection::Field(Positioned::new(field, at)), at)
-}
-
-impl PreparedOperation {
-    /// The request that async-graphql executes. It has no variables: their values are in the
-    /// arguments.
-    #[must_use]
-    pub fn request(&self) -> Request {
-        let at = Pos::default();
-        let operation = OperationDefinition {
-            ty: self.kind,
-            variable_definitions: Vec::new(),
-            directives: Vec::new(),
-            selection_set: Positioned::new(of_object(&self.merged.fields, at, &self.variables), at),
-        };
-        let mut request = Request::new("");
-        request.set_parsed_query(execution::ExecutableDocument {
-            operations: DocumentOperations::Single(Positioned::new(operation, at)),
-            fragments: std::collections::HashMap::new(),
-        });
-        request
-    }
 }
