@@ -158,6 +158,12 @@ impl Document {
         redact::without_literals(&self.text)
     }
 
+    /// Whether the selections of one of its operations depend on variables.
+    fn is_conditional(&self) -> bool {
+        let is_it = |it: &Arc<Operation>| matches!(it.selections, MergedSelections::Conditional(_));
+        self.operations.iter().any(is_it)
+    }
+
     /// Lets the names of its first operations be labels, as long as there are `left`. Returns how
     /// many are left for other documents.
     pub fn label(&mut self, mut left: usize) -> usize {
