@@ -31,7 +31,7 @@ pub(super) mod tests;
 
 use std::{
     fmt::{self, Display},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use apollo_compiler::{ExecutableDocument, Node, Schema, executable, validation::Valid};
@@ -116,6 +116,7 @@ pub struct Document {
     pub hash: Hash,
     /// The hash as hexadecimal digits.
     pub hex: Arc<str>,
+    redacted: OnceLock<String>,
     operations: Vec<Arc<Operation>>,
 }
 
@@ -154,8 +155,8 @@ struct Conditional {
 impl Document {
     /// The text without literals and comments, for spans.
     #[must_use]
-    pub fn redacted(&self) -> String {
-        redact::without_literals(&self.text)
+    pub fn redacted(&self) -> &str {
+        self.redacted.get_or_init(|| redact::without_literals(&self.text))
     }
 
     /// Whether the selections of one of its operations depend on variables.

@@ -170,7 +170,7 @@ impl Engine {
         };
         telemetry.identify(identity, ROUTE);
         if self.trace_documents {
-            telemetry.document(&document.redacted());
+            telemetry.document(document.redacted());
         }
         if raw.only_query && operation.kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeSet, HashMap, HashSet},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
 };
 
 use apollo_compiler::{
@@ -114,7 +114,8 @@ impl Compiler {
         let operations = document.operations.iter().map(|it| self.operation(&document, it));
         let operations = operations.collect::<Result<_, _>>()?;
         let hash = Hash::of(&text);
-        Ok(Document { hash, hex: hash.to_string().into(), operations, text })
+        let hex = hash.to_string().into();
+        Ok(Document { hash, hex, redacted: OnceLock::new(), operations, text })
     }
 
     fn operation(
