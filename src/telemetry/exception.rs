@@ -40,6 +40,10 @@ const EVENT: &str = "exception";
 /// Tells of an error at the span where it arose. What it says of itself must be fit for telling.
 pub fn record<E: Error + 'static>(span: &SpanRef<'_>, error: &E) {
     let signal = SIGNAL.get().copied().unwrap_or_default();
+    if signal == ExceptionSignal::Spans && !span.is_recording() {
+        // A backtrace takes milliseconds, the first one a second.
+        return;
+    }
     let (kind, message, trace) = (type_name::<E>(), error.to_string(), stack_trace(error));
     if signal != ExceptionSignal::Spans {
         let _span =

@@ -144,11 +144,11 @@ struct Profiling<'a>(&'a Cpu);
 
 impl Drop for Profiling<'_> {
     fn drop(&mut self) {
+        let Some(mut sampling) = self.0.lock() else { return };
+        sampling.profile = None;
+        sampling.release();
+        // Under the lock, and last: from here on another profile may begin.
         timeline::keep(false);
-        if let Some(mut sampling) = self.0.lock() {
-            sampling.profile = None;
-            sampling.release();
-        }
     }
 }
 
@@ -235,4 +235,33 @@ fn thread_name(names: &mut HashMap<u32, Arc<str>>, thread: u32) -> Option<Arc<st
     let name: Arc<str> = name.trim().into();
     names.insert(thread, name.clone());
     Some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Another profile may begin only when this one has ended: else its end would end that one.
+    #[test]
+    fn a_profile_is_kept_until_its_end() {
+        let cpu = Cpu::start();
+        let profiling = cpu.begin().unwrap_or_else(|error| panic!("{error}"));
+        assert!(matches!(cpu.begin(), Err(ProfileError::Busy)));
+        thread::scope(|scope| {
+            let sampling = cpu.lock().unwrap();
+            let end = scope.spawn(move || drop(profiling));
+            let started = Instant::now();
+            while started.elapsed() < Duration::from_millis(100) {
+                assert!(timeline::is_kept(), "it has not ended");
+                thread::yield_now();
+            }
+            drop(sampling);
+            end.join().unwrap();
+        });
+        assert!(!timeline::is_kept());
+        drop(cpu.begin().unwrap_or_else(|error| panic!("{error}")));
+        assert_eq!(cpu.lock().unwrap().users, 0);
+    }
 }

@@ -145,8 +145,9 @@ impl<F: Future + Unpin> Future for Profiled<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let began = Instant::now();
-        // Woken in the middle of the last poll counts from its end.
-        let woken = this.wakes.woken().unwrap_or(began).clamp(this.left, began);
+        // Woken in the middle of the last poll counts from its end. Not `clamp`, which panics where
+        // a clock has gone back, as those of some virtual machines do.
+        let woken = this.wakes.woken().unwrap_or(began).min(began).max(this.left);
         this.profile.idle += woken - this.left;
         this.profile.scheduled += began - woken;
         this.wakes.forward_to(context.waker());
@@ -180,5 +181,14 @@ mod tests {
         assert_eq!((profile.polls, profile.slow_polls), (2, 1));
         let sum = profile.busy + profile.scheduled + profile.idle;
         assert!(sum <= whole && sum >= whole.mul_f64(0.95), "{profile:?} of {whole:?}");
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_goes_back_ends_no_operation() {
+        let mut work = profiled(Instant::now(), Box::pin(std::future::ready(())));
+        work.left = Instant::now() + Duration::from_hours(1);
+        let ((), profile) = work.await;
+        assert_eq!(profile.polls, 1);
+        assert!(profile.total() < Duration::from_hours(1), "{profile:?}");
     }
 }
