@@ -41,18 +41,22 @@ fn write_task(text: &mut String, task: &TaskDump) -> fmt::Result {
 /// The innermost function and those of our own that led to it; JSON has them all.
 fn write_stack(text: &mut String, frames: &[Frame]) -> fmt::Result {
     writeln!(text, "  parked at")?;
-    let is_own = |frame: &Frame| frame.place.as_ref().is_some_and(|it| it.starts_with("src/"));
     let mut left_out = false;
     for (index, frame) in frames.iter().rev().enumerate() {
-        if index > 0 && !is_own(frame) {
+        if index > 0 && !frame.is_own() {
             left_out = true;
             continue;
         }
         if std::mem::take(&mut left_out) {
             writeln!(text, "    …")?;
         }
-        let place = frame.place.as_deref().unwrap_or("?");
-        writeln!(text, "    {place:<48} {}", without_generics(&frame.function))?;
+        // Without line tables, the function says where.
+        match &frame.place {
+            Some(place) => {
+                writeln!(text, "    {place:<48} {}", without_generics(&frame.function))?;
+            }
+            None => writeln!(text, "    {}", frame.function)?,
+        }
     }
     Ok(())
 }

@@ -109,6 +109,17 @@ pub struct Frame {
     pub place: Option<String>,
 }
 
+impl Frame {
+    /// Whether the function is the service's own.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        match &self.place {
+            Some(place) => place.starts_with("src/"),
+            None => own_path(&self.function).starts_with("colophon::"),
+        }
+    }
+}
+
 /// Dumps the tasks of the service, whose runtime is `runtime`. Blocks, for `limit` at most and the
 /// time it takes to find the names of functions, a second or so the first time.
 ///
@@ -251,8 +262,42 @@ fn is_limit(frames: &[Frame]) -> bool {
     frames.iter().any(|frame| frame.function == "poll_delay")
 }
 
-/// What every task has around its work, and tells nothing.
+/// Whether a frame is around the work of every task, and says nothing about this one. By its file
+/// or, where the program has no line tables, by the path of its function.
 fn is_plumbing(frame: &Frame) -> bool {
+    match &frame.place {
+        Some(place) => is_plumbing_file(place) || frame.function == "__rust_try",
+        None => is_plumbing_path(&frame.function),
+    }
+}
+
+/// See [`is_plumbing`].
+fn is_plumbing_path(function: &str) -> bool {
+    const PLUMBING: [&str; 11] = [
+        "__rust",
+        "(unknown)",
+        "alloc::",
+        "clone3",
+        "colophon::telemetry::runtime::",
+        "core::",
+        "dial9",
+        "start_thread",
+        "std::",
+        "tokio::runtime::",
+        "tokio::task::yield_now",
+    ];
+    let path = own_path(function);
+    PLUMBING.iter().any(|part| path.starts_with(part))
+}
+
+/// The path of the type or function that a symbol is of: `<a::B as c::D>::e` is of `a::B`.
+#[must_use]
+pub fn own_path(symbol: &str) -> &str {
+    symbol.trim_start_matches(['<', '&', '*', '(', '['])
+}
+
+/// See [`is_plumbing`].
+fn is_plumbing_file(place: &str) -> bool {
     const PLUMBING: [&str; 8] = [
         "alloc/src/",
         "core/src/",
@@ -263,12 +308,9 @@ fn is_plumbing(frame: &Frame) -> bool {
         "/src/runtime/task/trace/",
         "/src/task/yield_now.rs",
     ];
-    let is_in = |place: &String| {
-        PLUMBING.iter().any(|part| {
-            if part.starts_with('/') { place.contains(part) } else { place.starts_with(part) }
-        })
-    };
-    frame.function == "__rust_try" || frame.place.as_ref().is_some_and(is_in)
+    PLUMBING.iter().any(|part| {
+        if part.starts_with('/') { place.contains(part) } else { place.starts_with(part) }
+    })
 }
 
 /// Does `work`, and has a dump see it as a place to be parked at. For what waits for something
