@@ -180,7 +180,6 @@ impl Pool {
             metrics.wait.record(asked.elapsed().as_secs_f64());
             return Held::open(self, permit).await;
         }
-        let began = SystemTime::now();
         metrics.pending.increment(1);
         let pending = OnDrop(|| metrics.pending.decrement(1));
         let permit = tokio::time::timeout(options.wait, gate.clone().acquire_owned()).await;
@@ -196,13 +195,14 @@ impl Pool {
             }
         };
         if waited > WORTH_A_SPAN {
-            self.wait_span(parent, began, result.as_ref().err());
+            self.wait_span(parent, waited, result.as_ref().err());
         }
         Held::open(self, result?).await
     }
 
-    fn wait_span(&self, parent: Option<&Context>, began: SystemTime, error: Option<&DbErr>) {
+    fn wait_span(&self, parent: Option<&Context>, waited: Duration, error: Option<&DbErr>) {
         let Some(parent) = parent else { return };
+        let began = SystemTime::now() - waited;
         let span = SpanBuilder::from_name("db.pool.acquire").with_start_time(began);
         let waited = begin(span, parent, |to| {
             to.text(attr::DB_CLIENT_CONNECTION_POOL_NAME, self.0.options.name);

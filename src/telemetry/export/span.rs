@@ -2,7 +2,11 @@
 //! SDK's spans keep as values until they end, and hand from one hand to the next, costs more than all
 //! else about them.
 
-use std::{borrow::Cow, mem::take, time::SystemTime};
+use std::{
+    borrow::Cow,
+    mem::take,
+    time::{Duration, Instant, SystemTime},
+};
 
 use opentelemetry::{
     Context, KeyValue,
@@ -81,6 +85,7 @@ impl Tracer {
             kind,
             name,
             started: start_time.unwrap_or_else(SystemTime::now),
+            clock: start_time.map_or_else(Instant::now, |it| Instant::now() - ago(it)),
             attributes: Written::default(),
             events: SpanEvents::default(),
             links: SpanLinks::default(),
@@ -110,6 +115,8 @@ struct Record {
     kind: SpanKind,
     name: Cow<'static, str>,
     started: SystemTime,
+    /// When it started, by a clock that nobody sets.
+    clock: Instant,
     attributes: Written,
     events: SpanEvents,
     links: SpanLinks,
@@ -139,6 +146,12 @@ impl Record {
             self.links.dropped_count += 1;
         }
     }
+}
+
+/// How long ago a time was. What reads the wall clock for a time just before gives one that has
+/// hardly been set meanwhile.
+fn ago(time: SystemTime) -> Duration {
+    SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
 /// How many were beyond the limit.
@@ -198,8 +211,11 @@ impl SpanApi for Span {
         }
     }
 
+    /// The wall clock may have been set since the start, by NTP or by hand: what counts is the time
+    /// that has passed.
     fn end_with_timestamp(&mut self, ended: SystemTime) {
         let Some(mut record) = self.record.take() else { return };
+        let ended = record.started + record.clock.elapsed().saturating_sub(ago(ended));
         let mut item = take(&mut record.attributes.fields);
         let frame = Frame {
             context: &self.context,
@@ -374,6 +390,9 @@ mod tests {
         let mut sdks = proto::Span::from(keep.0.lock().unwrap().remove(0));
         assert_eq!(sdks.span_id.len(), ours.span_id.len());
         sdks.span_id = ours.span_id.clone();
+        // By the monotonic clock, and so not to the nanosecond.
+        assert!(sdks.end_time_unix_nano.abs_diff(ours.end_time_unix_nano) < 100_000_000);
+        sdks.end_time_unix_nano = ours.end_time_unix_nano;
         // In which order they are says nothing.
         ours.attributes.reverse();
         assert_eq!(*ours, sdks);

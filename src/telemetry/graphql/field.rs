@@ -112,7 +112,8 @@ struct Calls {
     count: u64,
     errors: u64,
     longest: Duration,
-    last: Option<SystemTime>,
+    /// When the last one ended.
+    last: Option<Instant>,
     told: bool,
 }
 
@@ -176,7 +177,8 @@ impl Field {
                 KeyValue::new(own::FIELD_DURATION_MAX, calls.longest.as_secs_f64()),
             ]);
         }
-        span.end_with_timestamp(calls.last.unwrap_or_else(SystemTime::now));
+        let since = calls.last.map_or(Duration::ZERO, |last| last.elapsed());
+        span.end_with_timestamp(SystemTime::now() - since);
     }
 }
 
@@ -252,6 +254,6 @@ impl Drop for Call {
         calls.count += self.count;
         calls.errors += if self.failed { self.count } else { 0 };
         calls.longest = calls.longest.max(took);
-        calls.last = Some(SystemTime::now());
+        calls.last = Some(Instant::now());
     }
 }

@@ -68,7 +68,6 @@ pub enum Source {
 #[derive(Debug)]
 pub struct Operation {
     context: Context,
-    came: SystemTime,
     started: Instant,
     identity: Option<Identity>,
     scope: Option<Scope>,
@@ -80,7 +79,7 @@ impl Operation {
     /// An operation of which nothing is known yet.
     #[must_use]
     pub fn start(source: &Source) -> Self {
-        let (came, started) = (SystemTime::now(), Instant::now());
+        let started = Instant::now();
         let context = match source {
             Source::Request => {
                 let parent = Context::current();
@@ -88,7 +87,7 @@ impl Operation {
             }
             Source::Socket(origin) => origin.begin(SPAN_NAME),
         };
-        Self { context, came, started, identity: None, scope: None, active: None, outcome: None }
+        Self { context, started, identity: None, scope: None, active: None, outcome: None }
     }
 
     /// The operation's span, for what is done and logged in its name.
@@ -183,8 +182,9 @@ impl Operation {
         }
         if let (Some(profile), Some(identity)) = (profile, &self.identity) {
             profile.record(&span, identity.root_field);
-            // Its work ended with its last poll, before anything was told of it.
-            span.end_with_timestamp(self.came + profile.total());
+            // Its work ended with its last poll, before anything was recorded of it.
+            let since = self.started.elapsed().saturating_sub(profile.total());
+            span.end_with_timestamp(SystemTime::now() - since);
         }
     }
 }

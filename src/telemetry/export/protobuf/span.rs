@@ -45,7 +45,8 @@ pub fn write(to: &mut Writer, span: &SpanData) {
         has_remote_parent: span.parent_span_is_remote,
         kind: &span.span_kind,
         name: &span.name,
-        times: (span.start_time, span.end_time),
+        // The SDK's spans go by the wall clock, which may have been set meanwhile.
+        times: (span.start_time, span.end_time.max(span.start_time)),
         dropped_attributes: span.dropped_attributes_count,
         events: &span.events,
         links: &span.links,
