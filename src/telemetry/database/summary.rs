@@ -78,6 +78,7 @@ impl Token<'_> {
 
 /// Where the reader is, inside of one pair of parentheses.
 #[derive(Clone, Copy, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "they are independent of each other")]
 struct Level {
     /// A statement may begin.
     at_start: bool,

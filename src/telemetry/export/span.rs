@@ -85,7 +85,9 @@ impl Tracer {
             kind,
             name,
             started: start_time.unwrap_or_else(SystemTime::now),
-            clock: start_time.map_or_else(Instant::now, |it| Instant::now() - ago(it)),
+            clock: start_time
+                .and_then(|it| Instant::now().checked_sub(ago(it)))
+                .unwrap_or_else(Instant::now),
             attributes: Written::default(),
             events: SpanEvents::default(),
             links: SpanLinks::default(),
