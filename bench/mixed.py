@@ -222,7 +222,7 @@ async def no_graphql(load, connection):
     """Requests that are not GraphQL over HTTP."""
     body, content_type, code, status = load.random.choice((
         (b"{", "application/json", "BAD_REQUEST", 400),
-        (b"[]", "application/json", "BAD_REQUEST", 400),
+        (b"[]", "application/json", "BAD_REQUEST", 422),
         (graphql("{ __typename }"), "text/plain", "UNSUPPORTED_MEDIA_TYPE", 415),
     ))
     await load.ask(connection, body, code, status, content_type)
