@@ -33,7 +33,11 @@ use tracing::error;
 use crate::{
     config::limits::RequestLimits,
     database::Database,
-    http::{bearer, headers, server::Server},
+    http::{
+        bearer, headers,
+        hosts::{self, Hosts},
+        server::Server,
+    },
     security::AdminToken,
     telemetry::{
         runtime::{recorder::FlightRecorder, tasks::spawn, watchdog},
@@ -59,6 +63,8 @@ pub struct Admin {
     pub runtime: Handle,
     /// How long all workers may be blocked before `/livez` says so.
     pub stall_limit: Duration,
+    /// The names by which it may be asked.
+    pub hosts: Hosts,
     /// What one must have to look at more than the health.
     pub token: AdminToken,
 }
@@ -128,11 +134,19 @@ fn router(admin: Admin) -> Router {
         .route("/livez", get(livez))
         .route("/readyz", get(readyz))
         .merge(guarded)
+        .layer(middleware::from_fn_with_state(admin.clone(), check_host))
         .with_state(admin)
         .layer(middleware::map_response(async |mut response: Response| {
             headers::harden(&mut response);
             response
         }))
+}
+
+async fn check_host(State(admin): State<Arc<Admin>>, request: Request, next: Next) -> Response {
+    if admin.hosts.allows(&request) {
+        return next.run(request).await;
+    }
+    (StatusCode::FORBIDDEN, format!("{}\n", hosts::REFUSAL)).into_response()
 }
 
 /// Lets through who has the token.

@@ -4,6 +4,7 @@ pub mod bearer;
 pub mod csrf;
 pub mod graphql;
 pub mod headers;
+pub mod hosts;
 pub mod negotiate;
 pub mod origin;
 pub mod playground;
@@ -21,8 +22,14 @@ use axum::{
 };
 use futures_util::FutureExt;
 
-use self::origin::Origins;
-use crate::{config::limits::RequestLimits, graphql::engine::Engine, security::Access, telemetry};
+use self::{hosts::Hosts, negotiate::MediaType, origin::Origins};
+use crate::{
+    config::limits::RequestLimits,
+    error::{Code, Error},
+    graphql::engine::Engine,
+    security::Access,
+    telemetry,
+};
 
 /// What the public handlers share.
 #[derive(Clone)]
@@ -33,6 +40,8 @@ pub struct Public {
     pub limits: RequestLimits,
     /// Who may ask.
     pub access: Access,
+    /// The names by which it may be asked.
+    pub hosts: Hosts,
     /// The sites whose pages may ask.
     pub origins: Origins,
     /// Whether browsers get the playground.
@@ -45,7 +54,8 @@ pub struct Public {
 pub fn router(public: Public) -> Router {
     let (propagate, has_playground) = (public.propagate, public.playground);
     let cors = public.origins.cors();
-    let around = move |request, next| around(propagate, request, next);
+    let hosts = public.hosts.clone();
+    let around = move |request, next| around(propagate, hosts.clone(), request, next);
     let pages = if has_playground {
         Router::new()
             .route("/", get(playground::index))
@@ -68,10 +78,14 @@ pub fn router(public: Public) -> Router {
 
 /// What is done for each request, whoever handles it. All in one layer: each would cost three
 /// allocations a request.
-async fn around(propagate: bool, request: Request, next: Next) -> Response {
-    let handle = |request| async {
-        let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
-        let mut response = handled.unwrap_or_else(graphql::panicked);
+async fn around(propagate: bool, hosts: Hosts, request: Request, next: Next) -> Response {
+    let handle = |request: Request| async move {
+        let mut response = if hosts.allows(&request) {
+            let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+            handled.unwrap_or_else(graphql::panicked)
+        } else {
+            graphql::refuse(MediaType::Json, Error::Client(Code::Forbidden, hosts::REFUSAL.into()))
+        };
         headers::harden(&mut response);
         response
     };

@@ -13,7 +13,8 @@ use tokio::runtime::Runtime;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let grammar = match config::files::with_secrets(config::command()) {
+    let grammar = match config::files::with_secrets(config::files::without_empty(config::command()))
+    {
         Ok(grammar) => grammar,
         Err(reason) => return command::refuse(reason),
     };

@@ -104,12 +104,11 @@ impl Access {
         if token.len() > LONGEST_TOKEN {
             return Err(Refused::Invalid);
         }
-        let scopes = match (file, signed) {
-            (_, Some(signed)) if token.split('.').count() == 3 => signed.scopes(token).await?,
-            (Some(file), _) => file.scopes(token).ok_or(Refused::Invalid)?,
-            _ => return Err(Refused::Invalid),
-        };
-        Ok(Caller::new(scopes))
+        match (file, signed) {
+            (_, Some(signed)) if token.split('.').count() == 3 => signed.caller(token).await,
+            (Some(file), _) => file.scopes(token).map(Caller::new).ok_or(Refused::Invalid),
+            _ => Err(Refused::Invalid),
+        }
     }
 }
 

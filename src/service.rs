@@ -19,7 +19,7 @@ use crate::{
     descriptors,
     error::Result,
     graphql::{documents::trusted::ManifestError, engine::Engine},
-    http::{self, Public, origin::Origins, server::Server},
+    http::{self, Public, hosts::Hosts, origin::Origins, server::Server},
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
     telemetry::{
@@ -121,13 +121,15 @@ impl Service {
         let engine = Arc::new(engine.trusting(&settings.documents)?);
         let limits = descriptors::fit(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;
+        let access = Access::new(security)?;
         let router = http::router(Public {
             engine: engine.clone(),
             limits: limits.clone(),
-            access: Access::new(security)?,
-            origins: Origins::new(&security.allowed_origins),
+            origins: Origins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
             propagate: observation.propagate,
+            hosts: Hosts::new(http.listen, access.is_open(), &security.allowed_hosts),
+            access,
         });
         let server = Server::new("http connection", router, &limits)
             .measured(&limits)
@@ -143,6 +145,11 @@ impl Service {
             recorder: observation.recorder,
             runtime: Handle::current(),
             stall_limit: settings.runtime.stall_limit,
+            hosts: Hosts::new(
+                http.admin_listen,
+                security.admin_token.is_none(),
+                &security.allowed_hosts,
+            ),
             token: AdminToken::new(security.admin_token.clone()),
         };
         Ok(Self { settings, db, engine, public, admin: (with_admin, admin) })

@@ -1,9 +1,24 @@
-//! Secrets from files: for a setting with a secret whose variable is `X`, the variable `X_FILE` may
-//! name a file that holds it.
+//! What variables may say beyond values: nothing at all, as Compose makes them of settings that it has
+//! no value for; and, for a setting with a secret whose variable is `X`, by `X_FILE` the name of a
+//! file that holds it.
 
-use std::{env, fs, path::Path};
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    fs,
+    path::Path,
+};
 
-use clap::{Arg, Command};
+use clap::{Arg, Command, builder::Resettable};
+
+/// `command` without the variables that are empty: they count as not set.
+#[must_use]
+pub fn without_empty(command: Command) -> Command {
+    command.mut_args(|arg| {
+        let is_empty = |name: &OsStr| env::var_os(name).is_some_and(|value| value.is_empty());
+        if arg.get_env().is_some_and(is_empty) { arg.env(Resettable::Reset) } else { arg }
+    })
+}
 
 /// `command`, with what files say in the place of defaults, so that a flag still wins.
 ///
@@ -27,7 +42,12 @@ pub(super) fn is_secret(arg: &Arg) -> bool {
 
 /// Whether a file says the setting's value, unless a flag does.
 pub(super) fn is_in_file(arg: &Arg) -> bool {
-    is_secret(arg) && file_variable(arg).is_some_and(|variable| env::var_os(variable).is_some())
+    is_secret(arg) && file_variable(arg).is_some_and(|variable| variable_of(&variable).is_some())
+}
+
+/// What a variable says, if it says anything.
+fn variable_of(name: impl AsRef<OsStr>) -> Option<OsString> {
+    env::var_os(name).filter(|value| !value.is_empty())
 }
 
 fn file_variable(arg: &Arg) -> Option<String> {
@@ -36,8 +56,8 @@ fn file_variable(arg: &Arg) -> Option<String> {
 
 fn read(arg: &Arg) -> Result<Option<String>, String> {
     let Some(variable) = file_variable(arg) else { return Ok(None) };
-    let Some(path) = env::var_os(&variable) else { return Ok(None) };
-    if arg.get_env().is_some_and(|own| env::var_os(own).is_some()) {
+    let Some(path) = variable_of(&variable) else { return Ok(None) };
+    if arg.get_env().is_some_and(|own| variable_of(own).is_some()) {
         let own = variable.trim_end_matches("_FILE");
         return Err(format!("both {own} and {variable} are set: take one of them"));
     }

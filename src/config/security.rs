@@ -2,13 +2,15 @@
 
 use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
+use axum::http::HeaderName;
 use clap::Args;
 use jsonwebtoken::Algorithm;
 
 use super::{
     http::HttpSettings,
-    values::{algorithm, duration, key_source, origin, secret, switch},
+    values::{algorithm, duration, header_name, host, key_source, origin, role, secret, switch},
 };
+use crate::security::Scope;
 
 /// Who may ask, and what strangers see.
 #[derive(Clone, Debug, Args)]
@@ -24,6 +26,16 @@ pub struct SecuritySettings {
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_ORIGINS", value_parser = origin,
         value_delimiter = ',', value_name = "ORIGIN")]
     pub allowed_origins: Vec<String>,
+    /// Request headers that these web sites' pages may send, beside those that GraphQL clients and
+    /// tracing are known to; several with commas between
+    #[arg(long, global = true, env = "COLOPHON_ALLOWED_HEADERS", value_parser = header_name,
+        value_delimiter = ',', value_name = "HEADER")]
+    pub allowed_headers: Vec<HeaderName>,
+    /// Host names by which a listener on the loopback may be asked without a token, beside localhost
+    /// and its addresses; several with commas between
+    #[arg(long, global = true, env = "COLOPHON_ALLOWED_HOSTS", value_parser = host,
+        value_delimiter = ',', value_name = "HOST")]
+    pub allowed_hosts: Vec<String>,
     /// A file of tokens, in lines that `colophon token` prints; read again when it changes
     #[arg(long, global = true, env = "COLOPHON_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
@@ -61,6 +73,33 @@ pub struct JwtSettings {
     #[arg(long = "jwt-algorithms", global = true, env = "COLOPHON_JWT_ALGORITHMS", default_value = "RS256,ES256,EdDSA",
         value_parser = algorithm, value_delimiter = ',', value_name = "ALGORITHM")]
     pub algorithms: Vec<Algorithm>,
+    /// The types that tokens may be of: their header `typ`, or `none` if they have no such header;
+    /// with commas between
+    #[arg(
+        long = "jwt-types",
+        global = true,
+        env = "COLOPHON_JWT_TYPES",
+        default_value = "at+jwt",
+        value_delimiter = ',',
+        value_name = "TYPE"
+    )]
+    pub types: Vec<String>,
+    /// The claims that scopes are taken from, each a name or, for a nested one, a JSON pointer such as
+    /// /realm_access/roles; with commas between
+    #[arg(
+        long = "jwt-scope-claims",
+        global = true,
+        env = "COLOPHON_JWT_SCOPE_CLAIMS",
+        default_value = "scope,scp,scopes",
+        value_delimiter = ',',
+        value_name = "CLAIM"
+    )]
+    pub scope_claims: Vec<String>,
+    /// What the provider's roles or permissions allow, such as librarian=books:write; with commas
+    /// between
+    #[arg(long = "jwt-roles", global = true, env = "COLOPHON_JWT_ROLES", value_parser = role,
+        value_delimiter = ',', value_name = "ROLE=SCOPE")]
+    pub roles: Vec<(String, Scope)>,
     /// How often keys are fetched from a URL; also when a token names a key that is not known
     #[arg(long = "jwt-refresh", global = true, env = "COLOPHON_JWT_REFRESH", default_value = "5m",
         value_parser = duration, value_name = "TIME")]
@@ -151,7 +190,7 @@ impl JwtSettings {
 }
 
 /// Whether only this machine can reach the address.
-fn is_loopback(address: SocketAddr) -> bool {
+pub fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }
 

@@ -5,10 +5,12 @@ use std::{
     time::Duration,
 };
 
+use axum::http::{HeaderName, uri::Authority};
 use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
 use super::security::{KeySource, Secret};
+use crate::security::Scope;
 
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -80,6 +82,26 @@ pub(super) fn origin(text: &str) -> Result<String, String> {
              there is no origin for all (*)"
                 .to_owned()
         })
+}
+
+/// The name of a header.
+pub(super) fn header_name(text: &str) -> Result<HeaderName, String> {
+    text.parse().map_err(|_| "must be the name of a header, such as x-tenant".to_owned())
+}
+
+/// A host without a port.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    let authority = text.parse::<Authority>().ok().filter(|authority| authority.host() == text);
+    authority
+        .map(|authority| authority.host().to_ascii_lowercase())
+        .ok_or_else(|| "must be a host without scheme and port, such as books.example".to_owned())
+}
+
+/// A role, and what it allows.
+pub(super) fn role(text: &str) -> Result<(String, Scope), String> {
+    let parts = text.split_once('=').filter(|(role, _)| !role.is_empty());
+    let (role, scope) = parts.ok_or("must be ROLE=SCOPE, such as librarian=books:write")?;
+    Ok((role.to_owned(), scope.parse()?))
 }
 
 /// A public-key algorithm. With a secret that is shared, whoever checks tokens could make them, and a

@@ -11,16 +11,32 @@ use crate::telemetry::http::TRACERESPONSE;
 /// How long a browser may remember that it may ask.
 const REMEMBERED: Duration = Duration::from_mins(10);
 
+/// What clients of GraphQL and of tracing are known to send.
+const CLIENT_HEADERS: [HeaderName; 7] = [
+    HeaderName::from_static("traceparent"),
+    HeaderName::from_static("tracestate"),
+    HeaderName::from_static("baggage"),
+    HeaderName::from_static("sentry-trace"),
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("apollographql-client-name"),
+    HeaderName::from_static("apollographql-client-version"),
+];
+
 /// The web sites that may ask, beside the service's own pages.
 #[derive(Clone, Debug)]
-pub struct Origins(Arc<[HeaderValue]>);
+pub struct Origins {
+    listed: Arc<[HeaderValue]>,
+    /// Request headers that their pages may send, beside those that are known.
+    headers: Arc<[HeaderName]>,
+}
 
 impl Origins {
-    /// These, as `COLOPHON_ALLOWED_ORIGINS` has them.
+    /// These, as `COLOPHON_ALLOWED_ORIGINS` has them, whose pages may send `headers` too.
     #[must_use]
-    pub fn new(listed: &[String]) -> Self {
+    pub fn new(listed: &[String], headers: &[HeaderName]) -> Self {
         // Checked by the settings.
-        Self(listed.iter().filter_map(|origin| origin.parse().ok()).collect())
+        let listed = listed.iter().filter_map(|origin| origin.parse().ok()).collect();
+        Self { listed, headers: headers.into() }
     }
 
     /// Whether the page that a request comes from may ask: one of the service's own, or of a site that
@@ -31,7 +47,7 @@ impl Origins {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => true,
-            (Some(origin), None) => self.0.contains(origin) || is_own(origin, headers),
+            (Some(origin), None) => self.listed.contains(origin) || is_own(origin, headers),
             (Some(_), Some(_)) => false,
         }
     }
@@ -39,17 +55,15 @@ impl Origins {
     /// What tells browsers which sites may ask, if any may.
     #[must_use]
     pub fn cors(&self) -> Option<CorsLayer> {
-        if self.0.is_empty() {
+        if self.listed.is_empty() {
             return None;
         }
-        let own = ["traceparent", "tracestate"].map(HeaderName::from_static);
         let asked = [header::CONTENT_TYPE, header::AUTHORIZATION].into_iter();
+        let asked = asked.chain(csrf::HEADERS.iter().cloned()).chain(CLIENT_HEADERS);
         let layer = CorsLayer::new()
-            .allow_origin(AllowOrigin::list(self.0.iter().cloned()))
+            .allow_origin(AllowOrigin::list(self.listed.iter().cloned()))
             .allow_methods([Method::GET, Method::POST])
-            .allow_headers(
-                asked.chain(csrf::HEADERS.iter().cloned()).chain(own).collect::<Vec<_>>(),
-            )
+            .allow_headers(asked.chain(self.headers.iter().cloned()).collect::<Vec<_>>())
             .expose_headers([TRACERESPONSE, header::RETRY_AFTER])
             .max_age(REMEMBERED);
         Some(layer)
@@ -80,7 +94,7 @@ mod tests {
 
     #[test]
     fn own_pages_and_listed_sites_may_ask() {
-        let origins = Origins::new(&["https://books.example".to_owned()]);
+        let origins = Origins::new(&["https://books.example".to_owned()], &[]);
         for (host, origin, allowed) in [
             ("localhost:8000", "http://localhost:8000", true),
             ("api.example", "https://api.example", true),
@@ -108,6 +122,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::ORIGIN, "https://books.example".parse().unwrap());
         headers.append(header::ORIGIN, "https://evil.example".parse().unwrap());
-        assert!(!Origins::new(&["https://books.example".to_owned()]).allows(&headers));
+        assert!(!Origins::new(&["https://books.example".to_owned()], &[]).allows(&headers));
     }
 }

@@ -190,6 +190,8 @@ impl Server {
             service_fn(|request| self.clone().answer(request, (peer, seen.clone()), slot.clone()));
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
+            // Some clients compare the names of the handshake of WebSocket by letters' case.
+            .title_case_headers(true)
             .header_read_timeout(self.head_timeout)
             .max_buf_size(READ_BUFFER)
             .serve_connection(TokioIo::new(stream), service)

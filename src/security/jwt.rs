@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKind};
 use serde::Deserialize;
+use serde_json::Value;
 
-use super::{Refused, Scopes, SecurityError, keys::Keys, verify};
+use super::{Caller, Refused, Scope, Scopes, SecurityError, keys::Keys, verify};
 use crate::config::security::JwtSettings;
 
 /// Seconds that clocks may differ by.
@@ -15,23 +16,28 @@ const LEEWAY: u64 = 30;
 #[derive(Clone)]
 pub struct SignedTokens {
     keys: Keys,
-    rules: Arc<Validation>,
+    rules: Arc<Rules>,
 }
 
-/// What a token says of scopes, in the three ways that there are.
+struct Rules {
+    validation: Validation,
+    /// In small letters, without `application/`; `none` is for tokens that do not say.
+    types: Vec<String>,
+    grants: Grants,
+}
+
+/// How claims become scopes.
+struct Grants {
+    claims: Vec<String>,
+    roles: Vec<(String, Scope)>,
+}
+
 #[derive(Deserialize)]
 struct Claims {
-    scope: Option<Names>,
-    scp: Option<Names>,
-    scopes: Option<Names>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Names {
-    /// RFC 8693: with spaces between.
-    Text(String),
-    List(Vec<String>),
+    /// Checked by the library.
+    exp: u64,
+    #[serde(flatten)]
+    others: Value,
 }
 
 impl SignedTokens {
@@ -43,32 +49,44 @@ impl SignedTokens {
         let Some(source) = &settings.keys else { return Ok(None) };
         verify::install();
         let keys = Keys::new(source, settings.refresh)?;
-        let mut rules = Validation::new(Algorithm::RS256);
-        rules.algorithms.clone_from(&settings.algorithms);
-        rules.leeway = LEEWAY;
-        rules.validate_nbf = true;
-        rules.set_required_spec_claims(&["exp", "iss", "aud"]);
-        rules.set_issuer(settings.issuer.as_slice());
-        rules.set_audience(settings.audience.as_slice());
-        Ok(Some(Self { keys, rules: Arc::new(rules) }))
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.algorithms.clone_from(&settings.algorithms);
+        validation.leeway = LEEWAY;
+        validation.validate_nbf = true;
+        validation.set_required_spec_claims(&["exp", "iss", "aud"]);
+        validation.set_issuer(settings.issuer.as_slice());
+        validation.set_audience(settings.audience.as_slice());
+        let types = settings.types.iter().map(|kind| media_type(kind)).collect();
+        let grants =
+            Grants { claims: settings.scope_claims.clone(), roles: settings.roles.clone() };
+        Ok(Some(Self { keys, rules: Arc::new(Rules { validation, types, grants }) }))
     }
 
-    /// What the token allows.
+    /// Who has this token: what it allows, and until when.
     ///
     /// # Errors
     /// If it is not signed by somebody who may, or not for us, or not now.
-    pub async fn scopes(&self, token: &str) -> Result<Scopes, Refused> {
+    pub async fn caller(&self, token: &str) -> Result<Caller, Refused> {
+        let Rules { validation, types, grants } = &*self.rules;
         let header = decode_header(token).map_err(|_| Refused::Invalid)?;
-        // What is critical we do not know (RFC 7515, 4.1.11).
-        if !self.rules.algorithms.contains(&header.alg) || header.crit.is_some() {
+        // What is critical we do not know (RFC 7515, 4.1.11). An ID token of the same issuer is no
+        // access token, whatever it claims (RFC 9068, 4).
+        let is_taken = validation.algorithms.contains(&header.alg)
+            && header.crit.is_none()
+            && types.contains(&media_type(header.typ.as_deref().unwrap_or("none")));
+        if !is_taken {
             return Err(Refused::Invalid);
         }
         // The library wants all algorithms that it may take to be of the key's family.
-        let rules = Validation { algorithms: vec![header.alg], ..(*self.rules).clone() };
+        let validation = Validation { algorithms: vec![header.alg], ..validation.clone() };
         let mut refused = Refused::Invalid;
         for key in self.keys.matching(header.kid.as_deref(), header.alg).await {
-            match decode::<Claims>(token, &key, &rules) {
-                Ok(token) => return Ok(token.claims.into_scopes()),
+            match decode::<Claims>(token, &key, &validation) {
+                Ok(token) => {
+                    let scopes = grants.scopes(&token.claims.others);
+                    // The library takes it for the whole of the last second.
+                    return Ok(Caller::new(scopes).until(token.claims.exp + LEEWAY + 1));
+                }
                 // Looked at only when the signature is right.
                 Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
                     refused = Refused::Expired;
@@ -80,35 +98,65 @@ impl SignedTokens {
     }
 }
 
-impl Claims {
-    fn into_scopes(self) -> Scopes {
+/// A type as it is compared (RFC 7515, 4.1.9).
+fn media_type(text: &str) -> String {
+    let text = text.to_ascii_lowercase();
+    text.strip_prefix("application/").map_or(text.clone(), str::to_owned)
+}
+
+impl Grants {
+    /// What claims allow: names in lists, or in a text with spaces between (RFC 8693).
+    fn scopes(&self, claims: &Value) -> Scopes {
         let mut scopes = Scopes::default();
-        for names in [self.scope, self.scp, self.scopes].into_iter().flatten() {
-            match names {
-                Names::Text(text) => text.split(' ').for_each(|name| scopes.add(name)),
-                Names::List(list) => list.iter().for_each(|name| scopes.add(name)),
+        for claim in &self.claims {
+            let found =
+                if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
+            match found {
+                Some(Value::String(text)) => {
+                    text.split(' ').for_each(|it| self.add(it, &mut scopes))
+                }
+                Some(Value::Array(list)) => {
+                    list.iter().filter_map(Value::as_str).for_each(|it| self.add(it, &mut scopes));
+                }
+                _ => {}
             }
         }
         scopes
+    }
+
+    fn add(&self, name: &str, scopes: &mut Scopes) {
+        scopes.add(name);
+        let allowed = self.roles.iter().filter(|(role, _)| role == name);
+        allowed.for_each(|(_, scope)| scopes.add(scope.as_str()));
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::security::Scope;
 
     #[test]
-    fn scopes_are_found_in_all_three_claims() {
+    fn scopes_are_found_in_the_claims_that_are_named() {
+        let grants = Grants {
+            claims: ["scope", "permissions", "/realm_access/roles", "https://books.example/roles"]
+                .map(str::to_owned)
+                .to_vec(),
+            roles: vec![("librarian".into(), Scope::Write), ("librarian".into(), Scope::Read)],
+        };
         for (claims, expected) in [
-            (r#"{"scope":"openid books:read"}"#, vec![Scope::Read]),
-            (r#"{"scp":["books:write"],"scope":"books:read"}"#, vec![Scope::Read, Scope::Write]),
-            (r#"{"scopes":["books:read"]}"#, vec![Scope::Read]),
-            (r#"{"scp":"books:write"}"#, vec![Scope::Write]),
-            ("{}", vec![]),
+            (json!({ "scope": "openid books:read" }), vec![Scope::Read]),
+            (json!({ "permissions": ["books:write"], "scope": "books:read" }), Scope::ALL.to_vec()),
+            (json!({ "realm_access": { "roles": ["offline", "librarian"] } }), Scope::ALL.to_vec()),
+            (json!({ "https://books.example/roles": ["books:read"] }), vec![Scope::Read]),
+            (
+                json!({ "scope": 1, "permissions": [1, ["librarian"]], "roles": ["librarian"] }),
+                vec![],
+            ),
+            (json!({}), vec![]),
         ] {
-            let scopes = serde_json::from_str::<Claims>(claims).unwrap().into_scopes();
-            assert_eq!(scopes, expected.into_iter().collect(), "{claims}");
+            assert_eq!(grants.scopes(&claims), expected.into_iter().collect(), "{claims}");
         }
     }
 }

@@ -1,6 +1,9 @@
 //! What a caller may do.
 
-use std::str::FromStr;
+use std::{
+    str::FromStr,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use crate::error::{Code, Error, Result};
 
@@ -77,13 +80,27 @@ impl FromIterator<Scope> for Scopes {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     scopes: Scopes,
+    until: Option<u64>,
 }
 
 impl Caller {
     /// One with these scopes.
     #[must_use]
     pub const fn new(scopes: Scopes) -> Self {
-        Self { scopes }
+        Self { scopes, until: None }
+    }
+
+    /// This one, whose token holds until then, in seconds since 1970.
+    #[must_use]
+    pub const fn until(self, end: u64) -> Self {
+        Self { until: Some(end), ..self }
+    }
+
+    /// How long the token still holds, if it has an end.
+    #[must_use]
+    pub fn remaining(self) -> Option<Duration> {
+        let end = UNIX_EPOCH.checked_add(Duration::from_secs(self.until?))?;
+        Some(end.duration_since(SystemTime::now()).unwrap_or_default())
     }
 
     /// One who may do everything, since nobody has to say who they are.

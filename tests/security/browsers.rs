@@ -48,10 +48,14 @@ async fn a_get_that_any_page_could_send_is_refused() {
     }
 }
 
+/// What a page sends beside GraphQL: of Apollo's client, of Sentry's, of proxies, and of the site itself.
+const WANTED: &str = "authorization,content-type,apollographql-client-name,apollographql-client-version,\
+                      sentry-trace,baggage,x-request-id,traceparent,tracestate,x-tenant";
+
 async fn preflight(service: &Service, origin: &str) -> Response {
     let request = request(service, Method::OPTIONS, "/graphql").header("origin", origin);
     let request = request.header("access-control-request-method", "POST");
-    let asked = request.header("access-control-request-headers", "authorization,content-type");
+    let asked = request.header("access-control-request-headers", WANTED);
     asked.send().await.unwrap()
 }
 
@@ -61,14 +65,17 @@ async fn only_listed_sites_may_read_answers() {
     let (token, line) = token(&["books:read"]);
     let file = db.file("tokens", line);
     let listed = ("COLOPHON_ALLOWED_ORIGINS", "https://books.example,http://localhost:3000");
-    let service = db.serve_in(&[listed, ("COLOPHON_TOKENS_FILE", file.to_str().unwrap())]).await;
+    let tokens = ("COLOPHON_TOKENS_FILE", file.to_str().unwrap());
+    let service = db.serve_in(&[listed, ("COLOPHON_ALLOWED_HEADERS", "X-Tenant"), tokens]).await;
     for origin in ["https://books.example", "http://localhost:3000"] {
         let response = preflight(&service, origin).await;
         let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
         assert!(response.status().is_success());
         assert_eq!(header("access-control-allow-origin"), origin);
-        assert!(header("access-control-allow-headers").contains("authorization"));
-        assert!(header("access-control-allow-headers").contains("graphql-require-preflight"));
+        let allowed = header("access-control-allow-headers");
+        for name in WANTED.split(',').chain(["graphql-require-preflight"]) {
+            assert!(allowed.split(',').any(|it| it == name), "{name} is missing in: {allowed}");
+        }
         assert!(response.headers().get("access-control-allow-credentials").is_none());
         let ask = |token: &str| {
             let post = request(&service, Method::POST, "/graphql").header("origin", origin);
@@ -189,5 +196,47 @@ async fn an_open_service_asks_for_no_token() {
     for token in [None, Some("x")] {
         let (status, answer) = ask(&service, token, super::tokens::WRITE).await;
         assert!(status == 200 && answer.get("errors").is_none(), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_points_here_is_not_served_without_a_token() {
+    let service = Db::sqlite().serve_in(&[("COLOPHON_ALLOWED_HOSTS", "books.local")]).await;
+    let port = service.url.rsplit_once(':').unwrap().1.to_owned();
+    for (host, status) in [
+        (format!("localhost:{port}"), 200),
+        (format!("127.0.0.1:{port}"), 200),
+        (format!("[::1]:{port}"), 200),
+        ("books.local".to_owned(), 200),
+        (format!("evil.example:{port}"), 403),
+        ("localhost.evil.example".to_owned(), 403),
+        ("192.168.1.2".to_owned(), 403),
+    ] {
+        for url in [&service.url, &service.admin] {
+            let path = if *url == service.url { "/" } else { "/metrics" };
+            let get = Client::new().get(format!("{url}{path}")).header("host", &host);
+            assert_eq!(get.send().await.unwrap().status(), status, "{path} of {host}");
+        }
+        let recording = Client::new().post(format!("{}/debug/recording?seconds=1", service.admin));
+        if status == 403 {
+            let refused = recording.header("host", &host).send().await.unwrap();
+            assert_eq!(refused.status(), status, "{host}");
+            assert!(refused.text().await.unwrap().contains("COLOPHON_ALLOWED_HOSTS"));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_tokens_the_host_does_not_matter() {
+    let db = Db::sqlite();
+    let (token, line) = token(&["books:read"]);
+    let file = db.file("tokens", line);
+    let tokens = ("COLOPHON_TOKENS_FILE", file.to_str().unwrap());
+    let admin = ("COLOPHON_ADMIN_TOKEN", "0123456789abcdef");
+    let service = db.serve_in(&[tokens, admin]).await;
+    for (url, token) in [(&service.url, token.as_str()), (&service.admin, admin.1)] {
+        let path = if *url == service.url { "/" } else { "/metrics" };
+        let get = Client::new().get(format!("{url}{path}")).header("host", "api.example");
+        assert_eq!(get.bearer_auth(token).send().await.unwrap().status(), 200, "{path}");
     }
 }

@@ -3,6 +3,7 @@
 use std::{fs, time::Instant};
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
+use reqwest::StatusCode;
 use ring::hmac;
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ use super::{
     issuer::{AUDIENCE, ISSUER, KeyServer, Signer, claims, message, now, set},
     tokens::{READ, WRITE, ask, code, until},
 };
-use crate::support::{Db, Service};
+use crate::support::{Db, Service, socket::Client};
 
 async fn serve(db: &Db, keys: &str) -> Service {
     serve_with(db, keys, &[]).await
@@ -59,7 +60,7 @@ async fn good_tokens_of_every_kind_are_taken() {
             assert_eq!(code(&ask(&service, Some(&token), WRITE).await.1), "FORBIDDEN");
         }
         // It need not say which key.
-        let header = json!({ "alg": signer.algorithm() });
+        let header = json!({ "alg": signer.algorithm(), "typ": "application/at+JWT" });
         assert_eq!(ask(&service, Some(&signer.sign_with(&header, &good)), READ).await.0, 200);
     }
     let nothing = signers[0].sign(&with(&claims("", 300), "scope", Value::Null));
@@ -73,7 +74,7 @@ async fn hostile_tokens_are_refused() {
     let file = db.file("keys.json", set(&[&ec, &rsa]));
     let service = serve(&db, file.to_str().unwrap()).await;
     let good = claims("books:read books:write", 300);
-    let header = json!({ "alg": "ES256", "kid": "ec" });
+    let header = json!({ "alg": "ES256", "typ": "at+jwt", "kid": "ec" });
     let mut hostile = vec![
         ("another's signature", stranger.sign(&good)),
         ("no expiry", ec.sign(&with(&good, "exp", Value::Null))),
@@ -85,17 +86,19 @@ async fn hostile_tokens_are_refused() {
         ("another's issuer", ec.sign(&with(&good, "iss", json!("https://evil.example")))),
         ("no issuer", ec.sign(&with(&good, "iss", Value::Null))),
         ("a key that is not known", Signer::ec("new").sign(&good)),
-        ("a key of another kind", ec.sign_with(&json!({ "alg": "ES256", "kid": "rsa" }), &good)),
-        ("another algorithm", rsa.sign_with(&json!({ "alg": "RS512", "kid": "rsa" }), &good)),
+        ("a key of another kind", ec.sign_with(&json!({ "alg": "ES256", "typ": "at+jwt", "kid": "rsa" }), &good)),
+        ("another algorithm", rsa.sign_with(&json!({ "alg": "RS512", "typ": "at+jwt", "kid": "rsa" }), &good)),
         (
             "a critical header",
             ec.sign_with(
-                &json!({ "alg": "ES256", "kid": "ec", "crit": ["b64"], "b64": false }),
+                &json!({ "alg": "ES256", "typ": "at+jwt", "kid": "ec", "crit": ["b64"], "b64": false }),
                 &good,
             ),
         ),
-        ("no algorithm", format!("{}.", message(&json!({ "alg": "none" }), &good))),
-        ("No algorithm", format!("{}.AA", message(&json!({ "alg": "nOnE", "kid": "ec" }), &good))),
+        ("an ID token", ec.sign_with(&json!({ "alg": "ES256", "typ": "JWT", "kid": "ec" }), &good)),
+        ("no type", ec.sign_with(&json!({ "alg": "ES256", "kid": "ec" }), &good)),
+        ("no algorithm", format!("{}.", message(&json!({ "alg": "none", "typ": "at+jwt" }), &good))),
+        ("No algorithm", format!("{}.AA", message(&json!({ "alg": "nOnE", "typ": "at+jwt", "kid": "ec" }), &good))),
         ("no signature", format!("{}.", message(&header, &good))),
         ("too long", ec.sign(&with(&good, "padding", json!("x".repeat(8 * 1024))))),
         ("dots", "..".to_owned()),
@@ -104,7 +107,7 @@ async fn hostile_tokens_are_refused() {
     // The public key taken for a shared secret, in each form that it is had in.
     let jwk = ec.jwk().to_string();
     for secret in [ec.pem(), jwk, set(&[&ec, &rsa]), String::new()] {
-        let message = message(&json!({ "alg": "HS256", "kid": "ec" }), &good);
+        let message = message(&json!({ "alg": "HS256", "typ": "at+jwt", "kid": "ec" }), &good);
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
         let signature = BASE64.encode(hmac::sign(&key, message.as_bytes()));
         hostile.push(("a shared secret", format!("{message}.{signature}")));
@@ -203,4 +206,56 @@ async fn a_server_that_fails_locks_nobody_out() {
     server.asked_again(2).await;
     until(&service, &first, 401).await;
     assert_eq!(ask(&service, Some(&second), READ).await.0, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_providers_call_scopes_is_set() {
+    let db = Db::sqlite();
+    let ec = Signer::ec("ec");
+    let file = db.file("keys.json", set(&[&ec]));
+    let settings = [
+        ("COLOPHON_JWT_TYPES", "JWT,none"),
+        ("COLOPHON_JWT_SCOPE_CLAIMS", "permissions,/realm_access/roles"),
+        ("COLOPHON_JWT_ROLES", "librarian=books:read,librarian=books:write,read:books=books:read"),
+    ];
+    let service = serve_with(&db, file.to_str().unwrap(), &settings).await;
+    let plain = claims("books:read books:write", 300);
+    let auth0 = with(&plain, "permissions", json!(["read:books"]));
+    let keycloak =
+        with(&plain, "realm_access", json!({ "roles": ["librarian", "offline_access"] }));
+    let headers = [json!({ "alg": "ES256", "typ": "jwt" }), json!({ "alg": "ES256" })];
+    for header in &headers {
+        for (claims, reads, writes) in
+            [(&plain, false, false), (&auth0, true, false), (&keycloak, true, true)]
+        {
+            let token = ec.sign_with(header, claims);
+            for (query, may) in [(READ, reads), (WRITE, writes)] {
+                let (status, answer) = ask(&service, Some(&token), query).await;
+                assert_eq!(
+                    (status, answer.get("errors").is_none()),
+                    (StatusCode::OK, may),
+                    "{claims} {answer}"
+                );
+            }
+        }
+    }
+    // Which is then not taken any more.
+    assert_eq!(ask(&service, Some(&ec.sign(&keycloak)), READ).await.0, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socket_ends_when_its_token_does() {
+    let db = Db::sqlite();
+    let ec = Signer::ec("ec");
+    let file = db.file("keys.json", set(&[&ec]));
+    let service = serve(&db, file.to_str().unwrap()).await;
+    // Clocks may differ by half a minute.
+    let end = now() + 5;
+    let token = ec.sign(&with(&claims("books:read", 0), "exp", json!(end - 30)));
+    let mut client = Client::open(&service).await;
+    client.greet_with(&token).await;
+    client.subscribe("1", READ).await;
+    assert!(client.answer("1").await.get("errors").is_none());
+    assert_eq!(client.closed().await, (4403, "The token has expired.".to_owned()));
+    assert!((end..end + 3).contains(&now()), "{} s late", now() - end);
 }

@@ -42,6 +42,10 @@ fn settings_that_let_the_wrong_ones_in_are_refused() {
         (&[("COLOPHON_ALLOWED_ORIGINS", "*")][..], "https://books.example"),
         (&[("COLOPHON_ALLOWED_ORIGINS", "https://books.example/")][..], "https://books.example"),
         (&[("COLOPHON_ALLOWED_ORIGINS", "null")][..], "https://books.example"),
+        (&[("COLOPHON_ALLOWED_HOSTS", "http://books.example")][..], "books.example"),
+        (&[("COLOPHON_ALLOWED_HEADERS", "x tenant")][..], "x-tenant"),
+        (&[("COLOPHON_JWT_ROLES", "librarian")][..], "librarian=books:write"),
+        (&[("COLOPHON_JWT_ROLES", "librarian=all")][..], "books:read"),
         (&[("COLOPHON_ADMIN_TOKEN", "s3cret")][..], "16 characters"),
     ] {
         let (code, told) = serve(&[], variables);
@@ -108,4 +112,21 @@ fn secrets_that_cannot_be_had_are_told() {
         assert_eq!(output.status.code(), Some(2), "{variables:?}");
         assert!(stderr(&output).contains("DATABASE_URL_FILE"), "{}", stderr(&output));
     }
+}
+
+/// Compose sets the variables of settings that it has no value for to nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_is_not_set() {
+    let help = stdout(&program(&["serve", "--help"]).output().unwrap());
+    let variables = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
+    let mut names: Vec<_> = variables.map(|name| name.trim_end_matches(']').to_owned()).collect();
+    assert!(names.len() > 40, "{names:?}");
+    names.extend(["DATABASE_URL_FILE", "COLOPHON_ADMIN_TOKEN_FILE"].map(str::to_owned));
+    let mut command = program(&["config"]);
+    // Which the tests set.
+    command.env_remove("COLOPHON_SLOW_POLL");
+    let plain = stdout(&command.output().unwrap());
+    let told = command.envs(names.iter().map(|name| (name, ""))).output().unwrap();
+    assert_eq!(stdout(&told), plain, "{}", stderr(&told));
+    assert!(plain.contains("COLOPHON_TOKENS_FILE") && !plain.contains("environment"), "{plain}");
 }

@@ -70,6 +70,13 @@ impl Client {
         assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
     }
 
+    /// Says hello with a token, which must be taken.
+    pub async fn greet_with(&mut self, token: &str) {
+        let payload = json!({ "Authorization": format!("Bearer {token}") });
+        self.say(json!({ "type": "connection_init", "payload": payload })).await;
+        assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
+    }
+
     pub async fn send(&mut self, message: Message) {
         // The service may have closed the socket already, which the test then hears.
         let _ = self.socket.send(message).await;

@@ -1,5 +1,7 @@
 //! Who may use a socket, and for what.
 
+use std::{fs, path::PathBuf};
+
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
@@ -14,12 +16,18 @@ const WRITE: &str = "mutation { createBook(input: { title: \"T\" }) { id } }";
 
 /// A service that asks for tokens, and one that may read.
 async fn guarded(further: &[&str]) -> (Service, String) {
+    let (service, token, _) = guarded_by_file(further).await;
+    (service, token)
+}
+
+/// The same, with the file that the token is in.
+async fn guarded_by_file(further: &[&str]) -> (Service, String, PathBuf) {
     let db = Db::sqlite();
     let made = stdout(&db.run(&["token", "--name", "test", "--scope", "books:read"]));
     let lines: Vec<_> = made.lines().filter(|line| !line.starts_with('#')).collect();
     let file = db.file("tokens", lines[1]);
     let arguments = [&["--tokens-file", file.to_str().unwrap()], further].concat();
-    (db.serve_with(&arguments).await, lines[0].to_owned())
+    (db.serve_with(&arguments).await, lines[0].to_owned(), file)
 }
 
 async fn greet(client: &mut Client, payload: Value) {
@@ -60,11 +68,23 @@ async fn without_a_good_token_a_socket_is_closed() {
     for payload in &payloads {
         let mut client = Client::open(&service).await;
         greet(&mut client, payload.clone()).await;
-        assert_eq!(client.closed().await.0, 4401, "{payload}");
+        assert_eq!(client.closed().await.0, 4403, "{payload}");
     }
-    closed_for(&service, "unauthorized", 5.0).await;
+    closed_for(&service, "forbidden", 5.0).await;
     let told = format!("{:?}{}", service.log(), service.scrape().await);
     for secret in [token.as_str(), "s3cret"] {
         assert!(!told.contains(secret), "{secret} is told");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_withdrawn_ends_its_sockets() {
+    let (service, token, file) = guarded_by_file(&["--socket-ping-interval", "100ms"]).await;
+    let mut client = Client::open(&service).await;
+    client.greet_with(&token).await;
+    client.subscribe("1", READ).await;
+    assert!(client.answer("1").await.get("errors").is_none());
+    fs::write(&file, "# nobody\n").unwrap();
+    assert_eq!(client.closed().await, (4403, "The token is not valid.".to_owned()));
+    closed_for(&service, "forbidden", 1.0).await;
 }

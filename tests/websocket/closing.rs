@@ -250,3 +250,30 @@ fn terminate(service: &mut Service) {
         service.wait_for_log("the drain", |event| event["signal"] == "SIGTERM")
     });
 }
+
+/// As some clients want it, Python's `gql` among them.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_handshake_names_its_headers_in_title_case() {
+    let service = Db::sqlite().serve().await;
+    let mut stream = TcpStream::connect(address(&service)).await.unwrap();
+    let request = format!(
+        "GET /graphql HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+         Sec-WebSocket-Protocol: {PROTOCOL}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 101"), "{head}");
+    for line in [
+        "\r\nUpgrade: websocket",
+        "\r\nConnection: Upgrade",
+        "\r\nSec-Websocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+        "\r\nSec-Websocket-Protocol: graphql-transport-ws",
+    ] {
+        assert!(head.contains(line), "{line} is missing in: {head}");
+    }
+}

@@ -223,7 +223,7 @@ export default dashboard({
       graph({
         title: 'WebSockets closed', unit: 'cps', width: 12,
         shows: 'Sockets that were closed, a second, by the reason: client and idle are usual, going_away comes with a shutdown.',
-        bad: 'bad_message or id_taken after a release of a client; many slow or dead; unauthorized and too_large by the thousand.',
+        bad: 'bad_message or id_taken after a release of a client; many slow or dead; unauthorized, forbidden and too_large by the thousand.',
         then: 'docs/limits.md says what each reason means and which setting it goes by.',
         queries: { '{{websocket_close_reason}}': sum(rate('websocket_server_closed_connections_total'), 'websocket_close_reason') },
         links: [logs(lines('| websocket_close_reason != ""'), 'Closed sockets')],

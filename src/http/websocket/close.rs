@@ -32,6 +32,8 @@ pub enum Reason {
     BadMessage,
     /// An operation was sent before `connection_ack`.
     Unauthorized,
+    /// The token of `connection_init` is not taken, or not any more.
+    Forbidden,
     /// The client does not speak the protocol.
     UnknownProtocol,
     /// No `connection_init` came in time.
@@ -44,7 +46,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Client,
         Self::Gone,
         Self::GoingAway,
@@ -56,6 +58,7 @@ impl Reason {
         Self::TooLarge,
         Self::BadMessage,
         Self::Unauthorized,
+        Self::Forbidden,
         Self::UnknownProtocol,
         Self::InitTimeout,
         Self::IdTaken,
@@ -77,6 +80,7 @@ impl Reason {
             Self::TooLarge => "too_large",
             Self::BadMessage => "bad_message",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
             Self::UnknownProtocol => "unknown_protocol",
             Self::InitTimeout => "init_timeout",
             Self::IdTaken => "id_taken",
@@ -101,6 +105,7 @@ impl Reason {
             Self::TooLarge => (1009, "The message is too large"),
             Self::BadMessage => (4400, "Bad message"),
             Self::Unauthorized => (4401, "Unauthorized"),
+            Self::Forbidden => (4403, "Forbidden"),
             Self::UnknownProtocol => (4406, "Subprotocol not acceptable"),
             Self::InitTimeout => (4408, "Connection initialisation timeout"),
             Self::IdTaken => (4409, "Subscriber already exists"),

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use futures_util::{
     FutureExt, StreamExt,
-    future::{AbortHandle, BoxFuture, abortable},
+    future::{AbortHandle, BoxFuture, abortable, pending},
     stream::FuturesUnordered,
 };
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
@@ -35,14 +35,18 @@ pub struct Session {
     caller: Caller,
     /// Who the client is, when that is known.
     who: security::Caller,
+    token: Option<String>,
+    /// When its token is looked at again, if it has one.
+    check_at: Option<Instant>,
     link: Link,
     is_draining: bool,
     is_acknowledged: bool,
     /// The operations whose answers are wanted, by the client's ids.
     wanted: HashMap<String, Wanted>,
     running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
-    /// What begins when one of those ends. Until then nothing is read.
-    waiting: Option<(String, Operation)>,
+    /// What begins when one of those ends. Until then nothing is read, and it has no place among the
+    /// service's operations.
+    waiting: Option<(String, RawRequest)>,
     /// How many operations there were.
     operations: u64,
     /// Since when nothing is asked.
@@ -72,6 +76,7 @@ enum Event {
     Draining,
     Done(Option<Done>),
     Quiet,
+    TokenCheck,
     Received(Option<tungstenite::Result<Message>>),
     Ping,
 }
@@ -86,6 +91,8 @@ impl Session {
         Self {
             caller,
             who: security::Caller::default(),
+            token: None,
+            check_at: None,
             link,
             is_draining: false,
             is_acknowledged: false,
@@ -131,6 +138,7 @@ impl Session {
             biased;
             () = self.caller.connection.draining.cancelled(), if !self.is_draining => Event::Draining,
             Some(done) = self.running.next() => Event::Done(done),
+            () = at(self.check_at) => Event::TokenCheck,
             () = sleep_until(quiet_until), if self.running.is_empty() => Event::Quiet,
             received = self.link.receive(), if reads => Event::Received(received),
             _ = self.pings.tick(), if reads => Event::Ping,
@@ -141,6 +149,7 @@ impl Session {
         match event {
             Event::Draining => self.is_draining = true,
             Event::Done(done) => self.done(done).await?,
+            Event::TokenCheck => self.check_token().await?,
             Event::Quiet if self.is_acknowledged => return Err(Reason::Idle.into()),
             Event::Quiet => return Err(Reason::InitTimeout.into()),
             Event::Received(received) => {
@@ -196,13 +205,20 @@ impl Session {
     /// Learns who the client is by the token of its `connection_init` or, where that has none, of
     /// the request for the socket.
     async fn authenticate(&mut self, payload: &Payload) -> Result<(), End> {
-        let token = match token_of(payload) {
-            Some(token) => Some(token),
-            None => bearer::token(&self.caller.headers),
-        };
-        let who = self.caller.public.access.caller(token).await;
-        self.who =
-            who.map_err(|refused| End::because(Reason::Unauthorized, refused.to_string()))?;
+        let token = token_of(payload).or_else(|| bearer::token(&self.caller.headers));
+        self.token = token.map(str::to_owned);
+        self.check_token().await
+    }
+
+    /// Ends the session if its token is not taken, or not any more: it may have expired, or have been
+    /// withdrawn.
+    async fn check_token(&mut self) -> Result<(), End> {
+        let access = &self.caller.public.access;
+        let who = access.caller(self.token.as_deref()).await;
+        self.who = who.map_err(|refused| End::because(Reason::Forbidden, refused.to_string()))?;
+        let period = self.limits().socket_ping_interval;
+        let until = self.who.remaining().map_or(period, |remaining| remaining.min(period));
+        self.check_at = (!access.is_open()).then(|| Instant::now() + until);
         Ok(())
     }
 
@@ -217,11 +233,17 @@ impl Session {
             .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
         self.quiet_since = Instant::now();
         let raw = RawRequest { source, caller: self.who, ..raw };
+        if self.running.len() < self.limits().max_socket_operations {
+            self.begin(id, raw).await
+        } else {
+            self.waiting = Some((id, raw));
+            Ok(())
+        }
+    }
+
+    async fn begin(&mut self, id: String, raw: RawRequest) -> Result<(), End> {
         match self.caller.public.engine.prepare(raw).await {
-            Ok(operation) if self.running.len() < self.limits().max_socket_operations => {
-                self.start(id, operation);
-            }
-            Ok(operation) => self.waiting = Some((id, operation)),
+            Ok(operation) => self.start(id, operation),
             Err(answer) => self.answer(&id, &answer).await?,
         }
         Ok(())
@@ -242,8 +264,8 @@ impl Session {
 
     async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
         self.quiet_since = Instant::now();
-        if let Some((id, operation)) = self.waiting.take() {
-            self.start(id, operation);
+        if let Some((id, raw)) = self.waiting.take() {
+            self.begin(id, raw).await?;
         }
         // It was aborted, or its client wants to hear no more of it, and may have given its id to
         // another.
@@ -263,6 +285,13 @@ impl Session {
             let errors = &answer.response.errors;
             self.link.say(&[ServerMessage::Error { id, payload: errors }]).await
         }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => pending().await,
     }
 }
 
