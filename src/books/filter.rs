@@ -25,9 +25,9 @@ impl<T> Default for Range<T> {
 /// Conditions that a book must meet, all of them.
 #[derive(Clone, Debug, Default)]
 pub struct BookFilter {
-    /// Part of the title, whatever its case and accents.
+    /// Part of the title, whatever its case, accents and special letters.
     pub title_contains: Option<String>,
-    /// Part of the name of one of its authors, whatever its case and accents.
+    /// Part of the name of one of its authors, whatever its case, accents and special letters.
     pub author: Option<String>,
     /// A language tag; `en` also finds `en-US`.
     pub language: Option<String>,
@@ -71,7 +71,7 @@ impl BookFilter {
     }
 }
 
-/// The condition that an author's name contains `part`, whatever its case and accents.
+/// The condition that an author's name contains `part`, whatever its case, accents and special letters.
 #[must_use]
 pub fn name_contains(part: &str) -> Expr {
     contains((author::Entity, author::Column::NameKey), part)

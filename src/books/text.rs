@@ -3,25 +3,34 @@
 //! It is computed here and stored, so that SQLite and PostgreSQL agree to the byte
 //! whatever their collations and tokenizers are.
 
+mod latin;
+
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 use unicode_segmentation::UnicodeSegmentation;
 
-/// Lower case, compatibility characters unified, accents of Latin, Greek and
-/// Cyrillic letters dropped, runs of white space and control characters as one space.
+/// Returns the key by which `text` is compared and sorted.
+///
+/// The key is in lower case. Compatibility characters are unified, accents of Latin, Greek and
+/// Cyrillic letters are dropped, and other special Latin letters become ASCII: `ø` is `o`, `ß` is
+/// `ss`. Each run of white space and control characters is one space. Other scripts stay as they are.
 #[must_use]
 pub fn fold(text: &str) -> String {
     // Most are, and nothing else than case and white space changes then.
     if text.is_ascii() {
         return tidy(&text.to_ascii_lowercase());
     }
-    let plain: String = text
-        .nfkd()
-        .filter(|c| !is_accent(*c) && !is_invisible(*c))
-        .flat_map(char::to_lowercase)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .nfc()
-        .collect();
-    collapse(&plain)
+    let mut plain = String::with_capacity(text.len());
+    let letters = text.nfkd().filter(|c| !is_accent(*c) && !is_invisible(*c));
+    for letter in letters.flat_map(char::to_lowercase) {
+        match latin::to_ascii(letter) {
+            Some(ascii) => plain.push_str(ascii),
+            None => plain.push(if letter.is_control() { ' ' } else { letter }),
+        }
+    }
+    if plain.is_ascii() {
+        return collapse(&plain);
+    }
+    collapse(&plain.nfc().collect::<String>())
 }
 
 /// `text` without white space at its ends and with each inner run as one space.
@@ -117,6 +126,34 @@ mod tests {
             assert_eq!(tidy(text), "a b", "{text:?}");
         }
         assert_eq!(tidy(" \n"), "");
+    }
+
+    #[test]
+    fn folding_replaces_special_latin_letters() {
+        assert_eq!(fold("Jo Nesbø, STANISŁAW, Aslı, İĞDIR"), "jo nesbo, stanislaw, asli, igdir");
+        assert_eq!(fold("Straße, STRAẞE"), "strasse, strasse");
+        assert_eq!(fold("Ðið Þór Æ Œuvres Đỗ Ŋ ĸ"), "did thor ae oeuvres do n q");
+        // With an accent, composed and decomposed, and a stroke that is a character of its own.
+        assert_eq!(fold("Ǿ Ø\u{301} O\u{338} Ǽ"), "o o o ae");
+        assert_eq!(fold("Ɓɗɛɔ Əǝ Ƿ Ȝ ꝥ"), "bdeo ae w z th");
+    }
+
+    #[test]
+    fn folding_twice_changes_nothing() {
+        for c in '\u{80}'..='\u{ffff}' {
+            let folded = fold(&c.to_string());
+            assert_eq!(fold(&folded), folded, "{c}");
+        }
+    }
+
+    #[test]
+    fn folding_keeps_other_scripts() {
+        for text in
+            ["страшный", "ґ є ђ љ", "пушкін", "κόσμε", "ქართული", "עברית", "紅樓夢", "हिन्दी"]
+        {
+            assert_eq!(fold(text).chars().count(), text.chars().count(), "{text}");
+            assert!(!fold(text).bytes().any(|byte| byte.is_ascii_alphabetic()), "{text}");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::{
 /// What books can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum BookOrderField {
-    /// The title, whatever its case and accents.
+    /// The title, whatever its case, accents and special letters.
     Title,
     /// The year of publication; books without one come last.
     Year,
@@ -77,9 +77,9 @@ pub struct DateTimeRange {
 /// Conditions that a book must meet, all of them.
 #[derive(Clone, Debug, InputObject)]
 pub struct BookFilter {
-    /// The title contains this, whatever its case and accents.
+    /// The title contains this, whatever its case, accents and special letters.
     pub title_contains: Option<String>,
-    /// An author's name contains this, whatever its case and accents.
+    /// An author's name contains this, whatever its case, accents and special letters.
     pub author: Option<String>,
     /// The language, as a tag such as `en`, which also finds `en-US`.
     pub language: Option<String>,
@@ -112,7 +112,7 @@ impl From<BookFilter> for filter::BookFilter {
 /// Conditions that an author must meet.
 #[derive(Clone, Debug, InputObject)]
 pub struct AuthorFilter {
-    /// The name contains this, whatever its case and accents.
+    /// The name contains this, whatever its case, accents and special letters.
     pub name_contains: Option<String>,
 }
 
@@ -200,14 +200,14 @@ impl UpdateBookInput {
 /// An author to be entered.
 #[derive(Clone, Debug, InputObject)]
 pub struct CreateAuthorInput {
-    /// The name, 1 to 200 characters. No two authors have the same, whatever its case and accents.
+    /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
     pub name: String,
 }
 
 /// Changes of an author.
 #[derive(Clone, Debug, InputObject)]
 pub struct UpdateAuthorInput {
-    /// The name, 1 to 200 characters. No two authors have the same, whatever its case and accents.
+    /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
     pub name: String,
 }
 

@@ -167,7 +167,9 @@ impl<const PART: bool> Query<PART> {
     async fn search(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Words, 1 to 20; case, accents and punctuation do not matter.")]
+        #[graphql(
+            desc = "Words, 1 to 20; case, accents, special letters and punctuation do not matter: `nesbo` finds Nesbø."
+        )]
         query: String,
         #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
