@@ -1,5 +1,5 @@
 //! The commands of the command line, one file each. Their output is data for people and scripts;
-//! log lines come only from serving.
+//! log lines come only from serving and, as warnings on standard error, from migrations.
 
 pub mod config;
 pub mod health;
@@ -13,6 +13,8 @@ use std::{
     io::{ErrorKind, Write},
     process::ExitCode,
 };
+
+use tracing_subscriber::EnvFilter;
 
 /// The settings cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
@@ -31,6 +33,18 @@ pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
 pub fn refuse(reason: impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::from(BAD_SETTINGS)
+}
+
+/// Writes the warnings of migrations to standard error, for commands that do not serve.
+pub fn log_migrations() {
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(EnvFilter::new("migration=warn"))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time();
+    // Fails where a subscriber is installed already, which then has the warnings.
+    let _ = lines.try_init();
 }
 
 /// Prints a command's output. A reader that has had enough, such as `head`, is no failure.

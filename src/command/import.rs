@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILURE, SOME_REFUSED, fail};
+use super::{FAILURE, SOME_REFUSED, fail, log_migrations};
 use crate::{
     books::{
         filter::BookFilter,
@@ -27,6 +27,7 @@ const SAMPLE: &str = include_str!("../books/sample.csv");
 
 /// Imports files and tells what became of their rows.
 pub async fn run(files: &[PathBuf], maps: &[Mapping], settings: &DatabaseSettings) -> ExitCode {
+    log_migrations();
     let url = &settings.database_url;
     let db = match Database::open(settings).await {
         Ok(db) => db,
