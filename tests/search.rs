@@ -81,7 +81,7 @@ on_both_databases! {
         let rows = "title,authors\nA Common Book,Bo\nNothing,Common Bo\nCommon,Bo\n";
         let csv = db.file("books.csv", rows);
         assert!(db.run(&["import", csv.to_str().unwrap()]).status.success());
-        assert!(db.run(&["migrate", "down", "--steps", "2"]).status.success());
+        assert!(db.run(&["migrate", "down", "--steps", "3"]).status.success());
         let sqlite = db.url.starts_with("sqlite:");
         let id = if sqlite { "rowid" } else { "book_id" };
         let old = format!("SELECT COUNT(*) FROM book_search WHERE title_words = 3 AND {id} = 1");

@@ -168,16 +168,16 @@ on_both_databases! {
     async fn migrations_go_up_and_down_to_empty(db: Db) {
         let status = |output: &std::process::Output| stdout(output).lines()
             .map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>();
-        assert_eq!(status(&db.run(&["migrate", "status"])), ["pending"; 6]);
-        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied"; 6]);
-        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied"; 6]);
-        assert_eq!(status(&db.run(&["migrate", "down", "--steps", "1"])), ["applied", "applied", "applied", "applied", "applied", "pending"]);
-        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending"; 6]);
+        assert_eq!(status(&db.run(&["migrate", "status"])), ["pending"; 7]);
+        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied"; 7]);
+        assert_eq!(status(&db.run(&["migrate", "up"])), ["applied"; 7]);
+        assert_eq!(status(&db.run(&["migrate", "down", "--steps", "1"])), ["applied", "applied", "applied", "applied", "applied", "applied", "pending"]);
+        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending"; 7]);
         assert_eq!(tables(&db).await, ["seaql_migrations"]);
         let service = db.serve().await;
         service.create(json!({ "title": "One" })).await;
         drop(service);
-        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending"; 6]);
+        assert_eq!(status(&db.run(&["migrate", "down"])), ["pending"; 7]);
         assert_eq!(tables(&db).await, ["seaql_migrations"]);
     }
 

@@ -14,6 +14,7 @@ mod m20261124_000003_search_by_length;
 mod m20261128_000004_search_entries_at_once;
 mod m20261128_000005_search_entries_by_rank;
 mod m20261128_000006_search_entries_in_books;
+mod m20261129_000007_latin_letters;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m20261128_000004_search_entries_at_once::Migration),
             Box::new(m20261128_000005_search_entries_by_rank::Migration),
             Box::new(m20261128_000006_search_entries_in_books::Migration),
+            Box::new(m20261129_000007_latin_letters::Migration),
         ]
     }
 }

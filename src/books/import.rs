@@ -114,10 +114,16 @@ impl Identity {
             None => Self::Work {
                 title: book.title_key.clone(),
                 year: book.published_year,
-                authors: authors.iter().map(|author| author.name_key.clone()).collect(),
+                authors: folded_names(authors).collect(),
             },
         }
     }
+}
+
+/// The names as rows have them. Not the stored keys: that of an author whose name another had first
+/// differs (see the migration `latin_letters`).
+fn folded_names(authors: &[author::Model]) -> impl Iterator<Item = String> {
+    authors.iter().map(|author| text::fold(&author.name))
 }
 
 /// Rows of different books.
@@ -277,8 +283,7 @@ fn merge<'a>(
         language: row.book.language.clone().or_else(|| book.language.clone()),
         ..book.clone()
     };
-    let named = authors.iter().map(|author| &author.name_key);
-    let same = row.book.authors.is_empty() || row.author_keys().iter().eq(named);
+    let same = row.book.authors.is_empty() || folded_names(authors).eq(row.author_keys());
     (changed, (!same).then_some(&row.book.authors))
 }
 
