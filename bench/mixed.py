@@ -65,7 +65,7 @@ class Connection:
 
 
 def request(body, content_type="application/json"):
-    head = f"POST /graphql HTTP/1.1\r\nHost: colophon\r\nContent-Type: {content_type}\r\n"
+    head = f"POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: {content_type}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
 
 
@@ -252,7 +252,7 @@ async def visitor(load, connection):
 async def half_head(load, connection, until):
     """Begins a request and says no more, until the service has had enough."""
     await connection.open()
-    connection.writer.write(b"POST /graphql HTTP/1.1\r\nHost: colo")
+    connection.writer.write(b"POST /graphql HTTP/1.1\r\nHost: loca")
     await end(connection, until)
 
 

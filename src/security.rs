@@ -9,11 +9,11 @@ pub mod tokens;
 mod verify;
 mod watch;
 
-use std::{io, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc};
 
 use subtle::ConstantTimeEq;
 
-pub use self::scopes::{Caller, Scope, Scopes};
+pub use self::scopes::{Caller, Identity, Scope, Scopes};
 use self::{jwt::SignedTokens, tokens::TokenFile};
 use crate::config::security::{Secret, SecuritySettings};
 
@@ -94,19 +94,24 @@ impl Access {
         matches!(*self.0, Rule::Open)
     }
 
-    /// Whose token this is.
+    /// Whose token this is; without tokens, all are told apart by their `peer`.
     ///
     /// # Errors
     /// If a token is needed and this is no good one.
-    pub async fn caller(&self, token: Option<&str>) -> Result<Caller, Refused> {
-        let Rule::Tokens { file, signed } = &*self.0 else { return Ok(Caller::everybody()) };
+    pub async fn caller(&self, token: Option<&str>, peer: IpAddr) -> Result<Caller, Refused> {
+        let Rule::Tokens { file, signed } = &*self.0 else {
+            return Ok(Caller::everybody().known_as(Identity::of(peer)));
+        };
         let token = token.ok_or(Refused::Missing)?;
         if token.len() > LONGEST_TOKEN {
             return Err(Refused::Invalid);
         }
         match (file, signed) {
             (_, Some(signed)) if token.split('.').count() == 3 => signed.caller(token).await,
-            (Some(file), _) => file.scopes(token).map(Caller::new).ok_or(Refused::Invalid),
+            (Some(file), _) => {
+                let scopes = file.scopes(token).ok_or(Refused::Invalid)?;
+                Ok(Caller::new(scopes).known_as(Identity::of(token)))
+            }
             _ => Err(Refused::Invalid),
         }
     }

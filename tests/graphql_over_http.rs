@@ -344,7 +344,7 @@ async fn executed_operations_are_200_or_294() {
     }
     let body = json!({ "query": "{ book(id: \"x\") { id } }" }).to_string();
     let head = format!(
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nAccept: {RESPONSE_JSON}\r\nContent-Type: \
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: {RESPONSE_JSON}\r\nContent-Type: \
          application/json\r\nContent-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -378,11 +378,11 @@ async fn older_clients_get_200_for_their_mistakes() {
 async fn requests_that_are_too_large_or_too_slow_have_their_status() {
     let server = Server::start(&["--request-timeout", "300ms"]).await;
     let long = "x".repeat(100_000);
-    let uri = format!("GET /graphql?query={long} HTTP/1.1\r\nHost: x\r\n\r\n");
+    let uri = format!("GET /graphql?query={long} HTTP/1.1\r\nHost: localhost\r\n\r\n");
     let header = format!(
-        "GET /graphql HTTP/1.1\r\nHost: x\r\nX-Long: {long}{long}{long}{long}{long}\r\n\r\n"
+        "GET /graphql HTTP/1.1\r\nHost: localhost\r\nX-Long: {long}{long}{long}{long}{long}\r\n\r\n"
     );
-    let late = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
+    let late = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{";
     for (head, status) in [(&*uri, "414"), (&*header, "431"), (late, "408")] {
         let response = server.raw(head).await;
         assert!(response.starts_with(&format!("HTTP/1.1 {status}")), "{status}: {response}");

@@ -216,11 +216,11 @@ on_both_databases! {
         let mut service = db.serve_with(&["--sample"]).await;
         let idle = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
         let mut half = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
-        half.write_all(b"POST /graphql HTTP/1.1\r\nHost: x\r\n").await.unwrap();
+        half.write_all(b"POST /graphql HTTP/1.1\r\nHost: localhost\r\n").await.unwrap();
         // A request whose body is still on its way when the signal comes.
         let mut slow = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
         let body = r#"{"query":"mutation { createAuthor(input: { name: \"Late\" }) { name } }"}"#;
-        let head = format!("POST /graphql HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\
+        let head = format!("POST /graphql HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n\
             Content-Type: application/json\r\nContent-Length: {}\r\n\r\n", body.len());
         slow.write_all(head.as_bytes()).await.unwrap();
         // The service asks for the body: it is in flight.
@@ -357,7 +357,7 @@ async fn a_mutation_is_finished_though_its_client_hangs_up() {
     let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
     let body = r#"{"query":"mutation { createAuthor(input: { name: \"Late\" }) { id } }"}"#;
     let request = format!(
-        "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+        "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
         Content-Length: {}\r\n\r\n{body}",
         body.len()
     );

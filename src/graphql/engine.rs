@@ -138,8 +138,11 @@ impl Engine {
     /// The answer that says what is wrong with the document, or that it does not have the
     /// operation; or that there is no room.
     pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
-        let place =
-            self.gate.enter().await.map_err(|error| Answer::refused(server_error(error)))?;
+        let place = self
+            .gate
+            .enter(raw.caller.identity())
+            .await
+            .map_err(|error| Answer::refused(server_error(error)))?;
         let mut telemetry = telemetry::Operation::start(&raw.source);
         let _attached = telemetry.context().clone().attach();
         match self.understand(raw, &mut telemetry) {

@@ -4,11 +4,18 @@
 mod request;
 mod response;
 
-use std::sync::Arc;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+};
 
 use axum::{body::Body, extract::Request, response::Response};
 
-use super::{Public, bearer, negotiate::MediaType};
+use super::{
+    Public, bearer,
+    negotiate::MediaType,
+    server::{Connection, site},
+};
 use crate::{
     error::{Code, Error},
     graphql::engine::RawRequest,
@@ -27,7 +34,8 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
         return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
     // Before the body is read.
-    let caller = match public.access.caller(bearer::token(request.headers())).await {
+    let caller = match public.access.caller(bearer::token(request.headers()), peer(&request)).await
+    {
         Ok(caller) => caller,
         Err(refused) => {
             let error = Error::Client(Code::Unauthenticated, refused.to_string());
@@ -43,6 +51,12 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
         Err(answer) => *answer,
     };
     response::of_operation(media_type, answer)
+}
+
+/// The host that a request comes from.
+fn peer(request: &Request) -> IpAddr {
+    let connection = request.extensions().get::<Connection>();
+    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| site(it.peer.ip()))
 }
 
 /// The response to a request whose handling panicked outside of any resolver.

@@ -29,6 +29,7 @@ use tokio_util::{
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
+pub use self::slots::site;
 use self::{
     answer::Answer,
     slots::{Slot, Slots, TooMany},

@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKi
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Caller, Refused, Scope, Scopes, SecurityError, keys::Keys, verify};
+use super::{Caller, Identity, Refused, Scope, Scopes, SecurityError, keys::Keys, verify};
 use crate::config::security::JwtSettings;
 
 /// Seconds that clocks may differ by.
@@ -36,6 +36,7 @@ struct Grants {
 struct Claims {
     /// Checked by the library.
     exp: u64,
+    sub: Option<String>,
     #[serde(flatten)]
     others: Value,
 }
@@ -66,9 +67,9 @@ impl SignedTokens {
     ///
     /// # Errors
     /// If it is not signed by somebody who may, or not for us, or not now.
-    pub async fn caller(&self, token: &str) -> Result<Caller, Refused> {
+    pub async fn caller(&self, text: &str) -> Result<Caller, Refused> {
         let Rules { validation, types, grants } = &*self.rules;
-        let header = decode_header(token).map_err(|_| Refused::Invalid)?;
+        let header = decode_header(text).map_err(|_| Refused::Invalid)?;
         // What is critical we do not know (RFC 7515, 4.1.11). An ID token of the same issuer is no
         // access token, whatever it claims (RFC 9068, 4).
         let is_taken = validation.algorithms.contains(&header.alg)
@@ -81,11 +82,14 @@ impl SignedTokens {
         let validation = Validation { algorithms: vec![header.alg], ..validation.clone() };
         let mut refused = Refused::Invalid;
         for key in self.keys.matching(header.kid.as_deref(), header.alg).await {
-            match decode::<Claims>(token, &key, &validation) {
+            match decode::<Claims>(text, &key, &validation) {
                 Ok(token) => {
-                    let scopes = grants.scopes(&token.claims.others);
+                    let Claims { exp, sub, others } = token.claims;
+                    let scopes = grants.scopes(&others);
+                    // A holder of many tokens is one.
+                    let identity = sub.map_or_else(|| Identity::of(text), Identity::of);
                     // The library takes it for the whole of the last second.
-                    return Ok(Caller::new(scopes).until(token.claims.exp + LEEWAY + 1));
+                    return Ok(Caller::new(scopes).until(exp + LEEWAY + 1).known_as(identity));
                 }
                 // Looked at only when the signature is right.
                 Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {

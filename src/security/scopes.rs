@@ -1,7 +1,9 @@
 //! What a caller may do.
 
 use std::{
+    hash::{BuildHasher, Hash, RandomState},
     str::FromStr,
+    sync::LazyLock,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -76,24 +78,56 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
+/// By what callers are told apart who share the service: a token's holder or, without tokens, a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Identity(u64);
+
+impl Identity {
+    /// The identity of this number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// The identity of who has this. Nobody outside can find two that are of one.
+    #[must_use]
+    pub fn of(what: impl Hash) -> Self {
+        static STATE: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+        Self(STATE.hash_one(what))
+    }
+}
+
 /// Whoever asks. One who was forgotten to be looked at may do nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     scopes: Scopes,
     until: Option<u64>,
+    identity: Identity,
 }
 
 impl Caller {
     /// One with these scopes.
     #[must_use]
     pub const fn new(scopes: Scopes) -> Self {
-        Self { scopes, until: None }
+        Self { scopes, until: None, identity: Identity::new(0) }
     }
 
     /// This one, whose token holds until then, in seconds since 1970.
     #[must_use]
     pub const fn until(self, end: u64) -> Self {
         Self { until: Some(end), ..self }
+    }
+
+    /// This one, known by that.
+    #[must_use]
+    pub const fn known_as(self, identity: Identity) -> Self {
+        Self { identity, ..self }
+    }
+
+    /// Whose share of the service its operations take.
+    #[must_use]
+    pub const fn identity(self) -> Identity {
+        self.identity
     }
 
     /// How long the token still holds, if it has an end.

@@ -140,5 +140,5 @@ pub fn post(query: &str) -> Vec<u8> {
 
 /// A head that goes on.
 pub fn half_head() -> &'static str {
-    "POST /graphql HTTP/1.1\r\nHost: colophon\r\nContent-Type: application/json\r\n"
+    "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 }

@@ -171,6 +171,33 @@ async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
     assert_eq!(told, 1);
 }
 
+/// Two sockets' worth of slow operations of one client, and what another gets meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_client_cannot_close_the_service_to_others() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--lab"]).await;
+    let mut running = Vec::new();
+    for _ in 0..32 {
+        let mut connection = Connection::from(peer(0), &service).await.unwrap();
+        connection.send(post("{ labSleep(ms: 4000) }")).await.unwrap();
+        running.push(connection);
+    }
+    let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
+    crate::connections::until("its share", async || value(&service, active).await == 24).await;
+    for number in 1..9 {
+        let mut connection = Connection::from(peer(number), &service).await.unwrap();
+        let answer = connection.ask(&post("{ books { totalCount } }")).await.unwrap();
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+    assert_eq!(value(&service, active).await, 24);
+    let mut statuses = Vec::new();
+    for connection in &mut running {
+        statuses.push(connection.response().await.unwrap().status);
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [[200; 24].as_slice(), &[503; 8]].concat());
+}
+
 /// Lets `clients` ask for `time`, each as soon as it is answered, be it by a refusal.
 async fn ask(service: &Service, clients: usize, time: Duration) -> Outcome {
     let stop = Arc::<AtomicBool>::default();

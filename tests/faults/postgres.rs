@@ -197,7 +197,7 @@ async fn clients_that_hang_up_in_mid_mutation_leave_nothing_behind() {
         let body = json!({ "query": CREATE, "variables": { "t": format!("Gone {number}") } });
         let body = body.to_string();
         let request = format!(
-            "POST /graphql HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+            "POST /graphql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             body.len()
         );

@@ -344,7 +344,7 @@ async fn a_large_body_is_refused_and_its_client_gets_to_know() {
         let mut socket =
             TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
         let head = format!(
-            "POST /graphql HTTP/1.1\r\nHost: x\r\n{headers}\r\nContent-Length: 10000000\r\n\r\n"
+            "POST /graphql HTTP/1.1\r\nHost: localhost\r\n{headers}\r\nContent-Length: 10000000\r\n\r\n"
         );
         let started = Instant::now();
         socket.write_all(head.as_bytes()).await.unwrap();
@@ -360,7 +360,7 @@ async fn a_large_body_is_refused_and_its_client_gets_to_know() {
     }
     // Without an announcement it is kept as far as the limit and not on.
     let mut socket = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
-    let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Transfer-Encoding: chunked\r\n\r\n989680\r\n";
     socket.write_all(head.as_bytes()).await.unwrap();
     socket.write_all(&vec![b' '; 10_000_000]).await.unwrap();

@@ -129,7 +129,7 @@ async fn a_stranger_is_refused_before_the_body() {
     let file = db.file("tokens", token(&["books:read"]).1);
     let service = db.serve_in(&[("COLOPHON_TOKENS_FILE", file.to_str().unwrap())]).await;
     let mut stream = TcpStream::connect(service.url.trim_start_matches("http://")).await.unwrap();
-    let head = "POST /graphql HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\
                 Content-Length: 200000\r\n\r\n{";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];

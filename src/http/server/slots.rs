@@ -143,7 +143,8 @@ impl Drop for Slot {
 }
 
 /// What counts as one peer: an IPv4 address, or the /64 network that an IPv6 host has for itself.
-fn site(address: IpAddr) -> IpAddr {
+#[must_use]
+pub fn site(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {
