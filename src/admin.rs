@@ -122,6 +122,24 @@ impl Health {
     fn problem(&self) -> Option<&'static str> {
         if self.draining.load(Ordering::Acquire) { Some("draining") } else { self.db.problem() }
     }
+
+    /// The body of a response that the service is ready.
+    fn ready(&self) -> Value {
+        if self.db.is_read_only() {
+            json!({ "status": "ready", "database": "read-only" })
+        } else {
+            json!({ "status": "ready" })
+        }
+    }
+
+    /// The body of a response that the service is not ready, with the database's part in it.
+    fn not_ready(&self, problem: &str) -> Value {
+        let mut body = json!({ "status": "not ready", "reason": problem });
+        if let Some(fault) = self.db.fault() {
+            body["cause"] = fault.to_string().into();
+        }
+        body
+    }
 }
 
 fn router(admin: Admin) -> Router {
@@ -203,10 +221,7 @@ async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<Value>) {
     };
     let looked = timeout(READY_LIMIT, look).await;
     match looked.map_or(Some("blocked"), |done| done.unwrap_or(Some("failed"))) {
-        None => (StatusCode::OK, Json(json!({ "status": "ready" }))),
-        Some(problem) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            Json(json!({ "status": "not ready", "reason": problem })),
-        ),
+        None => (StatusCode::OK, Json(admin.health.ready())),
+        Some(problem) => (StatusCode::SERVICE_UNAVAILABLE, Json(admin.health.not_ready(problem))),
     }
 }

@@ -8,7 +8,7 @@ mod sqlite;
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -25,7 +25,7 @@ use tokio::sync::watch;
 
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl},
-    error::Result,
+    error::{DatabaseFault, Result},
     telemetry::database::{Pool, PoolOptions, Session, Transaction, driver::Target},
 };
 
@@ -44,6 +44,10 @@ struct Shared {
     /// Whether the server answers, as the keeper found.
     reachable: watch::Sender<bool>,
     migrated: AtomicBool,
+    /// Whether the database permits the service to read only.
+    read_only: AtomicBool,
+    /// What last kept the service from reaching or preparing the database, until it is overcome.
+    fault: Mutex<Option<DatabaseFault>>,
 }
 
 impl Database {
@@ -81,7 +85,17 @@ impl Database {
         };
         let reachable = watch::Sender::new(!target.is_server());
         let (wait, migrated) = (settings.limits.pool_wait, AtomicBool::default());
-        Ok(Self(Arc::new(Shared { reader, writer, target, wait, reachable, migrated })))
+        let (read_only, fault) = (AtomicBool::default(), Mutex::default());
+        Ok(Self(Arc::new(Shared {
+            reader,
+            writer,
+            target,
+            wait,
+            reachable,
+            migrated,
+            read_only,
+            fault,
+        })))
     }
 
     /// For reading outside a transaction, on behalf of `parent`; without one the statements are
@@ -114,13 +128,42 @@ impl Database {
     /// Why operations cannot be served now, if they cannot.
     #[must_use]
     pub fn problem(&self) -> Option<&'static str> {
-        if !*self.0.reachable.borrow() {
-            Some("database not reached")
+        let problem = if !*self.0.reachable.borrow() {
+            "database not reached"
         } else if !self.0.migrated.load(Ordering::Acquire) {
-            Some("database not migrated")
+            "database not migrated"
         } else {
-            None
-        }
+            return None;
+        };
+        let is_denied = self.fault().is_some_and(|fault| fault.is_denial());
+        Some(if is_denied { "permission denied by the database" } else { problem })
+    }
+
+    /// What last kept the service from reaching or preparing the database, until it is overcome.
+    #[must_use]
+    pub fn fault(&self) -> Option<DatabaseFault> {
+        self.0.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes what keeps the service from the database, or that nothing does.
+    pub fn set_fault(&self, fault: Option<DatabaseFault>) {
+        *self.0.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+    }
+
+    /// Whether the database was found to permit the service to read only.
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.0.read_only.load(Ordering::Acquire)
+    }
+
+    /// Finds out whether the database permits the service to write.
+    ///
+    /// # Errors
+    /// If it cannot be reached.
+    pub async fn check_writable(&self) -> Result<bool> {
+        let is_writable = self.is_embedded() || postgres::is_writable(&self.writer(None)).await?;
+        self.0.read_only.store(!is_writable, Ordering::Release);
+        Ok(is_writable)
     }
 
     /// Waits until the server answers; with a file there is nothing to wait for.

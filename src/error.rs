@@ -35,7 +35,7 @@ pub enum Code {
     DocumentNotTrusted,
     /// The request says not, or not so that it can be believed, who sends it.
     Unauthenticated,
-    /// Whoever sends it may not do this.
+    /// The sender's token, or the database, does not permit this.
     Forbidden,
     /// The request is not GraphQL over HTTP.
     BadRequest,
@@ -185,6 +185,9 @@ pub enum Error {
     /// A statement failed in a way that is no client's doing.
     #[error("the database failed: {0}")]
     Database(DatabaseFault),
+    /// The database permits the service to read, but not to make this change.
+    #[error("writing is not permitted: {0}")]
+    WriteDenied(DatabaseFault),
     /// A resolver panicked, or an invariant broke.
     #[error("{0}")]
     Internal(String),
@@ -207,6 +210,26 @@ impl Error {
         self
     }
 
+    /// This error as one of a mutation: the permission that the database denies is to write.
+    #[must_use]
+    pub fn in_mutation(self) -> Self {
+        match self {
+            Self::Database(fault) if fault.is_denial() => Self::WriteDenied(fault),
+            other => other,
+        }
+    }
+
+    /// The statement's failure, if the database denies the service a permission.
+    #[must_use]
+    pub fn denial(&self) -> Option<&DatabaseFault> {
+        match self {
+            Self::Database(fault) | Self::WriteDenied(fault) => {
+                Some(fault).filter(|fault| fault.is_denial())
+            }
+            _ => None,
+        }
+    }
+
     /// The stable code of this error.
     #[must_use]
     pub const fn code(&self) -> Code {
@@ -218,7 +241,7 @@ impl Error {
             Self::Timeout(_) => Code::Timeout,
             Self::Overloaded => Code::Overloaded,
             Self::DatabaseUnavailable(_) => Code::DatabaseUnavailable,
-            Self::Database(fault) => fault.code(),
+            Self::Database(fault) | Self::WriteDenied(fault) => fault.code(),
             Self::Internal(_) => Code::InternalServerError,
         }
     }
@@ -226,6 +249,18 @@ impl Error {
     /// What the client may read: its own mistakes in full, the service's faults masked.
     #[must_use]
     pub fn public_message(&self) -> String {
+        match self {
+            Self::DatabaseUnavailable(reason) => {
+                return format!("The catalogue's database cannot be used now: {reason}.");
+            }
+            Self::WriteDenied(_) => {
+                return "Writing is not permitted by the catalogue's database.".into();
+            }
+            Self::Database(fault) if fault.is_denial() => {
+                return "Reading this is not permitted by the catalogue's database.".into();
+            }
+            _ => {}
+        }
         match self.code() {
             Code::Timeout => "The operation took too long and was ended.".into(),
             Code::Overloaded => "The service is busy; try again in a moment.".into(),

@@ -17,7 +17,7 @@ use crate::{
     config::Settings,
     database::Database,
     descriptors,
-    error::Result,
+    error::{Error, Result},
     graphql::{documents::trusted::ManifestError, engine::Engine},
     http::{self, Public, hosts::Hosts, origin::Origins, server::Server},
     security::{Access, AdminToken, SecurityError},
@@ -219,7 +219,9 @@ async fn listen(
 
 async fn prepare(db: &Database, sample: bool) -> Result<()> {
     db.migrate_up().await?;
-    if sample {
+    if !db.check_writable().await? {
+        warn!(name: "database.read_only", "the database permits reading only: mutations fail");
+    } else if sample {
         command::import::sample(db).await?;
     }
     Ok(())
@@ -230,6 +232,9 @@ async fn prepare_when_reachable(db: Database, sample: bool) {
     let mut told = false;
     db.reached().await;
     while let Err(error) = prepare(&db, sample).await {
+        if let Error::Database(fault) = &error {
+            db.set_fault(Some(fault.clone()));
+        }
         if !told {
             let error = &error as &dyn std::error::Error;
             warn!(name: "database.unprepared", error, "not ready; trying again until it is");
@@ -238,5 +243,6 @@ async fn prepare_when_reachable(db: Database, sample: bool) {
         sleep(RETRY).await;
         db.reached().await;
     }
+    db.set_fault(None);
     info!(name: "database.ready", "the database is reached and its schema up to date");
 }

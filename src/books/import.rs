@@ -175,12 +175,12 @@ impl Import<'_> {
         let rows = std::mem::take(batch).rows;
         match self.write(&rows).await {
             Ok(outcomes) => self.count(&rows, &outcomes, report),
-            Err(error) if error.code().is_server_fault() => return Err(error),
+            Err(error) if is_fatal(&error) => return Err(error),
             Err(_) => {
                 for row in rows.chunks(1) {
                     match self.write(row).await {
                         Ok(outcomes) => self.count(row, &outcomes, report),
-                        Err(error) if error.code().is_server_fault() => return Err(error),
+                        Err(error) if is_fatal(&error) => return Err(error),
                         Err(error) => self.refuse(row[0].1.line, &error.to_string(), report),
                     }
                 }
@@ -193,8 +193,16 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Has PostgreSQL plan statements by what is in the tables now.
+    /// Has PostgreSQL plan statements by what is in the tables now. It skips, with a warning, tables
+    /// that the role does not own; a server that rejects the statement is left to its autovacuum.
     async fn look(&self) -> Result<()> {
+        match self.analyze().await {
+            Err(error) if error.denial().is_some() => Ok(()),
+            result => result,
+        }
+    }
+
+    async fn analyze(&self) -> Result<()> {
         let tx = self.db.begin(None).await?;
         if tx.get_database_backend() == DbBackend::Postgres {
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
@@ -267,6 +275,11 @@ impl Import<'_> {
         store::replace(tx, changed, new_authors.as_deref()).await?;
         Ok(Outcome::Updated(book.id))
     }
+}
+
+/// Whether the failure has nothing to do with the rows, so that no other row would fare better.
+fn is_fatal(error: &Error) -> bool {
+    error.code().is_server_fault() || error.denial().is_some()
 }
 
 /// The book as the row would have it. An empty cell says nothing, so it changes nothing.

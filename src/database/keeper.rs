@@ -62,6 +62,9 @@ impl Keeper {
             if !matches!(found, Found::There) {
                 db.0.writer.renew();
             }
+            if let Found::Gone(fault) = &found {
+                db.set_fault(Some(fault.clone()));
+            }
             if let Found::Gone(error) = found
                 && !told
             {
@@ -70,6 +73,7 @@ impl Keeper {
                 told = true;
             }
             if is_there && told {
+                db.set_fault(None);
                 info!(name: "database.reached", "the database answers");
                 told = false;
             }

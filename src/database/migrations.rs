@@ -1,10 +1,11 @@
-//! Migrations, on a connection of their own: the library takes none but SeaORM's.
+//! Migrations. They are applied on a connection of their own: the library takes none but SeaORM's.
 
+use entity::{author, book, book_author};
 use migration::{Migrator, MigratorTrait};
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, RuntimeErr,
-    SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector, TransactionOptions,
-    TransactionTrait,
+    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbErr, EntityTrait, QuerySelect,
+    RuntimeErr, SqliteTransactionMode, SqlxPostgresConnector, SqlxSqliteConnector,
+    TransactionOptions, TransactionTrait,
     sqlx::{postgres::PgPoolOptions, sqlite::SqlitePoolOptions},
 };
 
@@ -21,10 +22,27 @@ impl Database {
     /// # Errors
     /// If the database cannot be reached or a migration fails; then none of them is applied.
     pub async fn migrate_up(&self) -> Result<()> {
+        // Without a transaction that writes: the role may be one that cannot.
+        if self.migrations().await?.iter().any(|(_, is_applied)| !is_applied) {
+            self.apply_migrations().await?;
+        }
+        self.check_tables().await?;
+        self.set_migrated(true);
+        Ok(())
+    }
+
+    async fn apply_migrations(&self) -> Result<()> {
         let tx = self.begin_migration().await?;
         Migrator::up(&tx, None).await?;
-        tx.commit().await?;
-        self.set_migrated(true);
+        Ok(tx.commit().await?)
+    }
+
+    /// Reads no row of each table, which fails if the role may not read it.
+    async fn check_tables(&self) -> Result<()> {
+        let session = self.reader(None);
+        book::Entity::find().limit(0).all(&session).await?;
+        author::Entity::find().limit(0).all(&session).await?;
+        book_author::Entity::find().limit(0).all(&session).await?;
         Ok(())
     }
 
@@ -33,6 +51,9 @@ impl Database {
     /// # Errors
     /// If the database cannot be reached or a migration fails; then none of them is taken back.
     pub async fn migrate_down(&self, steps: Option<u32>) -> Result<()> {
+        if !self.migrations().await?.iter().any(|(_, is_applied)| *is_applied) {
+            return Ok(());
+        }
         let tx = self.begin_migration().await?;
         Migrator::down(&tx, steps).await?;
         tx.commit().await?;
@@ -45,8 +66,7 @@ impl Database {
     /// # Errors
     /// If the database cannot be reached.
     pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
-        let connection = self.connect().await?;
-        let pending = Migrator::get_pending_migrations_read_only(&connection).await?;
+        let pending = Migrator::get_pending_migrations_read_only(&self.reader(None)).await?;
         let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
         let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
         Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())

@@ -1,6 +1,9 @@
 //! A server.
 
-use sea_orm::sqlx::{ConnectOptions, postgres::PgConnectOptions};
+use sea_orm::{
+    ConnectionTrait, DbErr, Statement,
+    sqlx::{ConnectOptions, postgres::PgConnectOptions},
+};
 
 use crate::config::database::DatabaseSettings;
 
@@ -19,4 +22,16 @@ pub fn options(settings: &DatabaseSettings) -> PgConnectOptions {
         ("idle_in_transaction_session_timeout", &limit),
         ("client_connection_check_interval", CLIENT_CHECK),
     ])
+}
+
+/// Whether the role may write books, in sessions such as this one.
+///
+/// # Errors
+/// If the server cannot be queried.
+pub async fn is_writable<C: ConnectionTrait>(db: &C) -> Result<bool, DbErr> {
+    const WRITABLE: &str = "SELECT current_setting('transaction_read_only') = 'off' \
+         AND has_table_privilege('book', 'INSERT')";
+    let query = Statement::from_string(db.get_database_backend(), WRITABLE);
+    let row = db.query_one_raw(query).await?;
+    row.map_or(Ok(false), |row| row.try_get_by_index(0))
 }

@@ -42,8 +42,16 @@ impl DatabaseFault {
     pub fn is_constraint(&self) -> bool {
         self.kind == CONSTRAINT
     }
+
+    /// Whether the database denies the service a permission: its role lacks a privilege, or the
+    /// session or the server is read-only.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        self.kind == DENIAL
+    }
 }
 
+const DENIAL: &str = "permission_denied";
 const CONSTRAINT: &str = "constraint_violation";
 
 impl From<&DbErr> for DatabaseFault {
@@ -121,6 +129,9 @@ fn of_sqlstate(status: &str) -> (Code, &'static str, &'static str) {
     const DATABASE: &str = "database";
     let class = status.get(..2).unwrap_or_default();
     match (class, status) {
+        // Their names of the same page.
+        (_, "42501") => (Code::Forbidden, DENIAL, "insufficient_privilege"),
+        (_, "25006") => (Code::Forbidden, DENIAL, "read_only_sql_transaction"),
         (_, "57014") => (Code::Timeout, "timeout", "query canceled"),
         ("08", _) => (Code::DatabaseUnavailable, DATABASE, "connection exception"),
         ("53", _) => (Code::DatabaseUnavailable, DATABASE, "insufficient resources"),
@@ -172,6 +183,8 @@ mod tests {
         assert_eq!(of_sqlstate("57014").0, Code::Timeout);
         assert_eq!(of_sqlstate("57P01").0, Code::DatabaseUnavailable);
         assert_eq!(of_sqlstate("23505").1, CONSTRAINT);
+        assert_eq!(of_sqlstate("42501"), (Code::Forbidden, DENIAL, "insufficient_privilege"));
+        assert_eq!(of_sqlstate("25006"), (Code::Forbidden, DENIAL, "read_only_sql_transaction"));
         assert_eq!(of_sqlite("2067").1, CONSTRAINT);
         assert_eq!(of_sqlite("13").0, Code::DatabaseUnavailable);
     }

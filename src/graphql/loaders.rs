@@ -18,7 +18,7 @@ use crate::{
         page::{Page, Window},
     },
     database::Database,
-    error::Result,
+    error::{Error, Result},
     security::{Caller, Scope},
     telemetry::{
         database::{Session, Transaction},
@@ -142,7 +142,10 @@ pub async fn resolve<T>(
     let place = field.place();
     let resolving = Resolving { catalogue: catalogue.clone(), field };
     let result = at(place, work(resolving)).await;
-    call.end(result)
+    call.end(match owner {
+        Owner::Mutation(_) => result.map_err(Error::in_mutation),
+        _ => result,
+    })
 }
 
 impl Resolving {

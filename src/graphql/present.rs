@@ -6,12 +6,12 @@ use opentelemetry::{
     Context,
     trace::{TraceContextExt, TraceId},
 };
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::{
     backlog::Held,
-    error::{Code, Error, Violation},
-    telemetry::graphql::count_error,
+    error::{Code, DatabaseFault, Error, Violation},
+    telemetry::{graphql::count_error, rarely::Rarely},
 };
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
@@ -124,6 +124,9 @@ fn present_code(error: &mut ServerError) -> Code {
             "an operation failed"
         );
     }
+    if let Some(fault) = source.denial() {
+        warn_of_denial(error, fault);
+    }
     error.message = source.public_message();
     set_code(error, code);
     if let Error::Invalid(violations) = &source {
@@ -131,6 +134,18 @@ fn present_code(error: &mut ServerError) -> Code {
         extensions(error).set("violations", Value::List(values));
     }
     code
+}
+
+/// Clients may cause as many of these as they like.
+fn warn_of_denial(error: &ServerError, fault: &DatabaseFault) {
+    static WARNINGS: Rarely = Rarely::new();
+    if WARNINGS.is_due() {
+        warn!(
+            name: "database.permission_denied",
+            { graphql.path = path(&error.path), error = fault as &dyn std::error::Error },
+            "the database denied a permission to the service's role"
+        );
+    }
 }
 
 /// Why a request is not executed: the errors of the response.
