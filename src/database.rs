@@ -18,13 +18,13 @@ use opentelemetry::Context;
 use sea_orm::{
     DbBackend, DbErr, RuntimeErr, Value,
     sea_query::{ArrayType, Expr, ExprTrait, IntoColumnRef, extension::postgres::PgFunc},
-    sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptions},
+    sqlx::{self, sqlite::SqliteConnectOptions},
 };
 use serde::Serialize;
 use tokio::sync::watch;
 
 use crate::{
-    config::database::{DatabaseSettings, DatabaseUrl},
+    config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::{DatabaseFault, Result},
     telemetry::database::{Pool, PoolOptions, Session, Transaction, driver::Target},
 };
@@ -57,8 +57,10 @@ impl Database {
     /// If the SQLite file cannot be opened or created, or is no database.
     pub async fn open(settings: &DatabaseSettings) -> std::result::Result<Self, DbErr> {
         let (reader, writer, target) = match &settings.database_url {
-            DatabaseUrl::Postgres(_) => {
-                let target = Target::Postgres(postgres::options(settings));
+            DatabaseUrl::Postgres(url) => {
+                let options = parse_postgres(url)
+                    .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))?;
+                let target = Target::Postgres(postgres::server(settings, options));
                 let options = pool(settings, "postgres", settings.pool_size);
                 let pool = Pool::new(target.clone(), options, None);
                 (pool.clone(), pool, target)
@@ -241,7 +243,7 @@ pub fn any_of<T: Listed>(backend: DbBackend, column: impl IntoColumnRef, values:
 fn pool(settings: &DatabaseSettings, name: &'static str, size: u32) -> PoolOptions {
     let (namespace, server) = match &settings.database_url {
         DatabaseUrl::Postgres(url) => {
-            let options: PgConnectOptions = url.parse().unwrap_or_default();
+            let options = parse_postgres(url).unwrap_or_default();
             let namespace = options.get_database().unwrap_or_else(|| options.get_username());
             let server = (options.get_host().to_owned(), options.get_port());
             (namespace.to_owned(), Some(server))

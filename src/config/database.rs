@@ -3,11 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use clap::Args;
-use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use sea_orm::sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use url::Url;
 
 use super::limits::DatabaseLimits;
-use crate::telemetry::database::CommentMode;
+use crate::telemetry::database::{CommentMode, postgres::PoolerMode};
 
 /// The database and its pool.
 #[derive(Clone, Debug, Args)]
@@ -27,6 +27,16 @@ pub struct DatabaseSettings {
     #[arg(long, global = true, env = "COLOPHON_POOL_SIZE", default_value = "16",
         value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub pool_size: u32,
+    /// Whether a connection pooler such as PgBouncer stands before PostgreSQL: auto (each connection
+    /// finds out) or transaction (it may give each transaction another connection to the server)
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_POOLER",
+        default_value = "auto",
+        value_name = "MODE"
+    )]
+    pub pooler: PoolerMode,
     /// Which comments statements get, for the database's administrator: off, tags (application,
     /// route and root field) or traceparent (the trace besides, for statements that are traced)
     #[arg(
@@ -68,12 +78,43 @@ impl FromStr for DatabaseUrl {
             text.parse::<SqliteConnectOptions>().map_err(|error| error.to_string())?;
             Ok(Self::Sqlite(text.to_owned()))
         } else if text.starts_with("postgres://") || text.starts_with("postgresql://") {
-            text.parse::<PgConnectOptions>().map_err(|error| error.to_string())?;
+            parse_postgres(text).map_err(|error| error.to_string())?;
             Ok(Self::Postgres(text.to_owned()))
         } else {
             Err("must begin with sqlite: or postgres://".to_owned())
         }
     }
+}
+
+/// The options of a PostgreSQL URL, which need not have a host beside its user.
+///
+/// # Errors
+/// If it is no URL, or has an option that cannot be.
+pub fn parse_postgres(text: &str) -> Result<PgConnectOptions, sqlx::Error> {
+    match without_empty_host(text) {
+        Some(text) => text.parse(),
+        None => text.parse(),
+    }
+}
+
+/// A URL with a user and no host, such as `postgres://ada@/books?host=/run/postgresql`, with the user
+/// in its query: libpq takes the former (<https://www.postgresql.org/docs/current/libpq-connect.html>),
+/// but the standard of URLs has no user without a host.
+fn without_empty_host(text: &str) -> Option<String> {
+    let (scheme, rest) = text.split_once("://")?;
+    let (authority, rest) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
+    let (user, port) = authority.rsplit_once('@')?;
+    if !port.is_empty() && !port.starts_with(':') {
+        return None;
+    }
+    let (user, password) = user.split_once(':').unwrap_or((user, ""));
+    let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
+    let pairs = [("user", user), ("password", password), ("port", port.trim_start_matches(':'))];
+    let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
+    // What has a meaning in a query, and none in a user.
+    let encode = |value: &str| value.replace('&', "%26").replace('+', "%2B");
+    let moved: String = pairs.map(|(key, value)| format!("{key}={}&", encode(value))).collect();
+    Some(format!("{scheme}:///{}?{moved}{query}", path.trim_start_matches('/')))
 }
 
 impl fmt::Display for DatabaseUrl {
@@ -92,7 +133,8 @@ impl fmt::Debug for DatabaseUrl {
 /// if it is something like a URL.
 #[must_use]
 pub fn mask(text: &str) -> String {
-    let Ok(mut url) = Url::parse(text) else {
+    let parsed = Url::parse(without_empty_host(text).as_deref().unwrap_or(text));
+    let Ok(mut url) = parsed else {
         return match (text.find("://"), text.rfind('@')) {
             (Some(start), Some(end)) if start < end => {
                 format!("{}***{}", &text[..start + 3], &text[end..])
@@ -128,9 +170,31 @@ mod tests {
             "postgres://ada:s3cret@db/books",
             "postgres://db/books?user=ada&password=s3cret",
             "postgres://ada:s3cret@db:port/books",
+            "postgres://ada:s3cret@/books?host=/run/postgresql",
+            "postgres://ada@/books?password=s3cret",
+            "postgres://ada:s3cret@:port/books",
         ] {
             assert!(!mask(secret).contains("s3cret"), "{}", mask(secret));
         }
         assert_eq!(mask("sqlite://colophon.db?mode=rwc"), "sqlite://colophon.db?mode=rwc");
+        let socket = "postgres://ada@/books?host=/run/postgresql";
+        assert_eq!(mask(socket), socket);
+    }
+
+    #[test]
+    fn a_user_needs_no_host() {
+        let url = "postgres://a%40da:s%2Bec+r&t@:5433/books?host=/run/postgresql";
+        let options = parse_postgres(url).unwrap();
+        assert_eq!(options.get_username(), "a@da");
+        assert_eq!(options.get_port(), 5433);
+        assert_eq!(options.get_database(), Some("books"));
+        assert_eq!(options.get_socket().unwrap().to_str(), Some("/run/postgresql"));
+        let rewritten = without_empty_host(url).unwrap();
+        let password = Url::parse(&rewritten).unwrap();
+        let password = password.query_pairs().find(|(key, _)| key == "password").unwrap().1;
+        assert_eq!(password, "s+ec+r&t");
+        assert!(parse_postgres("postgres://ada@/").is_ok());
+        assert!(parse_postgres("postgres://ada@?host=/run/postgresql").is_ok());
+        assert_eq!(parse_postgres("postgres://ada@db/books").unwrap().get_host(), "db");
     }
 }

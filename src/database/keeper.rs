@@ -4,10 +4,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
-use sea_orm::{
-    DbErr, RuntimeErr,
-    sqlx::{self, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions},
-};
+use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -15,7 +12,11 @@ use super::Database;
 use crate::{
     error::DatabaseFault,
     telemetry::{
-        database::{driver::Target, report_reachable},
+        database::{
+            driver::Target,
+            postgres::{PostgresConnection, Server},
+            report_reachable,
+        },
         runtime::tasks,
     },
 };
@@ -26,21 +27,21 @@ const INTERVAL: Duration = Duration::from_millis(200);
 impl Database {
     /// Goes on asking the server for signs of life. A file is there.
     pub fn keep(&self) {
-        let Target::Postgres(options) = self.0.target.clone() else {
+        let Target::Postgres(server) = self.0.target.clone() else {
             return report_reachable(true);
         };
-        let options = options.application_name("colophon keeper");
-        let keeper = Keeper { options, limit: self.0.wait * 2 / 5, connection: None };
+        let server = server.named("colophon keeper");
+        let keeper = Keeper { server, limit: self.0.wait * 2 / 5, connection: None };
         tasks::spawn("database keeper", keeper.keep(self.clone()));
     }
 }
 
 struct Keeper {
-    options: PgConnectOptions,
+    server: Server,
     /// How long the server may take for each of the two: a sign of life, a new connection. So
     /// whoever waits for it has an answer within twice that and the interval: the pool wait.
     limit: Duration,
-    connection: Option<PgConnection>,
+    connection: Option<PostgresConnection>,
 }
 
 /// What a look at the server found.
@@ -85,12 +86,12 @@ impl Keeper {
 
     async fn look(&mut self) -> Found {
         if let Some(mut connection) = self.connection.take()
-            && let Ok(Ok(())) = timeout(self.limit, connection.ping()).await
+            && let Ok(true) = timeout(self.limit, connection.ping()).await
         {
             self.connection = Some(connection);
             return Found::There;
         }
-        match timeout(self.limit, self.options.connect()).await {
+        match timeout(self.limit, self.server.connect()).await {
             Ok(Ok(connection)) => {
                 self.connection = Some(connection);
                 Found::Anew

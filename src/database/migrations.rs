@@ -34,7 +34,7 @@ impl Database {
     async fn apply_migrations(&self) -> Result<()> {
         let tx = self.begin_migration().await?;
         Migrator::up(&tx, None).await?;
-        Ok(tx.commit().await?)
+        self.commit_migration(tx).await
     }
 
     /// Reads no row of each table, which fails if the role may not read it.
@@ -56,7 +56,7 @@ impl Database {
         }
         let tx = self.begin_migration().await?;
         Migrator::down(&tx, steps).await?;
-        tx.commit().await?;
+        self.commit_migration(tx).await?;
         self.set_migrated(false);
         Ok(())
     }
@@ -83,16 +83,31 @@ impl Database {
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             tx.execute_unprepared(&format!("SELECT pg_advisory_xact_lock({LOCK})")).await?;
         }
+        self.forget_prepared(&tx).await?;
         Ok(tx)
+    }
+
+    async fn commit_migration(&self, tx: DatabaseTransaction) -> Result<()> {
+        self.forget_prepared(&tx).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Deallocates what is prepared on a connection that a pooler shares between clients: SeaORM's
+    /// statements have names, which are the same for each client.
+    async fn forget_prepared(&self, tx: &DatabaseTransaction) -> Result<()> {
+        if self.0.target.has_pooler() {
+            tx.execute_unprepared("DEALLOCATE ALL").await?;
+        }
+        Ok(())
     }
 
     /// One connection, which ends when it is dropped.
     async fn connect(&self) -> Result<DatabaseConnection> {
         let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error)));
         Ok(match &self.0.target {
-            Target::Postgres(options) => {
+            Target::Postgres(server) => {
                 let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.0.wait);
-                let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
+                let pool = pool.connect_with(server.options().clone()).await.map_err(failed)?;
                 SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
             }
             Target::Sqlite(options) => {

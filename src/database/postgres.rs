@@ -5,23 +5,23 @@ use sea_orm::{
     sqlx::{ConnectOptions, postgres::PgConnectOptions},
 };
 
-use crate::config::database::DatabaseSettings;
+use crate::{config::database::DatabaseSettings, telemetry::database::postgres::Server};
 
 /// How often the server looks whether the client of a running statement is still there, in
 /// milliseconds: one that nobody waits for any more is ended by then.
 const CLIENT_CHECK: &str = "500";
 
 /// How to connect.
-pub fn options(settings: &DatabaseSettings) -> PgConnectOptions {
-    let url = settings.database_url.as_str();
-    let options: PgConnectOptions = url.parse().expect("checked with the settings");
+pub fn server(settings: &DatabaseSettings, options: PgConnectOptions) -> Server {
+    let options = options.disable_statement_logging().application_name("colophon");
     let limit = settings.limits.statement_timeout.as_millis().to_string();
-    options.disable_statement_logging().application_name("colophon").options([
+    let in_force = [
         ("statement_timeout", limit.as_str()),
         // Also what ends a transaction whose client is gone.
         ("idle_in_transaction_session_timeout", &limit),
         ("client_connection_check_interval", CLIENT_CHECK),
-    ])
+    ];
+    Server::new(options, &in_force, settings.pooler)
 }
 
 /// Whether the role may write books, in sessions such as this one.

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use sea_orm::{DbErr, RuntimeErr, SqlxError, SqlxPostgresError};
 
 use super::Code;
+use crate::telemetry::database::postgres::PoolerError;
 
 /// A statement's failure, without the words of the database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +95,9 @@ fn of_driver(error: &SqlxError) -> DatabaseFault {
     match error {
         SqlxError::Database(error) => of_database(error.as_ref()),
         SqlxError::Io(error) => unavailable("io", format!("the connection failed: {error}")),
+        SqlxError::Configuration(error) if error.is::<PoolerError>() => {
+            unavailable("pooler", error.to_string())
+        }
         SqlxError::Tls(_) => unavailable("tls", "the connection's TLS failed".into()),
         SqlxError::PoolTimedOut => unavailable("pool_timeout", error.to_string()),
         SqlxError::PoolClosed => unavailable("pool_closed", error.to_string()),
@@ -133,6 +137,10 @@ fn of_sqlstate(status: &str) -> (Code, &'static str, &'static str) {
         (_, "42501") => (Code::Forbidden, DENIAL, "insufficient_privilege"),
         (_, "25006") => (Code::Forbidden, DENIAL, "read_only_sql_transaction"),
         (_, "57014") => (Code::Timeout, "timeout", "query canceled"),
+        (_, "08P01") => {
+            let condition = "protocol_violation, as from a connection pooler such as PgBouncer";
+            (Code::DatabaseUnavailable, DATABASE, condition)
+        }
         ("08", _) => (Code::DatabaseUnavailable, DATABASE, "connection exception"),
         ("53", _) => (Code::DatabaseUnavailable, DATABASE, "insufficient resources"),
         ("57", _) => (Code::DatabaseUnavailable, DATABASE, "operator intervention"),

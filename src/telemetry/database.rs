@@ -8,6 +8,7 @@ mod comment;
 mod connection;
 pub mod driver;
 mod held;
+pub mod postgres;
 mod slots;
 mod statement;
 mod summary;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod poolers;
 mod privileges;
 
 use serde_json::{Value, json};

@@ -4,6 +4,7 @@
 
 pub mod collector;
 pub mod elasticsearch;
+pub mod pgbouncer;
 pub mod postgres;
 pub mod probe;
 pub mod prometheus;

@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::{
     Pool,
-    driver::{All, Ask, Execute, One, Script, Target},
+    driver::{All, Ask, Execute, One, Script},
     held::Held,
     statement::Running,
 };
@@ -32,12 +32,7 @@ impl Pool {
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction, DbErr> {
         let mut held = self.acquire(parent).await?;
         let running = Running::start(self.known("BEGIN"), parent);
-        let begin = match &self.0.target {
-            Target::Postgres(_) => "BEGIN",
-            Target::Sqlite(_) => "BEGIN IMMEDIATE",
-        };
-        held.in_transaction = true;
-        let result = held.ask(Script(begin.into())).await;
+        let result = held.begin().await;
         running.end(&result, None);
         result?;
         Ok(Transaction { held: Mutex::new(held), pool: self.clone(), parent: parent.cloned() })

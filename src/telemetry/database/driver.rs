@@ -8,17 +8,19 @@ use sea_orm::{
     DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
     sea_query::Values,
     sqlx::{
-        self, AssertSqlSafe, ConnectOptions, Connection as _, Executor, PgConnection,
-        SqliteConnection, postgres::PgConnectOptions, sqlite::SqliteConnectOptions,
+        self, AssertSqlSafe, ConnectOptions, Connection as _, Executor, SqliteConnection,
+        sqlite::SqliteConnectOptions,
     },
 };
 use sea_query_sqlx::SqlxValues;
+
+use super::postgres::{PostgresConnection, Server};
 
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
 pub enum Target {
     /// A server.
-    Postgres(PgConnectOptions),
+    Postgres(Server),
     /// A file.
     Sqlite(SqliteConnectOptions),
 }
@@ -27,7 +29,7 @@ pub enum Target {
 #[derive(Debug)]
 pub enum Connection {
     /// To a server.
-    Postgres(PgConnection),
+    Postgres(PostgresConnection),
     /// To a file.
     Sqlite(SqliteConnection),
 }
@@ -39,7 +41,7 @@ impl Target {
     /// [`DbErr::Conn`] if the server or the file refuses.
     pub async fn connect(&self) -> Result<Connection, DbErr> {
         let connected = match self {
-            Self::Postgres(options) => options.connect().await.map(Connection::Postgres),
+            Self::Postgres(server) => server.connect().await.map(Connection::Postgres),
             Self::Sqlite(options) => options.connect().await.map(Connection::Sqlite),
         };
         connected.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
@@ -54,6 +56,12 @@ impl Target {
         }
     }
 
+    /// Whether a connection pooler is known to stand before the server.
+    #[must_use]
+    pub fn has_pooler(&self) -> bool {
+        matches!(self, Self::Postgres(server) if server.has_pooler())
+    }
+
     /// Whether it is a server.
     #[must_use]
     pub const fn is_server(&self) -> bool {
@@ -65,9 +73,25 @@ impl Connection {
     /// Whether it still answers. Waits for the end of what it was asked before.
     pub async fn ping(&mut self) -> bool {
         match self {
-            Self::Postgres(connection) => connection.ping().await.is_ok(),
+            Self::Postgres(connection) => connection.ping().await,
             Self::Sqlite(connection) => connection.ping().await.is_ok(),
         }
+    }
+
+    /// What begins a transaction that may write.
+    #[must_use]
+    pub fn begin(&self) -> &str {
+        match self {
+            Self::Postgres(PostgresConnection { begin: Some(begin), .. }) => begin,
+            Self::Postgres(_) => "BEGIN",
+            Self::Sqlite(_) => "BEGIN IMMEDIATE",
+        }
+    }
+
+    /// Whether a pooler may give each transaction another connection to the server.
+    #[must_use]
+    pub const fn is_pooled(&self) -> bool {
+        matches!(self, Self::Postgres(PostgresConnection { begin: Some(_), .. }))
     }
 
     /// Says goodbye.
@@ -76,7 +100,7 @@ impl Connection {
     /// If that fails.
     pub async fn close(self) -> Result<(), DbErr> {
         let closed = match self {
-            Self::Postgres(connection) => connection.close().await,
+            Self::Postgres(connection) => connection.inner.close().await,
             Self::Sqlite(connection) => connection.close().await,
         };
         closed.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
@@ -117,7 +141,10 @@ macro_rules! on {
         let (sql, values) = (AssertSqlSafe(sql), values.unwrap_or(Values(Vec::new())));
         match $connection {
             Connection::Postgres($to) => {
-                let $query = sqlx::query_with::<sqlx::Postgres, _>(sql, SqlxValues(values));
+                // Through a pooler, the next transaction would not find it prepared.
+                let $query = sqlx::query_with::<sqlx::Postgres, _>(sql, SqlxValues(values))
+                    .persistent($to.begin.is_none());
+                let $to = &mut $to.inner;
                 $body
             }
             Connection::Sqlite($to) => {
@@ -173,7 +200,7 @@ impl Ask for Script {
     async fn ask(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
         let script = sqlx::raw_sql(AssertSqlSafe(self.0));
         match connection {
-            Connection::Postgres(to) => to.execute(script).await.map(Into::into),
+            Connection::Postgres(to) => to.inner.execute(script).await.map(Into::into),
             Connection::Sqlite(to) => to.execute(script).await.map(Into::into),
         }
         .map_err(exec)

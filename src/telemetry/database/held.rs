@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use sea_orm::{ConnAcquireErr, DbErr, RuntimeErr, SqlxError};
+use sea_orm::{ConnAcquireErr, DbErr, ExecResult, RuntimeErr, SqlxError};
 use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Pool,
-    driver::{Ask, Script},
+    driver::{Ask, Connection, Script},
     slots::Slot,
 };
 use crate::telemetry::runtime::{dump::parkable, tasks};
@@ -53,12 +53,42 @@ impl Held {
         self.lease.as_mut().expect("it is taken by the drop only")
     }
 
+    /// Begins a transaction that may write.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub async fn begin(&mut self) -> Result<ExecResult, DbErr> {
+        let begin = self.lease().slot.connection.as_ref().map_or("BEGIN", Connection::begin);
+        let begin = Script(begin.to_owned());
+        self.in_transaction = true;
+        self.send(begin).await
+    }
+
     /// Asks the connection. If nobody waits to the end, or the connection is what failed, it is
     /// not used again.
     ///
     /// # Errors
     /// Those of the database.
     pub async fn ask<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
+        let connection = self.lease().slot.connection.as_ref();
+        if connection.is_some_and(Connection::is_pooled) && !self.in_transaction {
+            // In a box, so that what goes to the server directly is not larger for it.
+            return Box::pin(self.ask_in_transaction(ask)).await;
+        }
+        self.send(ask).await
+    }
+
+    /// Asks in a transaction of its own: preparing a statement and executing it are two messages,
+    /// between which a pooler may otherwise change the connection to the server.
+    async fn ask_in_transaction<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
+        self.begin().await?;
+        let answer = self.send(ask).await?;
+        self.send(Script("COMMIT".into())).await?;
+        self.in_transaction = false;
+        Ok(answer)
+    }
+
+    async fn send<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
         self.is_asked = true;
         let result = match &mut self.lease().slot.connection {
             Some(connection) => parkable(ask.ask(connection)).await,
