@@ -137,8 +137,11 @@ impl Database {
         } else {
             return None;
         };
-        let is_denied = self.fault().is_some_and(|fault| fault.is_denial());
-        Some(if is_denied { "permission denied by the database" } else { problem })
+        Some(match self.fault() {
+            Some(fault) if fault.is_denial() => "permission denied by the database",
+            Some(fault) if fault.is_of_pooler() => "connection pooler not supported",
+            _ => problem,
+        })
     }
 
     /// What last kept the service from reaching or preparing the database, until it is overcome.
@@ -156,6 +159,13 @@ impl Database {
     #[must_use]
     pub fn is_read_only(&self) -> bool {
         self.0.read_only.load(Ordering::Acquire)
+    }
+
+    /// Notes whether a mutation succeeded: a standby may have been promoted, a privilege granted.
+    pub fn observe_write(&self, succeeded: bool) {
+        if succeeded && self.is_read_only() {
+            self.0.read_only.store(false, Ordering::Release);
+        }
     }
 
     /// Finds out whether the database permits the service to write.

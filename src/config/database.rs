@@ -113,8 +113,9 @@ fn without_empty_host(text: &str) -> Option<String> {
     let pairs = pairs.iter().filter(|(_, value)| !value.is_empty());
     // What has a meaning in a query, and none in a user.
     let encode = |value: &str| value.replace('&', "%26").replace('+', "%2B");
-    let moved: String = pairs.map(|(key, value)| format!("{key}={}&", encode(value))).collect();
-    Some(format!("{scheme}:///{}?{moved}{query}", path.trim_start_matches('/')))
+    let pairs = pairs.map(|(key, value)| format!("{key}={}", encode(value)));
+    let query = pairs.chain([query.to_owned()]).collect::<Vec<_>>().join("&");
+    Some(format!("{scheme}:///{}?{query}", path.trim_start_matches('/')))
 }
 
 impl fmt::Display for DatabaseUrl {

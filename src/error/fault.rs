@@ -50,8 +50,15 @@ impl DatabaseFault {
     pub fn is_denial(&self) -> bool {
         self.kind == DENIAL
     }
+
+    /// Whether a connection pooler does what the service cannot work with.
+    #[must_use]
+    pub fn is_of_pooler(&self) -> bool {
+        self.kind == POOLER
+    }
 }
 
+const POOLER: &str = "pooler";
 const DENIAL: &str = "permission_denied";
 const CONSTRAINT: &str = "constraint_violation";
 
@@ -96,7 +103,7 @@ fn of_driver(error: &SqlxError) -> DatabaseFault {
         SqlxError::Database(error) => of_database(error.as_ref()),
         SqlxError::Io(error) => unavailable("io", format!("the connection failed: {error}")),
         SqlxError::Configuration(error) if error.is::<PoolerError>() => {
-            unavailable("pooler", error.to_string())
+            unavailable(POOLER, error.to_string())
         }
         SqlxError::Tls(_) => unavailable("tls", "the connection's TLS failed".into()),
         SqlxError::PoolTimedOut => unavailable("pool_timeout", error.to_string()),
@@ -136,6 +143,10 @@ fn of_sqlstate(status: &str) -> (Code, &'static str, &'static str) {
         // Their names of the same page.
         (_, "42501") => (Code::Forbidden, DENIAL, "insufficient_privilege"),
         (_, "25006") => (Code::Forbidden, DENIAL, "read_only_sql_transaction"),
+        (_, "3F000") => {
+            let condition = "invalid_schema_name: the role may use no schema of its search path";
+            (Code::Forbidden, DENIAL, condition)
+        }
         (_, "57014") => (Code::Timeout, "timeout", "query canceled"),
         (_, "08P01") => {
             let condition = "protocol_violation, as from a connection pooler such as PgBouncer";

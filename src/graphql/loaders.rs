@@ -143,7 +143,10 @@ pub async fn resolve<T>(
     let resolving = Resolving { catalogue: catalogue.clone(), field };
     let result = at(place, work(resolving)).await;
     call.end(match owner {
-        Owner::Mutation(_) => result.map_err(Error::in_mutation),
+        Owner::Mutation(_) => {
+            catalogue.0.db.observe_write(result.is_ok());
+            result.map_err(Error::in_mutation)
+        }
         _ => result,
     })
 }

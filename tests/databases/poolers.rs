@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 
 use super::{
-    READ, event, failure, readiness,
+    READ, as_owner, event, failure, readiness,
     support::{Db, Service, pgbouncer::PgBouncer, postgres::Cluster, program, stderr, stdout},
 };
 
@@ -22,7 +22,7 @@ async fn errors(service: &Service) -> usize {
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| {
             let (http, url) = (service.client.clone(), format!("{}/graphql", service.url));
-            tokio::spawn(async move {
+            tokio::runtime::Handle::current().spawn(async move {
                 let mut failed = 0;
                 for number in 0..QUERIES / CLIENTS {
                     let title = format!("Book {client} {number}");
@@ -128,6 +128,7 @@ async fn is_never_ready_behind_statement_pooling() {
         let line = event(&mut service, "database.unreachable");
         assert!(line.contains("PgBouncer") && line.contains("pool_mode"), "{line}");
         let ready = readiness(&service).await;
+        assert_eq!(ready["reason"], "connection pooler not supported", "{ready}");
         assert!(ready["cause"].as_str().unwrap().contains("PgBouncer"), "{ready}");
         let output = pooled.run(&["migrate", "status"]);
         assert_eq!(output.status.code(), Some(1));
@@ -166,6 +167,22 @@ async fn gets_ready_when_the_server_behind_the_pooler_does() {
     assert_eq!(code, "DATABASE_UNAVAILABLE");
     cluster.set("start");
     service.ready().await;
+    assert_eq!(errors(&service).await, 0);
+}
+
+/// As a pooler does that passes the start-up options on: the server seems to have got them.
+#[tokio::test(flavor = "multi_thread")]
+async fn finds_a_pooler_by_its_lost_statements() {
+    let db = Db::postgres().await;
+    assert!(db.run(&["migrate", "up"]).status.success());
+    let name = db.url.split(['/', '?']).nth(3).unwrap();
+    as_owner(&db, &format!("ALTER DATABASE {name} SET colophon.direct = 'on'")).await;
+    let settings = format!("pool_mode = transaction\ndefault_pool_size = 5\n{IGNORE_ALL}");
+    let pgbouncer = PgBouncer::start(&db, &settings);
+    let mut service = pgbouncer.pooled(&db).serve().await;
+    let before = errors(&service).await;
+    event(&mut service, "database.pooler");
+    assert!(before <= 2 * CLIENTS, "{before}");
     assert_eq!(errors(&service).await, 0);
 }
 

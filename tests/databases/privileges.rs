@@ -172,6 +172,27 @@ async fn permits_what_the_role_may_write() {
     assert!(event(&mut service, "database.permission_denied").contains("42501"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn reports_a_schema_that_may_not_be_used() {
+    let db = migrated().await;
+    as_owner(&db, "REVOKE USAGE ON SCHEMA public FROM PUBLIC").await;
+    let app = with_role(&db, "GRANT SELECT ON ALL TABLES IN SCHEMA public TO ROLE").await;
+    assert_not_ready(&mut app.spawn(&[]), "3F000", "invalid_schema_name").await;
+}
+
+/// A standby may be promoted, a privilege granted.
+#[tokio::test(flavor = "multi_thread")]
+async fn writes_as_soon_as_that_is_permitted() {
+    let db = migrated().await;
+    let reader = with_role(&db, SELECT).await;
+    let service = reader.serve().await;
+    assert_eq!(readiness(&service).await["database"], "read-only");
+    let role = reader.url.split(['/', '@']).nth(2).unwrap();
+    as_owner(&db, &DML.replace("ROLE", role)).await;
+    service.data(CREATE, json!({})).await;
+    assert_eq!(readiness(&service).await, json!({ "status": "ready" }));
+}
+
 /// Privileges may be taken back while the service runs.
 #[tokio::test(flavor = "multi_thread")]
 async fn reports_reads_that_are_not_permitted() {

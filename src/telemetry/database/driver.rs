@@ -62,6 +62,19 @@ impl Target {
         matches!(self, Self::Postgres(server) if server.has_pooler())
     }
 
+    /// Whether the failure of a statement shows a connection pooler that was not known.
+    #[must_use]
+    pub fn finds_pooler(&self, error: &DbErr) -> bool {
+        match (self, error) {
+            (
+                Self::Postgres(server),
+                DbErr::Exec(RuntimeErr::SqlxError(error))
+                | DbErr::Query(RuntimeErr::SqlxError(error)),
+            ) => server.finds_pooler(error),
+            _ => false,
+        }
+    }
+
     /// Whether it is a server.
     #[must_use]
     pub const fn is_server(&self) -> bool {

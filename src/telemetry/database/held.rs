@@ -95,8 +95,20 @@ impl Held {
             None => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
         };
         self.is_asked = false;
-        self.is_broken |= result.as_ref().is_err_and(is_of_connection);
+        if let Err(error) = &result {
+            self.is_broken |= is_of_connection(error) || self.finds_pooler(error);
+        }
         result
+    }
+
+    /// Whether the failure shows a pooler that was not known. Then no connection is used again.
+    fn finds_pooler(&mut self, error: &DbErr) -> bool {
+        let pool = &self.lease().pool;
+        let found = pool.0.target.finds_pooler(error);
+        if found {
+            pool.renew();
+        }
+        found
     }
 }
 

@@ -57,11 +57,13 @@ pub enum PoolerError {
 #[derive(Clone, Debug)]
 pub struct Server {
     direct: PgConnectOptions,
-    pooled: PgConnectOptions,
+    pooled: Box<PgConnectOptions>,
     /// Begins a transaction with the settings that a pooler does not let through.
     begin: Arc<str>,
     /// Whether there is a pooler for sure, as a connection found or the settings say.
     has_pooler: Arc<AtomicBool>,
+    /// Whether the log has it.
+    is_reported: Arc<AtomicBool>,
 }
 
 /// A connection to a server.
@@ -88,9 +90,10 @@ impl Server {
         Self {
             direct: options.clone().options(settings.iter().copied().chain([MARKER])),
             // Which PgBouncer rejects as well, and which concerns only numbers in text.
-            pooled: options.extra_float_digits(None),
+            pooled: Box::new(options.extra_float_digits(None)),
             begin: begin.into(),
             has_pooler: Arc::new(AtomicBool::new(mode == PoolerMode::Transaction)),
+            is_reported: Arc::default(),
         }
     }
 
@@ -98,7 +101,7 @@ impl Server {
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.direct = self.direct.application_name(name);
-        self.pooled = self.pooled.application_name(name);
+        self.pooled = Box::new(self.pooled.application_name(name));
         self
     }
 
@@ -106,6 +109,29 @@ impl Server {
     #[must_use]
     pub fn has_pooler(&self) -> bool {
         self.has_pooler.load(Ordering::Acquire)
+    }
+
+    /// From now on, all connections go through a pooler.
+    fn set_has_pooler(&self) {
+        self.has_pooler.store(true, Ordering::Release);
+        if !self.is_reported.swap(true, Ordering::AcqRel) {
+            info!(
+                name: "database.pooler",
+                "connected through a pooler such as PgBouncer: each statement is prepared anew, in a \
+                 transaction with its settings"
+            );
+        }
+    }
+
+    /// Whether the failure of a statement shows a pooler that passes `options` on: a prepared
+    /// statement was not where it should be, or another was. From then on, it is known.
+    pub fn finds_pooler(&self, error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(DatabaseError::code);
+        let is_new = matches!(code.as_deref(), Some("26000" | "42P05")) && !self.has_pooler();
+        if is_new {
+            self.set_has_pooler();
+        }
+        is_new
     }
 
     /// What a connection is opened with, as far as is known now.
@@ -168,13 +194,7 @@ impl Server {
             let script = sqlx::raw_sql(AssertSqlSafe(sql.to_owned()));
             connection.execute(script).await.map_err(transactions)?;
         }
-        if !self.has_pooler.swap(true, Ordering::AcqRel) {
-            info!(
-                name: "database.pooler",
-                "connected through a pooler such as PgBouncer: each statement is prepared anew, in a \
-                 transaction with its settings"
-            );
-        }
+        self.set_has_pooler();
         Ok(PostgresConnection { inner: connection, begin: Some(self.begin.clone()) })
     }
 }
