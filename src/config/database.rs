@@ -27,7 +27,7 @@ pub struct DatabaseSettings {
     #[arg(long, global = true, env = "COLOPHON_POOL_SIZE", default_value = "16",
         value_parser = clap::value_parser!(u32).range(1..=1000), value_name = "N")]
     pub pool_size: u32,
-    /// Whether a connection pooler such as PgBouncer stands before PostgreSQL: auto (each connection
+    /// Whether a connection pooler such as PgBouncer stands before PostgreSQL: auto (the first connection
     /// finds out) or transaction (it may give each transaction another connection to the server)
     #[arg(
         long,

@@ -23,7 +23,7 @@ use tracing::info;
 /// Whether a connection pooler stands before the server.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum PoolerMode {
-    /// Each connection finds out.
+    /// The first connection finds out.
     #[default]
     Auto,
     /// One that may give each transaction another connection to the server.
@@ -62,6 +62,8 @@ pub struct Server {
     begin: Arc<str>,
     /// Whether there is a pooler for sure, as a connection found or the settings say.
     has_pooler: Arc<AtomicBool>,
+    /// Whether a connection was found to have its options.
+    is_direct: Arc<AtomicBool>,
     /// Whether the log has it.
     is_reported: Arc<AtomicBool>,
 }
@@ -93,6 +95,7 @@ impl Server {
             pooled: Box::new(options.extra_float_digits(None)),
             begin: begin.into(),
             has_pooler: Arc::new(AtomicBool::new(mode == PoolerMode::Transaction)),
+            is_direct: Arc::default(),
             is_reported: Arc::default(),
         }
     }
@@ -159,7 +162,9 @@ impl Server {
         &self,
         mut connection: PgConnection,
     ) -> Result<PostgresConnection, sqlx::Error> {
-        if is_direct(&mut connection).await? {
+        // Asked once: a round trip for each connection would take long where CPU is short.
+        if self.is_direct.load(Ordering::Acquire) || is_direct(&mut connection).await? {
+            self.is_direct.store(true, Ordering::Release);
             return Ok(PostgresConnection { inner: connection, begin: None });
         }
         self.pooled(connection).await
