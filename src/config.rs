@@ -5,12 +5,11 @@ pub mod database;
 pub mod documents;
 pub mod files;
 pub mod http;
+pub mod import;
 pub mod limits;
 pub mod runtime;
 pub mod security;
 mod values;
-
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 pub use database::mask;
@@ -19,12 +18,13 @@ use self::{
     database::DatabaseSettings,
     documents::DocumentSettings,
     http::HttpSettings,
+    import::ImportSettings,
     limits::Limits,
     runtime::RuntimeSettings,
     security::SecuritySettings,
     values::{log_filter, switch, token_name},
 };
-use crate::{books::import::Mapping, security::Scope, telemetry::export::lines::LogFormat};
+use crate::{security::Scope, telemetry::export::lines::LogFormat};
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///
@@ -56,17 +56,11 @@ pub enum Command {
     /// Import books from CSV files with a header row
     ///
     /// A row is the book with its ISBN or, without one, the book of its title, year and authors;
-    /// importing a file twice changes nothing. Rows that cannot go in are told with their line and
-    /// the reason, and the rest go in. Exit code 0: every row went in; 3: some were refused;
-    /// 1: the import was broken off, and can be repeated.
-    Import {
-        /// Files to import; - is standard input
-        #[arg(required = true)]
-        files: Vec<PathBuf>,
-        /// The column for a field: title, authors, isbn, isbn13, year, language or pages
-        #[arg(long, value_name = "FIELD=COLUMN")]
-        map: Vec<Mapping>,
-    },
+    /// importing a file twice changes nothing. Which columns fill which fields is reported before the
+    /// first row. A row without a readable title is refused and reported with its line and the reason.
+    /// An ISBN, year, language or number of pages that cannot be read is left out and reported. Exit
+    /// code 0: every row went in; 3: some were refused; 1: the import failed, and can be repeated.
+    Import(ImportSettings),
     /// Print the GraphQL schema
     Schema,
     /// Print the effective settings and where each comes from, secrets masked

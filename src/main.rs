@@ -34,9 +34,7 @@ fn main() -> ExitCode {
         Command::Migrate { direction } => {
             in_runtime(command::migrate::run(direction, &settings.database))
         }
-        Command::Import { files, map } => {
-            in_runtime(command::import::run(&files, &map, &settings.database))
-        }
+        Command::Import(import) => in_runtime(command::import::run(&import, &settings.database)),
         Command::Schema => command::schema::run(),
         Command::Config => command::config::run(&matches),
         Command::Token { name, scope } => command::token::run(&name, &scope),

@@ -4,20 +4,29 @@
 //! has its title, year and authors. So a file imported twice changes nothing the second
 //! time, and an import that was killed half-way is finished by running it again.
 
+mod columns;
+mod names;
+mod reader;
 mod row;
+mod values;
 
-use std::{collections::HashMap, io::Read, str::FromStr};
+use std::{collections::HashMap, io::Read};
 
 use entity::{author, book};
+use regex::Regex;
 use roaring::RoaringTreemap;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
 
 use self::row::Row;
-pub use self::row::{Columns, Mapping};
+pub use self::{
+    columns::{Field, Mapping},
+    reader::{Layout, ReadOptions},
+    row::UnreadValue,
+};
 use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
     database::{Database, any_of},
-    error::{Error, Result},
+    error::Result,
 };
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
@@ -38,42 +47,71 @@ pub struct Summary {
     pub unchanged: u64,
     /// Rows that did not go in; each was reported with its line and reason.
     pub refused: u64,
-    /// Rows that went in without their ISBN, which was wrong beyond repair.
-    pub without_isbn: u64,
+    /// Values that rows went in without.
+    pub unread: UnreadCounts,
 }
 
-/// What an import tells as it goes.
+/// The rows of a file that is checked and not imported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CheckSummary {
+    /// Rows that can go in.
+    pub accepted: u64,
+    /// Rows that cannot; each was reported with its line and reason.
+    pub refused: u64,
+    /// Values that rows would go in without.
+    pub unread: UnreadCounts,
+}
+
+/// How many rows have a value that cannot be read, for each field.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct UnreadCounts([u64; Field::ALL.len()]);
+
+impl UnreadCounts {
+    /// How many rows have no readable value for this field where the file has something.
+    #[must_use]
+    pub const fn of(&self, field: Field) -> u64 {
+        self.0[field as usize]
+    }
+
+    fn add(&mut self, row: &Row, report: &mut impl Report) {
+        for unread in &row.unread {
+            self.0[unread.field as usize] += 1;
+            report.unread(row.line, unread);
+        }
+    }
+}
+
+/// Receives what happens during an import.
 pub trait Report {
+    /// The header row was read; no row has been yet.
+    fn layout(&mut self, layout: &Layout);
     /// The row that begins at `line` did not go in.
     fn refused(&mut self, line: u64, reason: &str);
-    /// The file has been worked off up to this byte.
-    fn progress(&mut self, bytes: u64);
+    /// The row that begins at `line` went in without this value.
+    fn unread(&mut self, line: u64, unread: &UnreadValue);
 }
 
 /// Imports the books of a CSV file with a header row, reading it as a stream.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the header lacks a title column or one that `mapping` names,
-/// [`Error::Client`] if reading fails, or the database's error. What was committed stays.
+/// [`Error::Invalid`] if reading or decoding fails, or the header lacks a title column or one that
+/// the options name; or the database's error. What was committed stays.
 pub async fn import(
     db: &Database,
-    source: impl Read,
-    mapping: &Mapping,
+    source: impl Read + Send,
+    options: &ReadOptions,
     report: &mut impl Report,
 ) -> Result<Summary> {
-    let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(source);
-    let columns = Columns::new(reader.byte_headers().map_err(unreadable)?, mapping)?;
+    let mut reader = reader::open(source, options)?;
+    report.layout(&reader.layout());
     let (seen, summary) = (RoaringTreemap::new(), Summary::default());
     let mut import = Import { db, seen, summary, next_look: FIRST_LOOK };
     let mut batch = Batch::default();
-    let mut record = csv::ByteRecord::new();
-    while reader.read_byte_record(&mut record).map_err(unreadable)? {
-        let line = record.position().map_or(0, csv::Position::line);
-        match columns.row(line, &record) {
+    while let Some((line, row)) = reader.next()? {
+        match row {
             Ok(row) => {
                 if batch.rows.len() == BATCH || batch.has(&row) {
                     import.flush(&mut batch, report).await?;
-                    report.progress(reader.position().byte());
                 }
                 batch.push(row);
             }
@@ -81,12 +119,39 @@ pub async fn import(
         }
     }
     import.flush(&mut batch, report).await?;
-    report.progress(reader.position().byte());
     Ok(import.summary)
 }
 
-fn unreadable(error: csv::Error) -> Error {
-    Error::invalid(["file"], format!("cannot be read: {error}"))
+/// Reads a file as [`import`] does and writes nothing.
+///
+/// # Errors
+/// As for [`import`], without those of the database.
+pub fn check(
+    source: impl Read + Send,
+    options: &ReadOptions,
+    report: &mut impl Report,
+) -> Result<CheckSummary> {
+    let mut reader = reader::open(source, options)?;
+    report.layout(&reader.layout());
+    let mut summary = CheckSummary::default();
+    while let Some((line, row)) = reader.next()? {
+        match row {
+            Ok(row) => {
+                summary.accepted += 1;
+                summary.unread.add(&row, report);
+            }
+            Err(reason) => {
+                summary.refused += 1;
+                report.refused(line, &reason);
+            }
+        }
+    }
+    Ok(summary)
+}
+
+/// Compiles a pattern of this module.
+fn pattern(pattern: &str) -> Regex {
+    Regex::new(pattern).expect("the pattern is a constant")
 }
 
 /// What makes a row one book and not another.
@@ -225,7 +290,7 @@ impl Import<'_> {
                 }
             };
             *counter += 1;
-            self.summary.without_isbn += u64::from(row.lost_isbn);
+            self.summary.unread.add(row, report);
             self.seen.insert(id.unsigned_abs());
         }
     }
@@ -296,8 +361,18 @@ fn merge<'a>(
         language: row.book.language.clone().or_else(|| book.language.clone()),
         ..book.clone()
     };
-    let same = row.book.authors.is_empty() || folded_names(authors).eq(row.author_keys());
-    (changed, (!same).then_some(&row.book.authors))
+    (changed, (!has_authors(row, authors)).then_some(&row.book.authors))
+}
+
+/// Whether a book has the authors of a row already: the same, or more. Exports with room for one
+/// author leave out the others.
+fn has_authors(row: &Row, authors: &[author::Model]) -> bool {
+    let keys = row.author_keys();
+    let mut known = folded_names(authors);
+    if keys.len() < authors.len() {
+        return keys.iter().all(|key| known.any(|name| name == *key));
+    }
+    known.eq(keys)
 }
 
 type Known = HashMap<Identity, (book::Model, Vec<author::Model>)>;
@@ -334,14 +409,4 @@ async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Re
         known.entry(Identity::of_book(&book, &authors)).or_insert((book, authors));
     }
     Ok(known)
-}
-
-impl FromStr for Mapping {
-    type Err = String;
-
-    fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let (field, column) =
-            text.split_once('=').ok_or("must be field=column, such as title=Name")?;
-        Self::default().with(field.trim(), column.trim())
-    }
 }
