@@ -52,7 +52,7 @@ pub(super) struct RowReader<'a> {
     columns: Columns,
     encoding: &'static Encoding,
     delimiter: u8,
-    /// Lines in front of the header row.
+    /// Lines that the reader's positions lack.
     skipped: u64,
 }
 
@@ -76,11 +76,12 @@ pub(super) fn open<'a>(
     let names = header.names(delimiter)?;
     let escape = columns::is_book_crossing(&names).then_some(b'\\');
     let columns = Columns::new(names, &options.mapping)?;
+    let skipped = u64::from(skip > 0) + u64::from(header.ends_with_crlf(delimiter));
     let source: Source = Box::new(Cursor::new(head.split_off(skip)).chain(source));
     let mut builder = csv::ReaderBuilder::new();
     let builder = builder.flexible(true).delimiter(delimiter).escape(escape);
     let reader = builder.from_reader(source);
-    let (record, skipped) = (ByteRecord::new(), u64::from(skip > 0));
+    let record = ByteRecord::new();
     Ok(RowReader { reader, record, columns, encoding, delimiter, skipped })
 }
 
@@ -164,6 +165,15 @@ impl Header<'_> {
         Ok(best.1)
     }
 
+    /// Whether lines end with CRLF. The position of a row is then that of the LF in front of it,
+    /// which still belongs to the line before.
+    fn ends_with_crlf(&self, delimiter: u8) -> bool {
+        let mut reader = csv::ReaderBuilder::new().delimiter(delimiter).from_reader(self.head);
+        let is_read = reader.byte_headers().is_ok();
+        let end = usize::try_from(reader.position().byte()).unwrap_or(usize::MAX);
+        is_read && self.head.get(end) == Some(&b'\n') && self.head[..end].ends_with(b"\r")
+    }
+
     fn names(&self, delimiter: u8) -> Result<Vec<String>> {
         let mut builder = csv::ReaderBuilder::new();
         let mut reader = builder.delimiter(delimiter).from_reader(self.head);
@@ -218,10 +228,18 @@ mod tests {
 
     #[test]
     fn reports_the_line_in_the_file() {
-        let mut reader = open(&b"sep=,\ntitle\nOne\n"[..], &ReadOptions::default()).unwrap();
-        let (line, row) = reader.next().unwrap().unwrap();
-        assert_eq!((line, row.unwrap().book.title.as_str()), (3, "One"));
-        assert!(reader.next().unwrap().is_none());
+        for (file, expected) in [
+            (&b"title\nOne\nTwo"[..], [2, 3]),
+            (b"title\r\nOne\r\nTwo\r\n", [2, 3]),
+            (b"sep=,\ntitle\nOne\nTwo\n", [3, 4]),
+            (b"sep=,\r\n\"title\"\r\n\"One\r\n\"\r\nTwo\r\n", [3, 5]),
+        ] {
+            let mut reader = open(file, &ReadOptions::default()).unwrap();
+            for line in expected {
+                assert_eq!(reader.next().unwrap().unwrap().0, line, "{file:?}");
+            }
+            assert!(reader.next().unwrap().is_none());
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The optional values of a book in the forms that files have them in.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use isolang::Language;
 use regex::Regex;
@@ -69,30 +69,40 @@ fn whole_number(text: &str) -> Option<i32> {
 
 /// A number of pages, such as `412`, `412 p.`, `xii, 412 pages` or `1,024`.
 pub(super) fn pages(cell: &str) -> Reading<i32> {
-    static THOUSANDS: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^([0-9]{1,3})[,.'’\s]([0-9]{3})(\D|$)"));
-    static BEFORE_UNIT: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"(?i)(?:^|[^0-9.,'’])([0-9]{1,3}[,.'’\s][0-9]{3}|[0-9]+)(?:\.0+)?\s*(?:p|pp|pg|pgs|page|pages|s|seiten?|sider|sidor|sivua|pagine|páginas|paginas|стр|с|頁|页|ページ)(?:\.|\b|$)",
-        )
-    });
-    static AFTER_UNIT: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)^(?:p|pp|pages|s)\.?:?\s*([0-9]+)$"));
     let Some(cell) = content(cell) else { return Ok(None) };
-    let plain = cell.trim_matches(|c: char| !c.is_alphanumeric() && c != '-');
-    let with_thousands = |text: &str| {
-        let joined = THOUSANDS.replace(text, "$1$2$3");
-        whole_number(&joined).filter(|pages| *pages <= MAX_PAGES)
-    };
-    let number = with_thousands(plain)
-        .or_else(|| whole_number(plain))
-        .or_else(|| with_thousands(matched(&BEFORE_UNIT, plain)?))
-        .or_else(|| whole_number(matched(&AFTER_UNIT, plain)?));
-    match number {
+    match cell.parse().ok().or_else(|| number_of_pages(cell)) {
         Some(0) => Ok(None),
         Some(pages) if (1..=MAX_PAGES).contains(&pages) => Ok(Some(pages)),
         _ => Err(Unreadable),
     }
+}
+
+fn number_of_pages(cell: &str) -> Option<i32> {
+    static THOUSANDS: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^([0-9]{1,3})[,.'’\s]([0-9]{3})(\D|$)"));
+    static BEFORE_UNIT: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"(?i)(?:^|[^0-9.,'’])([0-9]{1,3}[,.'’\s][0-9]{3}|[0-9]+)(?:\.0+)?\s*(?:p|pp|pg|pgs|page|pages|s|seiten?|sider|sidor|sivua|pagine|p[áa]ginas|p[áa]gs?|str|стр|с|頁|页|ページ)(?:\.|\b|$)",
+        )
+    });
+    static AFTER_UNIT: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?i)^(?:p|pp|pages|s)\.?:?\s*([0-9]+)$"));
+    static ABOUT: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?i)^(?:ca|c|approx|about)\.?\s*"));
+    // Such as `viii, 300, 24 p.`: none of them is the number of pages.
+    static SEVERAL: LazyLock<Regex> = LazyLock::new(|| pattern(r"[0-9]\]?,\s+\[?[0-9]"));
+    let cell = ABOUT.replace(cell, "");
+    let plain = cell.trim_matches(|c: char| !c.is_alphanumeric() && c != '-');
+    if SEVERAL.is_match(plain) {
+        return None;
+    }
+    let with_thousands = |text: &str| {
+        let joined = THOUSANDS.replace(text, "$1$2$3");
+        whole_number(&joined).filter(|pages| *pages <= MAX_PAGES)
+    };
+    with_thousands(plain)
+        .or_else(|| whole_number(plain))
+        .or_else(|| with_thousands(matched(&BEFORE_UNIT, plain)?))
+        .or_else(|| whole_number(matched(&AFTER_UNIT, plain)?))
 }
 
 /// A year, by itself or in a date of any usual form.
@@ -103,7 +113,10 @@ pub(super) fn year(cell: &str) -> Reading<i32> {
     if UNKNOWN.iter().any(|date| cell.starts_with(date)) {
         return Ok(None);
     }
-    let year = whole_number(cell).or_else(|| before_common_era(cell)).or_else(|| in_date(cell));
+    let year = whole_number(cell)
+        .or_else(|| with_comma(cell))
+        .or_else(|| before_common_era(cell))
+        .or_else(|| in_date(cell));
     match year {
         Some(0) => Ok(None),
         Some(year) if (MIN_YEAR..=input::max_year()).contains(&year) => Ok(Some(year)),
@@ -112,6 +125,12 @@ pub(super) fn year(cell: &str) -> Reading<i32> {
             None => Err(Unreadable),
         },
     }
+}
+
+/// The year in `2,008`.
+fn with_comma(cell: &str) -> Option<i32> {
+    static YEAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[12],[0-9]{3}$"));
+    YEAR.is_match(cell).then(|| cell.replace(',', "").parse().ok()).flatten()
 }
 
 /// The year in `750 BC`.
@@ -192,20 +211,28 @@ fn language_by_name(name: &str) -> Option<String> {
 }
 
 fn named(name: &str) -> Option<Language> {
-    let wanted = name.trim().to_lowercase();
-    match wanted.as_str() {
-        // ISO 639-3 calls it Modern Greek.
-        "greek" => return Some(Language::Ell),
-        "farsi" => return Some(Language::Fas),
-        "mandarin" => return Some(Language::Zho),
-        // Some languages are called by a letter, but so is much else.
-        name if name.chars().count() < 2 => return None,
-        _ => {}
+    static BY_NAME: LazyLock<HashMap<String, Language>> = LazyLock::new(languages_by_name);
+    // Some languages are called by a letter, but so is much else.
+    let name = name.trim().to_lowercase();
+    BY_NAME.get(&name).copied().filter(|_| name.chars().nth(1).is_some())
+}
+
+/// The languages by their names in lower case. Of several with one name, one that has a code of two
+/// letters; English names before others.
+fn languages_by_name() -> HashMap<String, Language> {
+    // Names that ISO 639-3 does not have, or not so.
+    let usual = [("greek", Language::Ell), ("farsi", Language::Fas), ("mandarin", Language::Zho)];
+    let mut by_name: HashMap<String, Language> =
+        usual.into_iter().map(|(name, language)| (name.to_owned(), language)).collect();
+    let (common, rare): (Vec<_>, Vec<_>) =
+        isolang::languages().partition(|language| language.to_639_1().is_some());
+    let all = || common.iter().chain(&rare);
+    let english = all().map(|language| (language.to_name(), language));
+    let own = all().filter_map(|language| Some((language.to_autonym()?, language)));
+    for (name, language) in english.chain(own) {
+        by_name.entry(name.to_lowercase()).or_insert(*language);
     }
-    let is_it = move |known: &str| known.to_lowercase() == wanted;
-    let by_name: Vec<Language> = Language::match_names(is_it.clone()).collect();
-    let common = by_name.iter().find(|language| language.to_639_1().is_some());
-    common.or(by_name.first()).copied().or_else(|| Language::match_autonyms(is_it).next())
+    by_name
 }
 
 #[cfg(test)]
@@ -239,6 +266,7 @@ mod tests {
             ("2008", 2008),
             ("2008.0", 2008),
             ("'2008", 2008),
+            ("2,008", 2008),
             ("-750.0", -750),
             ("750 BC", -750),
             ("c. 380 B.C.E.", -380),
@@ -306,6 +334,10 @@ mod tests {
             ("p. 412", 412),
             ("xii, 412 p.", 412),
             ("412 p. ; 23 cm", 412),
+            ("1 v. (412 p.)", 412),
+            ("ca. 412 p.", 412),
+            ("c412", 412),
+            ("412 págs.", 412),
             ("1,024", 1024),
             ("1.024", 1024),
             ("1 024", 1024),
@@ -319,7 +351,9 @@ mod tests {
         for cell in ["", "0", "0.0", "N/A", "?"] {
             assert_eq!(pages(cell), Ok(None), "{cell}");
         }
-        for cell in ["many", "2 v.", "-5", "100001", "412.5", "23 cm", "99999999999"] {
+        for cell in
+            ["many", "viii, 300, 24 p.", "2 v.", "-5", "100001", "412.5", "23 cm", "99999999999"]
+        {
             assert_eq!(pages(cell), Err(Unreadable), "{cell}");
         }
     }
