@@ -4,7 +4,7 @@
 
 mod support;
 
-use std::process::Output;
+use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
 use support::{Db, repository, stderr, stdout};
@@ -211,6 +211,18 @@ fn dry_run_creates_no_database() {
     let output = import_text(&db, "title\nOne\n", &["--dry-run"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(!db.dir.path().join("books.db").exists());
+}
+
+/// As `head` does once it has its lines.
+#[test]
+fn continues_after_standard_output_was_closed() {
+    let db = Db::sqlite();
+    let file = db.file("books.csv", "title\nOne\n");
+    let mut command = db.command(&["import", file.to_str().unwrap()]);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILURE, SOME_REFUSED, fail, log_migrations};
+use super::{FAILURE, SOME_REFUSED, fail, log_migrations, print};
 use crate::{
     books::{
         filter::BookFilter,
@@ -73,13 +73,13 @@ async fn import_file(db: &Database, path: &Path, options: &ReadOptions) -> Resul
     let result = import::import(db, source, options, &mut progress).await;
     progress.bar.finish_and_clear();
     let Summary { added, updated, unchanged, refused, unread } = result?;
-    println!(
+    let _ = print(&format!(
         "{}: {added} added, {updated} updated, {unchanged} unchanged, {refused} refused \
-         in {:.1} s{}",
+         in {:.1} s{}\n",
         path.display(),
         started.elapsed().as_secs_f64(),
         went_in_without(unread)
-    );
+    ));
     Ok(refused)
 }
 
@@ -88,11 +88,11 @@ fn check_file(path: &Path, options: &ReadOptions) -> Result<u64> {
     let result = import::check(source, options, &mut progress);
     progress.bar.finish_and_clear();
     let CheckSummary { accepted, refused, unread } = result?;
-    println!(
-        "{}: dry run, nothing was written: {accepted} rows can be imported, {refused} refused{}",
+    let _ = print(&format!(
+        "{}: dry run, nothing was written: {accepted} rows can be imported, {refused} refused{}\n",
         path.display(),
         went_in_without(unread)
-    );
+    ));
     Ok(refused)
 }
 
@@ -165,7 +165,8 @@ impl Progress {
 
 impl Report for Progress {
     fn layout(&mut self, layout: &Layout) {
-        self.bar.suspend(|| print!("{}: {}", self.file, describe(layout)));
+        let text = format!("{}: {}", self.file, describe(layout));
+        let _ = self.bar.suspend(|| print(&text));
     }
 
     fn refused(&mut self, line: u64, reason: &str) {
