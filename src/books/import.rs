@@ -94,7 +94,7 @@ pub trait Report {
 /// Imports the books of a CSV file with a header row, reading it as a stream.
 ///
 /// # Errors
-/// [`Error::Invalid`] if reading or decoding fails, or the header lacks a title column or one that
+/// [`Invalid`](crate::error::Error::Invalid) if reading or decoding fails, or the header lacks a title column or one that
 /// the options name; or the database's error. What was committed stays.
 pub async fn import(
     db: &Database,

@@ -64,8 +64,20 @@ fn without_label(word: &str) -> &str {
     let number = if labeled { word[4..].trim_start_matches(['-', '.']) } else { word };
     match number {
         "10" | "13" if labeled => "",
-        _ => number.strip_suffix(".0").unwrap_or(number).trim_end_matches(['-', '.']),
+        _ => without_binding(
+            number.strip_suffix(".0").unwrap_or(number).trim_end_matches(['-', '.']),
+        ),
     }
+}
+
+/// A number without the letters behind it, as in `9780439023481pbk`.
+fn without_binding(word: &str) -> &str {
+    let number = word.trim_end_matches(char::is_alphabetic);
+    let (number, letters) = match word[number.len()..].strip_prefix(['X', 'x']) {
+        Some(letters) => (&word[..=number.len()], letters),
+        None => (number, &word[number.len()..]),
+    };
+    if letters.chars().nth(1).is_some() { number } else { word }
 }
 
 /// Whether a word is digits, with hyphens and dots between them and perhaps an X at the end.
@@ -197,6 +209,7 @@ mod tests {
             "\u{202a}9780439023481\u{202c}",
             "978.0.439.02348.1",
             "9780439023481.0",
+            "9780439023481pbk.",
             "9780439023481.",
             "0439023482, 9780439023481",
             "['9780439023481', '0439023483']",
@@ -205,6 +218,7 @@ mod tests {
         ] {
             assert_eq!(find(text).as_deref(), Some("9780439023481"), "{text}");
         }
+        assert_eq!(find("080442957Xpbk").as_deref(), Some("9780804429573"));
         assert_eq!(find("(0-8044-2957-X)").as_deref(), Some("9780804429573"));
     }
 

@@ -38,7 +38,7 @@ fn matched<'a>(pattern: &Regex, text: &'a str) -> Option<&'a str> {
 /// all thirteen are there, a check digit finds only nine of ten mistakes, so that notation is
 /// never trusted.
 pub(super) fn isbn(cell: &str) -> Reading<String> {
-    let Some(cell) = content(cell).filter(|cell| !is_zeros(cell)) else { return Ok(None) };
+    let Some(cell) = content(cell).filter(|cell| !has_no_isbn(cell)) else { return Ok(None) };
     let number = cell.strip_suffix(".0").unwrap_or(cell);
     isbn::find(cell)
         .or_else(|| isbn::parse_isbn10_without_zeros(number))
@@ -46,9 +46,10 @@ pub(super) fn isbn(cell: &str) -> Reading<String> {
         .ok_or(Unreadable)
 }
 
-/// Many files write zeros for "none".
-fn is_zeros(cell: &str) -> bool {
-    cell.chars().filter(|c| c.is_alphanumeric()).all(|c| c == '0')
+/// Whether a cell has no ISBN: many files write zeros for "none", some the label alone.
+fn has_no_isbn(cell: &str) -> bool {
+    let mut digits = cell.chars().filter(|c| c.is_alphanumeric());
+    digits.all(|c| c == '0') || cell.trim_end_matches([':', ' ']).eq_ignore_ascii_case("isbn")
 }
 
 /// An ISBN from a column that has identifiers of other kinds too. Those are no values.
@@ -249,7 +250,7 @@ mod tests {
         {
             assert_eq!(isbn(cell), right, "{cell}");
         }
-        for cell in ["", "=\"\"", "[]", "-", "0000000000", "0.0", "N/A", "nan"] {
+        for cell in ["", "=\"\"", "[]", "-", "0000000000", "0.0", "ISBN:", "nan"] {
             assert_eq!(isbn(cell), Ok(None), "{cell}");
         }
         for cell in ["9.780439023481e+12", "9.78e+12", "9780439023482", "B002V1NWYQ"] {
