@@ -122,6 +122,10 @@ pub struct Settings {
     #[arg(long, global = true, env = "COLOPHON_TRACE_DOCUMENTS", help_heading = "Telemetry",
         value_parser = switch)]
     pub trace_documents: bool,
+    /// Let callers decide whether their traces are recorded, by the sampled flag of traceparent
+    #[arg(long, global = true, env = "COLOPHON_TRUST_CALLER_SAMPLING",
+        help_heading = "Telemetry", value_parser = switch)]
+    pub trust_caller_sampling: bool,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]

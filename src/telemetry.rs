@@ -15,5 +15,6 @@ pub mod process;
 pub mod rarely;
 pub mod runtime;
 pub mod series;
+pub mod trace_context;
 pub mod upkeep;
 pub mod websocket;

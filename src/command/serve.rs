@@ -31,7 +31,7 @@ pub fn run(settings: Settings) -> ExitCode {
         return refuse(missing);
     }
     let export = match ExportSettings::from_env() {
-        Ok(export) => export,
+        Ok(export) => export.trusting_callers(settings.trust_caller_sampling),
         Err(error) => return fail(error),
     };
     names::add(metrics::METRICS);

@@ -200,9 +200,10 @@ impl Telemetry {
     ) -> Result<(SdkTracerProvider, Option<Tracer>), TelemetryError> {
         use opentelemetry_sdk::trace::SpanExporter;
         let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
+        let sampler = settings.sampler.clone();
         let builder = SdkTracerProvider::builder()
             .with_resource(resource.clone())
-            .with_sampler(settings.sampler.clone())
+            .with_sampler(sampler.clone())
             .with_span_limits(settings.span_limits);
         let mut ours = None;
         let builder = match &settings.traces {
@@ -218,7 +219,6 @@ impl Telemetry {
                 let sender = Sender::new(otlp, Signal::Spans, resource)?;
                 let queue = self.queue(settings.span_queue, names, warnings, sender);
                 self.outcomes.spans = queue.outcome();
-                let sampler = settings.sampler.clone();
                 ours = Some(Tracer::new(sampler, settings.span_limits, queue.clone()));
                 builder.with_span_processor(queue)
             }

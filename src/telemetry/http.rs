@@ -19,10 +19,8 @@ use axum::{
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    propagation::{Extractor, TextMapPropagator},
     trace::{FutureExt, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt},
 };
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_semantic_conventions::attribute as attr;
 use tracing::{Level, event};
 use url::form_urlencoded;
@@ -33,6 +31,7 @@ use super::{
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
     series::Series,
+    trace_context::{self, TRACEPARENT, TRACESTATE},
 };
 use crate::error::Code;
 
@@ -351,21 +350,10 @@ fn redacted_query(uri: &Uri) -> Option<String> {
     Some(names.join("&"))
 }
 
-/// The caller's span, if it tells of a valid one. Baggage is not read.
+/// The context of the caller's span, if the request names a valid one. Baggage is not read.
 fn parent(headers: &HeaderMap) -> Context {
-    TraceContextPropagator::new().extract_with_context(&Context::new(), &Headers(headers))
-}
-
-struct Headers<'a>(&'a HeaderMap);
-
-impl Extractor for Headers<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.to_str().ok()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.keys().map(header::HeaderName::as_str).collect()
-    }
+    let values = |name| headers.get_all(name).into_iter().map(HeaderValue::as_bytes);
+    trace_context::extract(values(TRACEPARENT), values(TRACESTATE))
 }
 
 /// See [`TRACERESPONSE`].

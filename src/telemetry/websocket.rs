@@ -6,10 +6,8 @@ use std::{net::SocketAddr, sync::LazyLock, time::Instant};
 use metrics::{Counter, Gauge, Label};
 use opentelemetry::{
     Context,
-    propagation::{Extractor, TextMapPropagator},
     trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt},
 };
-use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_semantic_conventions::attribute as attr;
 use serde_json::Value;
 use tracing::info;
@@ -18,6 +16,7 @@ use super::{
     export::traces::begin,
     names::{WEBSOCKET_ACTIVE, WEBSOCKET_CLOSED, own},
     series::Series,
+    trace_context::{self, TRACEPARENT, TRACESTATE},
 };
 use crate::http::websocket::close::Reason;
 
@@ -42,10 +41,8 @@ impl Origin {
     /// The same, for an operation with these `extensions`, which may have a `traceparent`.
     #[must_use]
     pub fn of_operation(&self, extensions: Option<&Value>) -> Self {
-        let parent = extensions.map_or_else(Context::new, |extensions| {
-            TraceContextPropagator::new()
-                .extract_with_context(&Context::new(), &Extensions(extensions))
-        });
+        let values = |name| extensions.and_then(|all| all.get(name)?.as_str()).map(str::as_bytes);
+        let parent = trace_context::extract(values(TRACEPARENT), values(TRACESTATE));
         Self { parent, ..self.clone() }
     }
 
@@ -61,18 +58,6 @@ impl Origin {
             to.text(attr::NETWORK_PEER_ADDRESS, &address);
             to.integer(attr::NETWORK_PEER_PORT, self.peer.port());
         })
-    }
-}
-
-struct Extensions<'a>(&'a Value);
-
-impl Extractor for Extensions<'_> {
-    fn get(&self, key: &str) -> Option<&str> {
-        self.0.get(key)?.as_str()
-    }
-
-    fn keys(&self) -> Vec<&str> {
-        self.0.as_object().into_iter().flatten().map(|(key, _)| key.as_str()).collect()
     }
 }
 

@@ -276,21 +276,23 @@ async fn the_callers_trace_goes_on() {
     assert_eq!(find(&spans, "GET /graphql").parent, parent);
     assert_eq!(find(&spans, "GET /graphql").attribute("url.query"), "query=REDACTED");
 
-    // A caller who does not keep the trace makes us not keep it either.
-    let other = "1af7651916cd43dd8448eb211c80319c";
-    let response = ask(format!("00-{other}-{parent}-00")).send().await.unwrap();
-    let header = response.headers()["traceresponse"].to_str().unwrap().to_owned();
-    assert!(header.contains(other) && header.ends_with("-00"), "{header}");
-
-    for invalid in ["00-xyz-1-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01"] {
-        let response = ask(invalid.to_owned()).send().await.unwrap();
+    for invalid in [
+        "00-xyz-1-01".to_owned(),
+        format!("00-1-{parent}-01"),
+        format!("00-{}-{parent}-01", &trace[1..]),
+        format!("00-{trace}-{parent}-1"),
+        format!("00-{trace}-{parent}-01-"),
+        format!("000-{trace}-{parent}-01"),
+    ] {
+        let response = ask(invalid.clone()).send().await.unwrap();
         let own = trace_of(&response);
         assert_eq!(own.len(), 32);
-        assert!(!invalid.contains(&own));
+        assert!(!invalid.contains(&own), "{invalid}");
         assert_eq!(find(&collector.trace(&own), "GET /graphql").parent, "");
     }
-    let is_other = |span: &Span| span.trace == other;
-    assert!(!collector.spans().iter().any(is_other), "a trace that nobody keeps was exported");
+    let valid = format!("00-{trace}-{parent}-01");
+    let response = ask(valid.clone()).header("traceparent", &valid).send().await.unwrap();
+    assert_ne!(trace_of(&response), trace, "of two headers neither counts");
 
     let mut variables = prompt(&collector.http);
     variables.push(("OTEL_PROPAGATORS", "none"));
@@ -298,6 +300,48 @@ async fn the_callers_trace_goes_on() {
     let url = format!("{}/graphql?query=%7B__typename%7D", deaf.url);
     let response = deaf.client.get(url).header("traceparent", format!("00-{trace}-{parent}-01"));
     assert_ne!(trace_of(&response.send().await.unwrap()), trace);
+}
+
+/// Sends `…-00`, as a client may that wants the faults it causes to leave no trace.
+async fn unsampled_caller(variables: &[(&str, &str)]) -> (Collector, String, String) {
+    let collector = Collector::start();
+    let mut all = prompt(&collector.http);
+    all.extend(variables);
+    let service = Db::sqlite().serve_in(&all).await;
+    let (trace, parent) = ("1af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331");
+    let response = service
+        .client
+        .get(format!("{}/graphql?query=%7B__typename%7D", service.url))
+        .header("traceparent", format!("00-{trace}-{parent}-00"))
+        .header("tracestate", "a=1")
+        .header("tracestate", "b=2")
+        .send()
+        .await
+        .unwrap();
+    let header = response.headers()["traceresponse"].to_str().unwrap().to_owned();
+    assert!(header.contains(trace), "{header}");
+    // Later, and so exported later.
+    let (last, _) = service.traced("{ __typename }", json!({})).await;
+    collector.trace(&last);
+    (collector, trace.to_owned(), header)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_a_trace_that_its_caller_does_not_sample() {
+    let (collector, trace, header) = unsampled_caller(&[]).await;
+    assert!(header.ends_with("-01"), "{header}");
+    let spans = collector.trace(&trace);
+    assert_eq!(find(&spans, "GET /graphql").parent, "b7ad6b7169203331");
+    assert!(collector.raw().contains(r#""traceState":"a=1,b=2""#), "both headers");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn follows_the_callers_sampling_where_it_is_trusted() {
+    let (collector, trace, header) =
+        unsampled_caller(&[("COLOPHON_TRUST_CALLER_SAMPLING", "true")]).await;
+    assert!(header.ends_with("-00"), "{header}");
+    let is_other = |span: &Span| span.trace == trace;
+    assert!(!collector.spans().iter().any(is_other), "exported all the same");
 }
 
 #[tokio::test(flavor = "multi_thread")]

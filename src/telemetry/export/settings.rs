@@ -10,10 +10,7 @@ use std::{fmt, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
-use opentelemetry_sdk::{
-    metrics::Temporality,
-    trace::{Sampler, SpanLimits},
-};
+use opentelemetry_sdk::{metrics::Temporality, trace::SpanLimits};
 use url::Url;
 
 use self::{
@@ -23,7 +20,7 @@ use self::{
         propagators, protocol, temporality,
     },
 };
-use crate::telemetry::exception::ExceptionSignal;
+use crate::telemetry::{exception::ExceptionSignal, trace_context::CallerSampler};
 
 /// How telemetry leaves the process.
 #[derive(Clone, Debug)]
@@ -39,7 +36,7 @@ pub struct ExportSettings {
     /// Whether metrics can be scraped.
     pub scrape: bool,
     /// Which traces are recorded: all, if nothing is said.
-    pub sampler: Sampler,
+    pub sampler: CallerSampler,
     /// How many attributes, events and links a span has at most.
     pub span_limits: SpanLimits,
     /// Whether `traceparent` and `tracestate` are read.
@@ -160,7 +157,7 @@ impl ExportSettings {
             metrics,
             logs: exporter(env, "LOGS")?,
             scrape,
-            sampler: sampler(env)?,
+            sampler: CallerSampler { sampler: sampler(env)?, trust: false },
             span_limits: span_limits(env)?,
             propagate: env.get("OTEL_PROPAGATORS", propagators)?.unwrap_or(true),
             span_queue: queue(env, "OTEL_BSP")?,
@@ -176,6 +173,13 @@ impl ExportSettings {
                 .unwrap_or_default(),
             resource: resource(env)?,
         })
+    }
+
+    /// Whether the sampler regards the `sampled` flag of callers.
+    #[must_use]
+    pub fn trusting_callers(mut self, trust: bool) -> Self {
+        self.sampler.trust = trust;
+        self
     }
 
     /// The collectors that something goes to.

@@ -12,12 +12,12 @@ use opentelemetry::{
     Context, KeyValue,
     trace::{
         Event, Link, Span as SpanApi, SpanBuilder, SpanContext, SpanId, SpanKind, Status,
-        TraceContextExt, TraceFlags,
+        TraceContextExt,
     },
 };
 use opentelemetry_sdk::trace::{
-    IdGenerator, RandomIdGenerator, Sampler, SamplingDecision, ShouldSample, SpanEvents,
-    SpanLimits, SpanLinks,
+    IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanEvents, SpanLimits,
+    SpanLinks,
 };
 
 use super::{
@@ -27,11 +27,12 @@ use super::{
     queue::Queue,
     scope,
 };
+use crate::telemetry::trace_context::CallerSampler;
 
 /// Makes spans, and queues those that have ended.
 #[derive(Debug)]
 pub struct Tracer {
-    sampler: Sampler,
+    sampler: CallerSampler,
     limits: SpanLimits,
     ids: RandomIdGenerator,
     queue: Queue<Encoded>,
@@ -41,7 +42,7 @@ pub struct Tracer {
 impl Tracer {
     /// With these settings, and this queue for what has ended.
     #[must_use]
-    pub fn new(sampler: Sampler, limits: SpanLimits, queue: Queue<Encoded>) -> Self {
+    pub fn new(sampler: CallerSampler, limits: SpanLimits, queue: Queue<Encoded>) -> Self {
         let mut writer = Writer::default();
         let of = scope();
         writer.scope(&of, of.name());
@@ -68,11 +69,7 @@ impl Tracer {
         let trace = if above.is_valid() { above.trace_id() } else { self.ids.new_trace_id() };
         let sampling = self.sampler.should_sample(Some(parent), trace, &name, &kind, &[], &links);
         let is_sampled = sampling.decision == SamplingDecision::RecordAndSample;
-        let flags = if is_sampled {
-            above.trace_flags().with_sampled(true)
-        } else {
-            TraceFlags::NOT_SAMPLED
-        };
+        let flags = above.trace_flags().with_sampled(is_sampled);
         let id = self.ids.new_span_id();
         let context = SpanContext::new(trace, id, flags, false, sampling.trace_state);
         if !is_sampled {
@@ -249,14 +246,14 @@ mod tests {
         time::{Duration, UNIX_EPOCH},
     };
 
-    use opentelemetry::trace::{Tracer as _, TracerProvider};
+    use opentelemetry::trace::{TraceFlags, Tracer as _, TracerProvider};
     use opentelemetry_proto::tonic::{
         collector::trace::v1::ExportTraceServiceRequest, trace::v1 as proto,
     };
     use opentelemetry_sdk::{
         Resource,
         error::OTelSdkResult,
-        trace::{SdkTracerProvider, SpanData, SpanProcessor},
+        trace::{Sampler, SdkTracerProvider, SpanData, SpanProcessor},
     };
     use prost::Message as _;
 
@@ -313,6 +310,7 @@ mod tests {
         let (queue, exporter) = Queue::new(settings, counters, Arc::default(), decoded.clone());
         let runtime = ExportRuntime::start().unwrap();
         runtime.handle().spawn(exporter);
+        let sampler = CallerSampler { sampler, trust: true };
         work(Box::leak(Box::new(Tracer::new(sampler, limits(), queue.clone()))));
         queue.close(LIMIT).unwrap();
         runtime.stop();
