@@ -11,7 +11,7 @@ use crate::{
     service::{Observation, Service},
     shutdown::Signals,
     telemetry::{
-        export::{Telemetry, scrape::Scrape, settings::ExportSettings},
+        export::{Telemetry, TelemetryError, scrape::Scrape, settings::ExportSettings},
         names,
         runtime::{self, recorder::FlightRecorder},
     },
@@ -32,12 +32,13 @@ pub fn run(settings: Settings) -> ExitCode {
     }
     let export = match ExportSettings::from_env() {
         Ok(export) => export.trusting_callers(settings.trust_caller_sampling),
-        Err(error) => return fail(error),
+        Err(error) => return refuse(error),
     };
     names::add(metrics::METRICS);
     let (format, filter, console) = (settings.log_format, &settings.log, &settings.runtime.console);
     let telemetry = match Telemetry::start(&export, format, filter, console) {
         Ok(telemetry) => telemetry,
+        Err(TelemetryError::Otlp(error)) => return refuse(error),
         Err(error) => return fail(error),
     };
     log_panics();

@@ -36,19 +36,19 @@ use opentelemetry_sdk::{
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use tracing::{info, warn};
-use tracing_subscriber::Layer as _;
+use tracing_subscriber::{Layer as _, filter::LevelFilter};
 
 use self::{
     lines::{Lines, LogFormat},
     logs::{BoxedLayer, Exported},
     metrics::Counted,
-    otlp::{OtlpError, Sender, Signal},
+    otlp::{MetricSender, OtlpError, Sender, Signal},
     output::{Closing, Output},
     queue::{Counters, Outcome, Queue, Sink},
     records::Records,
     runtime::ExportRuntime,
     scrape::Scrape,
-    settings::{ExportSettings, Exporter, QueueSettings},
+    settings::{ExportSettings, Exporter, IgnoredValue, QueueSettings},
     span::Tracer,
     traces::Spans,
     warnings::Warnings,
@@ -143,6 +143,7 @@ impl Telemetry {
         let console = console.enabled.then(|| console::start(console)).transpose()?;
         let (address, console) = console.unzip();
         let lines = Lines::new(format, output).boxed();
+        let filter = &with_level(filter, settings.log_level);
         logs::init(lines, filter, tracer, records, console).map_err(TelemetryError::Logs)?;
         if let Some(address) = address {
             info!(
@@ -155,6 +156,7 @@ impl Telemetry {
             tasks::spawn("telemetry exporter", work);
         }
         drop(entered);
+        warn_of_ignored(settings);
         announce(settings);
         Ok(this)
     }
@@ -172,15 +174,18 @@ impl Telemetry {
         warnings: &Arc<Warnings>,
     ) -> Result<(), TelemetryError> {
         let interval = settings.metric_interval;
-        let counted = Counting { telemetry: self, warnings };
+        let (outcome, warnings) = (self.outcomes.points.clone(), warnings.clone());
         let provider = match &settings.metrics {
             Exporter::None => None,
             Exporter::Console => {
-                let exporter = counted.with(opentelemetry_stdout::MetricExporter::default());
+                let exporter = opentelemetry_stdout::MetricExporter::default();
+                let exporter = Counted::new(exporter, outcome, warnings);
                 Some(metrics::provider(exporter, interval, resource.clone()))
             }
             Exporter::Otlp(otlp) => {
-                let exporter = counted.with(otlp::metrics(otlp, settings.temporality)?);
+                let runtime = self.runtime.handle().clone();
+                let exporter = MetricSender::new(otlp, settings, runtime)?;
+                let exporter = Counted::new(exporter, outcome, warnings);
                 Some(metrics::provider(exporter, interval, resource.clone()))
             }
         };
@@ -292,20 +297,6 @@ impl Telemetry {
     }
 }
 
-/// Wraps exporters of metrics.
-struct Counting<'a> {
-    telemetry: &'a Telemetry,
-    warnings: &'a Arc<Warnings>,
-}
-
-impl Counting<'_> {
-    fn with<E>(self, exporter: E) -> Counted<E> {
-        let handle = self.telemetry.runtime.handle().clone();
-        let outcome = self.telemetry.outcomes.points.clone();
-        Counted::new(exporter, handle, outcome, self.warnings.clone())
-    }
-}
-
 /// Each on a thread of its own, since one whose collector hangs would use up the time of the
 /// others. Answers whether all came to their end.
 fn close_all(closes: Vec<Close>, limit: Duration) -> bool {
@@ -375,6 +366,25 @@ fn scope() -> InstrumentationScope {
         .with_version(env!("CARGO_PKG_VERSION"))
         .with_schema_url(SCHEMA_URL)
         .build()
+}
+
+/// The log filter with the exporters' own level, `OTEL_LOG_LEVEL`. What the filter itself says of
+/// them has precedence.
+fn with_level(filter: &str, level: Option<LevelFilter>) -> String {
+    match level {
+        Some(level) => format!("{}={level},opentelemetry={level},{filter}", module_path!()),
+        None => filter.to_owned(),
+    }
+}
+
+fn warn_of_ignored(settings: &ExportSettings) {
+    for IgnoredValue { variable, value, reason } in &settings.ignored {
+        warn!(
+            name: "telemetry.variable_ignored",
+            variable, value, reason,
+            "value of {variable} ignored"
+        );
+    }
 }
 
 fn announce(settings: &ExportSettings) {

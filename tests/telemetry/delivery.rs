@@ -404,8 +404,89 @@ async fn a_variable_that_cannot_be_used_is_told_at_the_start() {
         .output()
         .unwrap();
     let told = String::from_utf8(output.stderr).unwrap();
-    assert!(!output.status.success());
+    assert_eq!(output.status.code(), Some(2), "as for any setting");
     assert!(told.contains("OTEL_EXPORTER_OTLP_ENDPOINT cannot be 'localhost:4317'"), "{told}");
+}
+
+/// As an operator for Kubernetes injects them, for whatever SDK there may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn starts_with_variables_it_does_not_support() {
+    let injected = [
+        ("OTEL_PROPAGATORS", "tracecontext,baggage,b3"),
+        ("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote"),
+        ("OTEL_TRACES_SAMPLER_ARG", "endpoint=http://localhost:14250"),
+        ("OTEL_TRACES_EXPORTER", "otlp,console"),
+        ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+        ("OTEL_CONFIG_FILE", "/etc/otel.yaml"),
+        ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", ""),
+    ];
+    let collector = Collector::start();
+    let mut variables = prompt(&collector.http);
+    variables.extend(injected);
+    let service = Db::sqlite().serve_in(&variables).await;
+    everything_arrives(&service, &collector).await;
+    let log = service.log();
+    let ignored: Vec<_> = log
+        .iter()
+        .filter(|line| line["event"] == "telemetry.variable_ignored")
+        .map(|line| (line["level"].as_str().unwrap(), line["variable"].as_str().unwrap()))
+        .collect();
+    let warned =
+        ["OTEL_CONFIG_FILE", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS"];
+    assert_eq!(ignored, warned.map(|variable| ("WARN", variable)), "{log:#?}");
+}
+
+/// The empty variable is one that is not set, for metrics as for the other signals.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_variable_of_a_signal_leaves_the_common_one() {
+    let overlay = "receivers: { otlp: { protocols: { http: {
+            auth: { authenticator: bearertokenauth } } } } }
+extensions: { bearertokenauth: { token: opensesame } }
+service: { extensions: [health_check, bearertokenauth] }";
+    let collector =
+        Collector::start_with(&Options { overlay: Some(overlay), ..Options::default() });
+    let mut variables = prompt(&collector.http);
+    variables.push(("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20opensesame"));
+    variables.extend([
+        ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", ""),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", ""),
+        ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", ""),
+    ]);
+    let service = Db::sqlite().serve_in(&variables).await;
+    everything_arrives(&service, &collector).await;
+}
+
+/// Something that accepts connections at a port and never answers.
+fn hanging_endpoint() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        let mut connections = Vec::new();
+        while let Ok((connection, _)) = listener.accept() {
+            connections.push(connection);
+        }
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ends_without_a_panic_while_the_collector_hangs() {
+    for protocol in ["http/protobuf", "grpc"] {
+        let endpoint = hanging_endpoint();
+        let mut variables = prompt(&endpoint);
+        variables.push(("OTEL_EXPORTER_OTLP_PROTOCOL", protocol));
+        variables.push(("COLOPHON_FLUSH_TIMEOUT", "1s"));
+        let mut service = Db::sqlite().serve_in(&variables).await;
+        service.data(DOCUMENT, json!({})).await;
+        // Metrics are on their way.
+        tokio::time::sleep(Duration::from_millis(600)).await;
+        service.signal("-TERM");
+        assert!(service.wait().success());
+        thread::sleep(Duration::from_millis(100));
+        let log = service.log();
+        assert!(log.iter().any(|line| line["event"] == "telemetry.stopped"), "{log:#?}");
+        assert!(!log.iter().any(|line| line["event"] == "panic"), "{protocol}: {log:#?}");
+    }
 }
 
 /// Without an endpoint one line says that nothing is exported, and everything else works.

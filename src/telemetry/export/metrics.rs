@@ -28,11 +28,9 @@ use opentelemetry_sdk::{
     },
 };
 use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
-use tokio::runtime::Handle;
 
 use super::{
     queue::Outcome,
-    runtime::OnRuntime,
     scope,
     scrape::{Histograms, Scrape, unit},
     warnings::Warnings,
@@ -271,33 +269,25 @@ impl<T: Add> GaugeFn for Total<T> {
     }
 }
 
-/// An exporter that is polled by the reader's thread, does its I/O in the exporters' runtime, and
-/// counts what it sends.
+/// An exporter that counts what it sends.
 pub struct Counted<E> {
     exporter: E,
-    runtime: Handle,
     outcome: Arc<Outcome>,
     warnings: Arc<Warnings>,
 }
 
 impl<E> Counted<E> {
     /// Counts what `exporter` sends.
-    pub fn new(
-        exporter: E,
-        runtime: Handle,
-        outcome: Arc<Outcome>,
-        warnings: Arc<Warnings>,
-    ) -> Self {
-        Self { exporter, runtime, outcome, warnings }
+    pub fn new(exporter: E, outcome: Arc<Outcome>, warnings: Arc<Warnings>) -> Self {
+        Self { exporter, outcome, warnings }
     }
 }
 
 impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let count = points(metrics);
-        let export = OnRuntime::new(self.runtime.clone(), self.exporter.export(metrics));
         self.outcome.count_made(count);
-        let result = export.await;
+        let result = self.exporter.export(metrics).await;
         // The recorder is there by now: this is its reader. A series is looked up once a minute.
         match &result {
             Ok(()) => {

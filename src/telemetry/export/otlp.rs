@@ -4,30 +4,36 @@ mod backoff;
 mod grpc;
 mod http;
 
+use std::{sync::Arc, time::Duration};
+
 use axum::http::{
     HeaderMap,
     header::{HeaderValue, USER_AGENT},
 };
-use opentelemetry_otlp::{
-    Compression, ExporterBuildError, MetricExporter, WithExportConfig, WithHttpConfig,
-    WithTonicConfig,
+use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
+use opentelemetry_sdk::{
+    Resource,
+    error::{OTelSdkError, OTelSdkResult},
+    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
 };
-use opentelemetry_sdk::{Resource, error::OTelSdkError, metrics::Temporality};
 use prost::Message;
+use tokio::{
+    runtime::Handle,
+    task::{JoinError, JoinHandle},
+    time::timeout,
+};
 
 use self::backoff::{Failure, retried};
 use super::{
-    encoded::{Encoded, Envelope},
+    encoded::{self, Encoded, Envelope},
     queue::{SendError, Sink},
-    settings::{Otlp, Protocol},
+    settings::{ExportSettings, Otlp, Protocol},
 };
+use crate::telemetry::runtime::tasks;
 
 /// Why an exporter cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
-    /// The settings contradict one another.
-    #[error("cannot export telemetry: {0}")]
-    Build(#[from] ExporterBuildError),
     /// The certificates or the key cannot be used.
     #[error("cannot export telemetry by HTTP: {0}")]
     Client(#[from] reqwest::Error),
@@ -45,13 +51,14 @@ pub enum Signal {
     Spans,
     /// Log records.
     Records,
+    /// Metrics.
+    Points,
 }
 
-/// Sends spans or log records.
-pub struct Sender {
+/// Sends requests to the collector of a signal.
+struct Client {
     collector: Collector,
-    envelope: Envelope,
-    timeout: std::time::Duration,
+    timeout: Duration,
 }
 
 enum Collector {
@@ -59,25 +66,16 @@ enum Collector {
     Http(http::Collector),
 }
 
-impl Sender {
-    /// Sends what `resource` makes.
-    ///
-    /// # Errors
-    /// If the settings cannot be used together.
-    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
+impl Client {
+    fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
         let collector = match otlp.protocol {
             Protocol::Grpc => Collector::Grpc(grpc::Collector::new(otlp, signal)?),
             Protocol::Http => Collector::Http(http::Collector::new(otlp)?),
         };
-        Ok(Self { collector, envelope: Envelope::new(resource), timeout: otlp.timeout })
+        Ok(Self { collector, timeout: otlp.timeout })
     }
-}
 
-impl Sink for Sender {
-    type Batch = Encoded;
-
-    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
-        let message = self.envelope.around(batch);
+    async fn send(&self, message: encoded::Message) -> std::result::Result<(), SendError> {
         let answer = match &self.collector {
             Collector::Grpc(collector) => {
                 retried(self.timeout, || collector.send(message.clone())).await
@@ -88,6 +86,90 @@ impl Sink for Sender {
             }
         };
         accepted(&answer?)
+    }
+}
+
+/// Sends spans or log records.
+pub struct Sender {
+    client: Client,
+    envelope: Envelope,
+}
+
+impl Sender {
+    /// Sends what `resource` makes.
+    ///
+    /// # Errors
+    /// If the settings cannot be used together.
+    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
+        Ok(Self { client: Client::new(otlp, signal)?, envelope: Envelope::new(resource) })
+    }
+}
+
+impl Sink for Sender {
+    type Batch = Encoded;
+
+    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
+        self.client.send(self.envelope.around(batch)).await
+    }
+}
+
+/// Sends metrics. Polled by the reader's thread, it works in the exporters' runtime, and fails when
+/// that has ended.
+pub struct MetricSender {
+    client: Arc<Client>,
+    temporality: Temporality,
+    timeout: Duration,
+    runtime: Handle,
+}
+
+impl MetricSender {
+    /// Sends as `otlp` and the other settings of metrics have it.
+    ///
+    /// # Errors
+    /// If the settings cannot be used together.
+    pub fn new(otlp: &Otlp, settings: &ExportSettings, runtime: Handle) -> Result<Self> {
+        Ok(Self {
+            client: Arc::new(Client::new(otlp, Signal::Points)?),
+            temporality: settings.temporality,
+            timeout: settings.metric_timeout,
+            runtime,
+        })
+    }
+
+    fn spawn(&self, request: Vec<u8>) -> JoinHandle<OTelSdkResult> {
+        let (client, limit) = (self.client.clone(), self.timeout);
+        let _entered = self.runtime.enter();
+        tasks::spawn("telemetry exporter", async move {
+            match timeout(limit, client.send(request.into())).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(SendError::Failed(error))) => Err(error),
+                Ok(Err(error)) => Err(OTelSdkError::InternalFailure(error.to_string())),
+                Err(_) => Err(OTelSdkError::Timeout(limit)),
+            }
+        })
+    }
+}
+
+impl PushMetricExporter for MetricSender {
+    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+        let request = ExportMetricsServiceRequest::from(metrics).encode_to_vec();
+        let ended = |error: JoinError| {
+            let reason = if error.is_panic() { "panicked" } else { "has ended" };
+            Err(OTelSdkError::InternalFailure(format!("the exporter {reason}")))
+        };
+        self.spawn(request).await.unwrap_or_else(ended)
+    }
+
+    fn force_flush(&self) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+        Ok(())
+    }
+
+    fn temporality(&self) -> Temporality {
+        self.temporality
     }
 }
 
@@ -129,40 +211,6 @@ fn headers(otlp: &Otlp) -> HeaderMap {
     // As a map, so that it replaces what is there.
     headers.extend(otlp.headers.iter().cloned().collect::<HeaderMap>());
     headers
-}
-
-/// Sends metrics.
-///
-/// # Errors
-/// If the settings cannot be used together.
-pub fn metrics(otlp: &Otlp, temporality: Temporality) -> Result<MetricExporter> {
-    let builder = MetricExporter::builder().with_temporality(temporality);
-    Ok(match otlp.protocol {
-        Protocol::Grpc => grpc(builder.with_tonic(), otlp).build()?,
-        Protocol::Http => http(builder.with_http(), otlp)?.build()?,
-    })
-}
-
-fn grpc<B: WithExportConfig + WithTonicConfig>(builder: B, otlp: &Otlp) -> B {
-    let mut builder = builder.with_endpoint(otlp.endpoint.as_str()).with_timeout(otlp.timeout);
-    if otlp.gzip {
-        builder = builder.with_compression(Compression::Gzip);
-    }
-    match grpc::tls(otlp) {
-        Some(tls) => builder.with_tls_config(tls),
-        None => builder,
-    }
-}
-
-fn http<B: WithExportConfig + WithHttpConfig>(builder: B, otlp: &Otlp) -> Result<B> {
-    let mut builder = builder
-        .with_endpoint(otlp.endpoint.as_str())
-        .with_timeout(otlp.timeout)
-        .with_http_client(client(otlp)?);
-    if otlp.gzip {
-        builder = builder.with_compression(Compression::Gzip);
-    }
-    Ok(builder)
 }
 
 fn client(otlp: &Otlp) -> Result<reqwest::Client> {

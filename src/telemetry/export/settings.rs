@@ -1,9 +1,11 @@
 //! The environment variables that every OpenTelemetry SDK knows
 //! (opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables and
-//! …/protocol/exporter). Read here and handed on: the libraries pass over values that they
-//! cannot use, and here each is an error that names its variable.
+//! …/protocol/exporter), read here and handed on.
 
+mod environment;
+mod exporters;
 mod spans;
+mod unsupported;
 mod values;
 
 use std::{fmt, time::Duration};
@@ -11,13 +13,16 @@ use std::{fmt, time::Duration};
 use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::{metrics::Temporality, trace::SpanLimits};
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
+pub use self::environment::{BadVariable, IgnoredValue};
 use self::{
+    environment::{Environment, Result},
+    exporters::{exporter, metric_exporters},
     spans::{sampler, span_limits},
     values::{
-        boolean, endpoint, exceptions, gzip, headers, milliseconds, pairs, pem, positive,
-        propagators, protocol, temporality,
+        delay, exceptions, interval, log_level, pairs, positive, propagator, temporality, timeout,
     },
 };
 use crate::telemetry::{exception::ExceptionSignal, trace_context::CallerSampler};
@@ -47,12 +52,18 @@ pub struct ExportSettings {
     pub log_queue: QueueSettings,
     /// How often metrics are sent.
     pub metric_interval: Duration,
+    /// How long one export of metrics may take.
+    pub metric_timeout: Duration,
     /// Whether OTLP metrics tell totals or what was added.
     pub temporality: Temporality,
     /// Whether exceptions are told by spans or by log records.
     pub exceptions: ExceptionSignal,
+    /// From which level on the exporters log, if that is not left to the log filter.
+    pub log_level: Option<LevelFilter>,
     /// What is to be told of this service in addition.
     pub resource: Vec<KeyValue>,
+    /// Values without effect.
+    pub ignored: Vec<IgnoredValue>,
 }
 
 /// Where the data of a signal go.
@@ -77,8 +88,7 @@ pub struct Otlp {
     pub timeout: Duration,
     /// Whether to compress.
     pub gzip: bool,
-    /// What each request carries. (The exporter of metrics reads them itself, from the same
-    /// variables.)
+    /// What each request carries.
     pub headers: Vec<(HeaderName, HeaderValue)>,
     /// The PEM files to trust and to show.
     pub tls: Tls,
@@ -129,49 +139,51 @@ pub struct QueueSettings {
     pub timeout: Duration,
 }
 
-/// A variable with a value that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("{variable} cannot be '{value}': {expected}")]
-pub struct BadVariable {
-    variable: String,
-    value: String,
-    expected: String,
-}
-
-type Result<T> = std::result::Result<T, BadVariable>;
-
 impl ExportSettings {
     /// Reads the process's environment.
     ///
     /// # Errors
     /// The first variable whose value cannot be used.
     pub fn from_env() -> Result<Self> {
-        Self::read(&Environment(&|name| std::env::var(name).ok()))
+        let lookup = |name: &str| Some(std::env::var_os(name)?.to_string_lossy().into_owned());
+        Self::read(Environment::new(&lookup))
     }
 
-    fn read(env: &Environment) -> Result<Self> {
-        let (metrics, scrape) = metric_exporters(env)?;
+    fn read(env: Environment) -> Result<Self> {
+        let (metrics, scrape) = metric_exporters(&env)?;
+        unsupported::note(&env);
         Ok(Self {
-            disabled: env.get("OTEL_SDK_DISABLED", boolean)?.unwrap_or(false),
-            traces: exporter(env, "TRACES")?,
+            disabled: env.flag("OTEL_SDK_DISABLED").unwrap_or(false),
+            traces: exporter(&env, "TRACES")?,
             metrics,
-            logs: exporter(env, "LOGS")?,
+            logs: exporter(&env, "LOGS")?,
             scrape,
-            sampler: CallerSampler { sampler: sampler(env)?, trust: false },
-            span_limits: span_limits(env)?,
-            propagate: env.get("OTEL_PROPAGATORS", propagators)?.unwrap_or(true),
-            span_queue: queue(env, "OTEL_BSP")?,
-            log_queue: queue(env, "OTEL_BLRP")?,
+            sampler: CallerSampler { sampler: sampler(&env)?, trust: false },
+            span_limits: span_limits(&env)?,
+            propagate: propagates(&env),
+            span_queue: queue(&env, "OTEL_BSP")?,
+            log_queue: queue(&env, "OTEL_BLRP")?,
             metric_interval: env
-                .get("OTEL_METRIC_EXPORT_INTERVAL", milliseconds)?
+                .get("OTEL_METRIC_EXPORT_INTERVAL", interval)?
                 .unwrap_or(Duration::from_mins(1)),
+            metric_timeout: env
+                .get("OTEL_METRIC_EXPORT_TIMEOUT", timeout)?
+                .unwrap_or(Duration::from_secs(30)),
             temporality: env
-                .get("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", temporality)?
+                .choice(
+                    "OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE",
+                    "must be cumulative, delta or lowmemory",
+                    temporality,
+                )
                 .unwrap_or_default(),
-            exceptions: env
-                .get("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", exceptions)?
-                .unwrap_or_default(),
-            resource: resource(env)?,
+            exceptions: exception_signal(&env),
+            log_level: env.choice(
+                "OTEL_LOG_LEVEL",
+                "must be none, error, warn, info, debug or trace",
+                log_level,
+            ),
+            resource: resource(&env)?,
+            ignored: env.into_ignored(),
         })
     }
 
@@ -193,132 +205,22 @@ impl ExportSettings {
     }
 }
 
-/// Variables, from wherever. A variable that is set and empty counts as unset, as the
-/// specification has it.
-struct Environment<'a>(&'a dyn Fn(&str) -> Option<String>);
-
-impl Environment<'_> {
-    fn get<T, E: fmt::Display>(
-        &self,
-        variable: &str,
-        parse: impl FnOnce(&str) -> std::result::Result<T, E>,
-    ) -> Result<Option<T>> {
-        let Some(value) = (self.0)(variable).filter(|value| !value.trim().is_empty()) else {
-            return Ok(None);
-        };
-        parse(value.trim()).map(Some).map_err(|expected| BadVariable {
-            variable: variable.to_owned(),
-            // Headers are mostly tokens, and a URL may have a password.
-            value: if variable.ends_with("HEADERS") || value.contains('@') {
-                "…".to_owned()
-            } else {
-                value
-            },
-            expected: expected.to_string(),
-        })
-    }
-
-    /// The value for one signal, or else for all.
-    fn for_signal<T, E: fmt::Display>(
-        &self,
-        signal: &str,
-        what: &str,
-        parse: impl Fn(&str) -> std::result::Result<T, E>,
-    ) -> Result<Option<T>> {
-        match self.get(&format!("OTEL_EXPORTER_OTLP_{signal}_{what}"), &parse)? {
-            Some(value) => Ok(Some(value)),
-            None => self.get(&format!("OTEL_EXPORTER_OTLP_{what}"), parse),
-        }
-    }
+/// Whether the W3C trace context is among the propagators.
+fn propagates(env: &Environment) -> bool {
+    let choices = env.choices("OTEL_PROPAGATORS", "must be tracecontext or none", propagator);
+    choices.is_empty() || choices.contains(&true)
 }
 
-fn exporter(env: &Environment, signal: &str) -> Result<Exporter> {
-    let variable = format!("OTEL_{signal}_EXPORTER");
-    let choice = env.get(&variable, |name| match name {
-        "otlp" | "console" | "none" => Ok(name.to_owned()),
-        _ => Err("must be otlp, console or none"),
-    })?;
-    chosen(env, signal, choice.as_deref())
-}
-
-/// Metrics may have two ways out at once, such as `otlp,prometheus`; the scrape is always there
-/// unless something else was chosen.
-fn metric_exporters(env: &Environment) -> Result<(Exporter, bool)> {
-    let choice = env.get("OTEL_METRICS_EXPORTER", |names| {
-        let names: Vec<String> = names.split(',').map(|name| name.trim().to_owned()).collect();
-        let known = |name: &String| ["otlp", "console", "none", "prometheus"].contains(&&**name);
-        if names.iter().all(known) && names.iter().filter(|n| *n != "prometheus").count() <= 1 {
-            Ok(names)
-        } else {
-            Err("must be otlp, console or none, or prometheus, or prometheus with one of them")
-        }
-    })?;
-    let Some(names) = choice else { return Ok((chosen(env, "METRICS", None)?, true)) };
-    let scrape = names.iter().any(|name| name == "prometheus") || names == ["otlp"];
-    let other = names.iter().find(|name| *name != "prometheus").map_or("none", String::as_str);
-    Ok((chosen(env, "METRICS", Some(other))?, scrape))
-}
-
-/// With nothing chosen, OTLP if an endpoint is set, and nothing otherwise.
-fn chosen(env: &Environment, signal: &str, choice: Option<&str>) -> Result<Exporter> {
-    let endpoint = env.for_signal(signal, "ENDPOINT", endpoint)?.is_some();
-    match choice {
-        Some("console") => Ok(Exporter::Console),
-        Some("none") => Ok(Exporter::None),
-        None if !endpoint => Ok(Exporter::None),
-        _ => Ok(Exporter::Otlp(Box::new(otlp(env, signal)?))),
-    }
-}
-
-fn otlp(env: &Environment, signal: &str) -> Result<Otlp> {
-    let protocol = env.for_signal(signal, "PROTOCOL", protocol)?.unwrap_or(Protocol::Http);
-    let own = env.get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"), endpoint)?;
-    let common = env.get("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)?;
-    let endpoint = match (own, common, protocol) {
-        // Only the endpoint of one signal is taken as it is.
-        (Some(own), _, _) => own,
-        (None, Some(common), Protocol::Grpc) => common,
-        (None, Some(common), Protocol::Http) => with_path(common, signal),
-        (None, None, Protocol::Grpc) => known_url("http://localhost:4317"),
-        (None, None, Protocol::Http) => with_path(known_url("http://localhost:4318"), signal),
-    };
-    Ok(Otlp {
-        protocol,
-        endpoint,
-        timeout: env
-            .for_signal(signal, "TIMEOUT", milliseconds)?
-            .unwrap_or(Duration::from_secs(10)),
-        gzip: env.for_signal(signal, "COMPRESSION", gzip)?.unwrap_or(false),
-        headers: env.for_signal(signal, "HEADERS", headers)?.unwrap_or_default(),
-        tls: Tls {
-            authority: env.for_signal(signal, "CERTIFICATE", pem)?,
-            identity: identity(env, signal)?,
-        },
-    })
-}
-
-fn identity(env: &Environment, signal: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let certificate = env.for_signal(signal, "CLIENT_CERTIFICATE", pem)?;
-    let key = env.for_signal(signal, "CLIENT_KEY", pem)?;
-    if certificate.is_some() != key.is_some() {
-        return Err(BadVariable {
-            variable: "OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE".to_owned(),
-            value: "…".to_owned(),
-            expected: "must be given together with OTEL_EXPORTER_OTLP_CLIENT_KEY".to_owned(),
-        });
-    }
-    Ok(certificate.zip(key))
-}
-
-fn known_url(url: &str) -> Url {
-    Url::parse(url).expect("a URL of ours")
-}
-
-fn with_path(mut endpoint: Url, signal: &str) -> Url {
-    let base = endpoint.path().trim_end_matches('/');
-    let path = format!("{base}/v1/{}", signal.to_ascii_lowercase());
-    endpoint.set_path(&path);
-    endpoint
+fn exception_signal(env: &Environment) -> ExceptionSignal {
+    const VARIABLE: &str = "OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN";
+    let choices = env.choices(VARIABLE, "must be logs or logs/dup", exceptions);
+    // Where both are in the list, the one that loses nothing.
+    choices
+        .iter()
+        .find(|choice| **choice == ExceptionSignal::Both)
+        .or(choices.first())
+        .copied()
+        .unwrap_or_default()
 }
 
 fn queue(env: &Environment, prefix: &str) -> Result<QueueSettings> {
@@ -328,10 +230,10 @@ fn queue(env: &Environment, prefix: &str) -> Result<QueueSettings> {
         capacity,
         batch: batch.min(capacity),
         delay: env
-            .get(&format!("{prefix}_SCHEDULE_DELAY"), milliseconds)?
+            .get(&format!("{prefix}_SCHEDULE_DELAY"), delay)?
             .unwrap_or(Duration::from_secs(1)),
         timeout: env
-            .get(&format!("{prefix}_EXPORT_TIMEOUT"), milliseconds)?
+            .get(&format!("{prefix}_EXPORT_TIMEOUT"), timeout)?
             .unwrap_or(Duration::from_secs(30)),
     })
 }
@@ -350,11 +252,13 @@ fn resource(env: &Environment) -> Result<Vec<KeyValue>> {
 mod tests {
     use std::collections::HashMap;
 
+    use opentelemetry_sdk::trace::Sampler;
+
     use super::*;
 
     fn read(variables: &[(&str, &str)]) -> Result<ExportSettings> {
         let variables: HashMap<_, _> = variables.iter().copied().collect();
-        ExportSettings::read(&Environment(&|name| {
+        ExportSettings::read(Environment::new(&|name| {
             variables.get(name).map(|value| (*value).to_owned())
         }))
     }
@@ -408,39 +312,172 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_cannot_be_used_names_its_variable() {
+    fn rejects_values_that_cannot_be_used() {
         for (variable, value) in [
-            ("OTEL_SDK_DISABLED", "perhaps"),
-            ("OTEL_TRACES_EXPORTER", "zipkin"),
-            ("OTEL_METRICS_EXPORTER", "otlp,console"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317"),
-            ("OTEL_TRACES_SAMPLER", "sometimes"),
-            ("OTEL_TRACES_SAMPLER_ARG", "2"),
+            ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "ftp://c"),
             ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "many"),
             ("OTEL_SPAN_EVENT_COUNT_LIMIT", "-1"),
             ("OTEL_SPAN_LINK_COUNT_LIMIT", "1e9"),
             ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
             ("OTEL_BLRP_SCHEDULE_DELAY", "soon"),
             ("OTEL_METRIC_EXPORT_INTERVAL", "-1"),
-            ("OTEL_PROPAGATORS", "b3"),
-            ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "spans"),
+            ("OTEL_METRIC_EXPORT_TIMEOUT", "1s"),
             ("OTEL_RESOURCE_ATTRIBUTES", "no pairs"),
-            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "now"),
         ] {
             let error = read(&[(variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable) && error.contains(value), "{error}");
         }
         let place = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
         for (variable, value) in [
-            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "1s"),
-            ("OTEL_EXPORTER_OTLP_COMPRESSION", "zip"),
             ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"),
             ("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "s3cret"),
         ] {
             let error = read(&[place, (variable, value)]).unwrap_err().to_string();
             assert!(error.contains(variable) && !error.contains("s3cret"), "{error}");
         }
+        let sampler = ("OTEL_TRACES_SAMPLER", "traceidratio");
+        for ratio in ["2", "-0.1", "NaN", "a tenth"] {
+            assert!(read(&[sampler, ("OTEL_TRACES_SAMPLER_ARG", ratio)]).is_err(), "{ratio}");
+        }
+    }
+
+    /// The unsupported values are noted, and what they leave is as if nothing had been set.
+    #[test]
+    fn ignores_enum_values_that_are_unknown() {
+        let place = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        let standard = format!("{:?}", with_nothing_ignored(read(&[place]).unwrap()));
+        for (variable, value, ignored) in [
+            ("OTEL_SDK_DISABLED", "perhaps", "perhaps"),
+            ("OTEL_TRACES_EXPORTER", "zipkin", "zipkin"),
+            ("OTEL_TRACES_EXPORTER", "otlp,console", "console"),
+            ("OTEL_LOGS_EXPORTER", "Jaeger, OTLP", "Jaeger"),
+            ("OTEL_METRICS_EXPORTER", "otlp,console", "console"),
+            ("OTEL_METRICS_EXPORTER", "logging", "logging"),
+            ("OTEL_TRACES_SAMPLER", "sometimes", "sometimes"),
+            ("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote", "parentbased_jaeger_remote"),
+            ("OTEL_PROPAGATORS", "tracecontext,baggage,b3", "b3"),
+            ("OTEL_PROPAGATORS", "b3", "b3"),
+            ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "spans", "spans"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "now", "now"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/json", "http/json"),
+            ("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION", "zip", "zip"),
+            ("OTEL_LOG_LEVEL", "loud", "loud"),
+            ("OTEL_CONFIG_FILE", "/etc/otel.yaml", "/etc/otel.yaml"),
+            ("OTEL_METRICS_EXEMPLAR_FILTER", "trace_based", "trace_based"),
+        ] {
+            let settings = read(&[place, (variable, value)]).unwrap();
+            let noted: Vec<_> =
+                settings.ignored.iter().map(|it| (&*it.variable, &*it.value)).collect();
+            assert_eq!(noted, [(variable, ignored)]);
+            assert_eq!(format!("{:?}", with_nothing_ignored(settings)), standard, "{variable}");
+        }
+        let sampler = ("OTEL_TRACES_SAMPLER", "parentbased_jaeger_remote");
+        let endpoint = ("OTEL_TRACES_SAMPLER_ARG", "endpoint=http://localhost:14250");
+        assert_eq!(read(&[sampler, endpoint]).unwrap().ignored.len(), 1);
+    }
+
+    fn with_nothing_ignored(settings: ExportSettings) -> ExportSettings {
+        ExportSettings { ignored: Vec::new(), ..settings }
+    }
+
+    #[test]
+    fn reads_enum_values_in_any_case() {
+        let place = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        let settings = read(&[
+            place,
+            ("OTEL_SDK_DISABLED", "True"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "GZIP"),
+            ("OTEL_EXPORTER_OTLP_PROTOCOL", "GRPC"),
+            ("OTEL_METRICS_EXPORTER", "Prometheus"),
+            ("OTEL_LOGS_EXPORTER", "NONE"),
+            ("OTEL_TRACES_SAMPLER", "Always_Off"),
+            ("OTEL_PROPAGATORS", "None"),
+            ("OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE", "DELTA"),
+            ("OTEL_SEMCONV_EXCEPTION_SIGNAL_OPT_IN", "Logs/Dup"),
+            ("OTEL_LOG_LEVEL", "WARN"),
+            ("OTEL_METRICS_EXEMPLAR_FILTER", "ALWAYS_OFF"),
+        ])
+        .unwrap();
+        assert_eq!(settings.ignored, []);
+        assert!(settings.disabled && settings.scrape && !settings.propagate);
+        let Exporter::Otlp(otlp) = settings.traces else { panic!("{:?}", settings.traces) };
+        assert!(otlp.gzip && otlp.protocol == Protocol::Grpc);
+        assert!(matches!((settings.metrics, settings.logs), (Exporter::None, Exporter::None)));
+        assert!(matches!(settings.sampler.sampler, Sampler::AlwaysOff));
+        assert_eq!(settings.temporality, Temporality::Delta);
+        assert_eq!(settings.exceptions, ExceptionSignal::Both);
+        assert_eq!(settings.log_level, Some(LevelFilter::WARN));
+    }
+
+    #[test]
+    fn empty_values_are_not_set() {
+        let standard = format!("{:?}", read(&[]).unwrap());
+        for variable in [
+            "OTEL_SDK_DISABLED",
+            "OTEL_SERVICE_NAME",
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "OTEL_TRACES_EXPORTER",
+            "OTEL_METRICS_EXPORTER",
+            "OTEL_TRACES_SAMPLER",
+            "OTEL_TRACES_SAMPLER_ARG",
+            "OTEL_PROPAGATORS",
+            "OTEL_BSP_MAX_QUEUE_SIZE",
+            "OTEL_METRIC_EXPORT_TIMEOUT",
+            "OTEL_EXPORTER_OTLP_ENDPOINT",
+            "OTEL_CONFIG_FILE",
+            "OTEL_LOG_LEVEL",
+        ] {
+            for empty in ["", "  "] {
+                let settings = read(&[(variable, empty)]).unwrap();
+                assert_eq!(format!("{settings:?}"), standard, "{variable}");
+            }
+        }
+        let common = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
+            ("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20t"),
+            ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip"),
+            ("OTEL_EXPORTER_OTLP_TIMEOUT", "250"),
+        ];
+        let empty = ["ENDPOINT", "HEADERS", "COMPRESSION", "TIMEOUT", "PROTOCOL", "CERTIFICATE"]
+            .map(|setting| format!("OTEL_EXPORTER_OTLP_METRICS_{setting}"));
+        let variables: Vec<_> =
+            common.into_iter().chain(empty.iter().map(|variable| (&**variable, ""))).collect();
+        let Exporter::Otlp(metrics) = read(&variables).unwrap().metrics else { panic!("no OTLP") };
+        assert_eq!(metrics.endpoint.as_str(), "http://c:4318/v1/metrics");
+        assert_eq!(metrics.headers[0].1, "Bearer t");
+        assert!(metrics.gzip && metrics.timeout == Duration::from_millis(250));
+    }
+
+    #[test]
+    fn grpc_endpoints_need_no_scheme() {
+        let endpoint = |variables: &[(&str, &str)]| {
+            let grpc = [
+                ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+                ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317"),
+            ];
+            let otlp = traces(&[&grpc[..], variables].concat());
+            otlp.endpoint.origin().ascii_serialization()
+        };
+        assert_eq!(endpoint(&[]), "https://collector:4317");
+        let insecure = ("OTEL_EXPORTER_OTLP_INSECURE", "true");
+        assert_eq!(endpoint(&[insecure]), "http://collector:4317");
+        let secure = ("OTEL_EXPORTER_OTLP_TRACES_INSECURE", "false");
+        assert_eq!(endpoint(&[insecure, secure]), "https://collector:4317");
+        let with_scheme = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://other:1");
+        assert_eq!(endpoint(&[insecure, with_scheme]), "https://other:1");
+    }
+
+    #[test]
+    fn a_timeout_of_zero_is_none() {
+        let place = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
+        let forever = Duration::from_millis(u32::MAX.into());
+        assert_eq!(traces(&[place, ("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]).timeout, forever);
+        let settings =
+            read(&[("OTEL_METRIC_EXPORT_TIMEOUT", "0"), ("OTEL_BSP_SCHEDULE_DELAY", "0")]).unwrap();
+        assert_eq!(settings.metric_timeout, forever);
+        assert!(settings.span_queue.delay.is_zero());
     }
 
     #[test]

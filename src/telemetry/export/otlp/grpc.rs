@@ -40,6 +40,7 @@ impl Collector {
         let path = PathAndQuery::from_static(match signal {
             Signal::Spans => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Signal::Records => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
+            Signal::Points => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         });
         Ok(Self { client, path, metadata: MetadataMap::from_headers(headers(otlp)) })
     }
@@ -59,7 +60,7 @@ impl Collector {
 }
 
 /// How to talk to the collector in secret, if so. `None` for plain text.
-pub fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
+fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
     if otlp.endpoint.scheme() != "https" {
         return None;
     }

@@ -2,30 +2,31 @@
 
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
 
-use super::{Environment, Result, values::count};
+use super::{
+    environment::{Environment, Result},
+    values::{count, ratio},
+};
 
 /// Which traces are recorded.
 pub fn sampler(env: &Environment) -> Result<Sampler> {
-    let ratio = env.get("OTEL_TRACES_SAMPLER_ARG", |text| match text.parse::<f64>() {
-        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-        _ => Err("must be a number from 0 to 1"),
-    })?;
-    let by_ratio = || Sampler::TraceIdRatioBased(ratio.unwrap_or(1.0));
-    let sampler = env.get("OTEL_TRACES_SAMPLER", |name| {
-        Ok(match name {
-            "always_on" => Sampler::AlwaysOn,
-            "always_off" => Sampler::AlwaysOff,
-            "traceidratio" => by_ratio(),
-            "parentbased_always_on" => Sampler::ParentBased(Box::new(Sampler::AlwaysOn)),
-            "parentbased_always_off" => Sampler::ParentBased(Box::new(Sampler::AlwaysOff)),
-            "parentbased_traceidratio" => Sampler::ParentBased(Box::new(by_ratio())),
-            _ => {
-                return Err("must be always_on, always_off or traceidratio, or one of them \
-                            behind parentbased_");
-            }
-        })
-    })?;
-    Ok(sampler.unwrap_or_else(|| Sampler::ParentBased(Box::new(Sampler::AlwaysOn))))
+    const VARIABLE: &str = "OTEL_TRACES_SAMPLER";
+    const EXPECTED: &str =
+        "must be always_on, always_off or traceidratio, or one of them behind parentbased_";
+    let name = env.choice(VARIABLE, EXPECTED, |name| {
+        let root = name.strip_prefix("parentbased_").unwrap_or(name);
+        ["always_on", "always_off", "traceidratio"].contains(&root).then(|| name.to_owned())
+    });
+    let name = name.unwrap_or_else(|| "parentbased_always_on".to_owned());
+    let root = match name.strip_prefix("parentbased_").unwrap_or(&name) {
+        "always_off" => Sampler::AlwaysOff,
+        // The argument of other samplers is something else, or nothing.
+        "traceidratio" => {
+            Sampler::TraceIdRatioBased(env.get("OTEL_TRACES_SAMPLER_ARG", ratio)?.unwrap_or(1.0))
+        }
+        _ => Sampler::AlwaysOn,
+    };
+    let is_parent_based = name.starts_with("parentbased_");
+    Ok(if is_parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
 }
 
 /// How much a span holds.

@@ -5,33 +5,49 @@ use std::{fs, path::PathBuf, str::FromStr, time::Duration};
 use axum::http::{HeaderName, HeaderValue};
 use opentelemetry_sdk::metrics::Temporality;
 use percent_encoding::percent_decode_str;
+use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
 use super::Protocol;
 use crate::telemetry::exception::ExceptionSignal;
 
-/// Yes or no.
-pub fn boolean(text: &str) -> Result<bool, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err("must be true or false"),
-    }
-}
+/// What stands for no limit of time: the longest time of 32 bits.
+const INDEFINITE: Duration = Duration::from_millis(u32::MAX as u64);
 
-/// A time.
-pub fn milliseconds(text: &str) -> Result<Duration, &'static str> {
-    match u64::from_str(text) {
-        Ok(number) if number > 0 => Ok(Duration::from_millis(number)),
+/// A pause between exports.
+pub fn interval(text: &str) -> Result<Duration, &'static str> {
+    match u32::from_str(text) {
+        Ok(number @ 1..) => Ok(Duration::from_millis(number.into())),
         _ => Err("must be a number of milliseconds, 1 or more"),
     }
 }
 
+/// How long to wait, which may be not at all.
+pub fn delay(text: &str) -> Result<Duration, &'static str> {
+    match u32::from_str(text) {
+        Ok(number) => Ok(Duration::from_millis(number.into())),
+        Err(_) => Err("must be a number of milliseconds, 0 or more"),
+    }
+}
+
+/// A limit of time; 0 is none.
+pub fn timeout(text: &str) -> Result<Duration, &'static str> {
+    delay(text).map(|limit| if limit.is_zero() { INDEFINITE } else { limit })
+}
+
 /// A number of items.
 pub fn positive(text: &str) -> Result<usize, &'static str> {
-    match usize::from_str(text) {
-        Ok(number @ 1..=10_000_000) => Ok(number),
-        _ => Err("must be a number from 1 to 10000000"),
+    match u32::from_str(text) {
+        Ok(number @ 1..=0x7fff_ffff) => usize::try_from(number).map_err(|_| "must be smaller"),
+        _ => Err("must be a number from 1 to 2147483647"),
+    }
+}
+
+/// A part of all traces.
+pub fn ratio(text: &str) -> Result<f64, &'static str> {
+    match text.parse::<f64>() {
+        Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
+        _ => Err("must be a number from 0 to 1"),
     }
 }
 
@@ -41,58 +57,74 @@ pub fn count(text: &str) -> Result<u32, &'static str> {
 }
 
 /// A transport.
-pub fn protocol(text: &str) -> Result<Protocol, &'static str> {
-    match text {
-        "grpc" => Ok(Protocol::Grpc),
-        "http/protobuf" => Ok(Protocol::Http),
-        _ => Err("must be grpc or http/protobuf"),
+pub fn protocol(name: &str) -> Option<Protocol> {
+    match name {
+        "grpc" => Some(Protocol::Grpc),
+        "http/protobuf" => Some(Protocol::Http),
+        _ => None,
     }
 }
 
-/// Where a collector listens.
-pub fn endpoint(text: &str) -> Result<Url, &'static str> {
-    match Url::parse(text) {
+/// Where a collector listens. `scheme` is for a host and port without one.
+pub fn endpoint(text: &str, scheme: Option<&str>) -> Result<Url, &'static str> {
+    let url = match scheme {
+        Some(scheme) if !text.contains("://") => Url::parse(&format!("{scheme}://{text}")),
+        _ => Url::parse(text),
+    };
+    match url {
         Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => Ok(url),
         _ => Err("must be a URL such as http://localhost:4318"),
     }
 }
 
 /// Whether to compress.
-pub fn gzip(text: &str) -> Result<bool, &'static str> {
-    match text {
-        "gzip" => Ok(true),
-        "none" => Ok(false),
-        _ => Err("must be gzip or none"),
+pub fn gzip(name: &str) -> Option<bool> {
+    match name {
+        "gzip" => Some(true),
+        "none" => Some(false),
+        _ => None,
     }
 }
 
 /// Totals or differences.
-pub fn temporality(text: &str) -> Result<Temporality, &'static str> {
-    match text.to_ascii_lowercase().as_str() {
-        "cumulative" => Ok(Temporality::Cumulative),
-        "delta" => Ok(Temporality::Delta),
-        "lowmemory" => Ok(Temporality::LowMemory),
-        _ => Err("must be cumulative, delta or lowmemory"),
+pub fn temporality(name: &str) -> Option<Temporality> {
+    match name {
+        "cumulative" => Some(Temporality::Cumulative),
+        "delta" => Some(Temporality::Delta),
+        "lowmemory" => Some(Temporality::LowMemory),
+        _ => None,
     }
 }
 
-/// Whether the W3C trace context is among them. Baggage may be named, since it is part of the
+/// Whether this propagator is the W3C trace context. Baggage is known, since it is part of the
 /// default, but is not read.
-pub fn propagators(text: &str) -> Result<bool, &'static str> {
-    let names: Vec<&str> = text.split(',').map(str::trim).collect();
-    if names.iter().all(|name| ["tracecontext", "baggage", "none"].contains(name)) {
-        Ok(names.contains(&"tracecontext"))
-    } else {
-        Err("must be tracecontext or none")
+pub fn propagator(name: &str) -> Option<bool> {
+    match name {
+        "tracecontext" => Some(true),
+        "baggage" | "none" => Some(false),
+        _ => None,
     }
 }
 
-/// Where exceptions are told.
-pub fn exceptions(text: &str) -> Result<ExceptionSignal, &'static str> {
-    match text {
-        "logs" => Ok(ExceptionSignal::Logs),
-        "logs/dup" => Ok(ExceptionSignal::Both),
-        _ => Err("must be logs or logs/dup"),
+/// Where exceptions are recorded.
+pub fn exceptions(name: &str) -> Option<ExceptionSignal> {
+    match name {
+        "logs" => Some(ExceptionSignal::Logs),
+        "logs/dup" => Some(ExceptionSignal::Both),
+        _ => None,
+    }
+}
+
+/// From which level on the exporters log.
+pub fn log_level(name: &str) -> Option<LevelFilter> {
+    match name {
+        "none" | "off" => Some(LevelFilter::OFF),
+        "error" => Some(LevelFilter::ERROR),
+        "warn" | "warning" => Some(LevelFilter::WARN),
+        "info" => Some(LevelFilter::INFO),
+        "debug" => Some(LevelFilter::DEBUG),
+        "trace" | "verbose" | "all" => Some(LevelFilter::TRACE),
+        _ => None,
     }
 }
 
