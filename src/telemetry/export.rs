@@ -209,7 +209,7 @@ impl Telemetry {
         let builder = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_sampler(sampler.clone())
-            .with_span_limits(settings.span_limits);
+            .with_span_limits(settings.span_limits.counts);
         let mut ours = None;
         let builder = match &settings.traces {
             Exporter::None => builder.with_sampler(Sampler::AlwaysOff),
@@ -256,7 +256,7 @@ impl Telemetry {
                 let sender = Sender::new(otlp, Signal::Records, resource)?;
                 let queue = self.queue(settings.log_queue, names, warnings, sender);
                 self.outcomes.records = queue.outcome();
-                let layer = Records(queue.clone()).boxed();
+                let layer = Records::new(queue.clone(), settings.record_limits).boxed();
                 self.closes.push(Box::new(move |limit| queue.close(limit)));
                 Some(layer)
             }

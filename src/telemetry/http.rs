@@ -26,7 +26,10 @@ use tracing::{Level, event};
 use url::form_urlencoded;
 
 use super::{
-    export::{attributes::Attributes, traces},
+    export::{
+        attributes::{Attributes, client_text},
+        traces,
+    },
     hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
@@ -97,7 +100,7 @@ impl Observed {
             method,
             path: match route {
                 Some(route) if route == path => route.into(),
-                _ => path.to_owned().into(),
+                _ => client_text(path).to_owned().into(),
             },
             route,
             version: version(request.version()),
@@ -136,13 +139,13 @@ impl Observed {
             to.text(attr::HTTP_ROUTE, route);
         }
         if let Some(agent) = header(header::USER_AGENT) {
-            to.text(attr::USER_AGENT_ORIGINAL, agent);
+            to.text(attr::USER_AGENT_ORIGINAL, client_text(agent));
         }
         if let Some(query) = redacted_query(request.uri()) {
             to.text(attr::URL_QUERY, &query);
         }
         if let Some((host, port)) = header(header::HOST).and_then(server) {
-            to.text(attr::SERVER_ADDRESS, host);
+            to.text(attr::SERVER_ADDRESS, client_text(host));
             to.integer(attr::SERVER_PORT, port);
         }
         if let Some(Peer { address, port }) = request.extensions().get() {

@@ -28,6 +28,7 @@ pub struct Item<'a> {
 pub struct Encoded {
     scopes: Vec<Scope>,
     count: usize,
+    bytes: usize,
 }
 
 /// Items of one scope.
@@ -44,6 +45,7 @@ impl Batch for Encoded {
 
     fn push(&mut self, Item { scope, item }: Item<'_>) {
         self.count += 1;
+        self.bytes += item.len();
         if let Some(known) = self.scopes.iter_mut().find(|known| known.name == scope) {
             known.items.extend_from_slice(item);
         } else {
@@ -56,8 +58,16 @@ impl Batch for Encoded {
         self.count
     }
 
+    fn size_of(item: &Item<'_>) -> usize {
+        item.item.len()
+    }
+
+    fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn clear(&mut self) {
-        self.count = 0;
+        (self.count, self.bytes) = (0, 0);
         for Scope { items, sent, .. } in &mut self.scopes {
             items.clear();
             // Nobody has what was sent any more: this is the same memory, and not a new one that

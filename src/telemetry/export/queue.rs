@@ -23,7 +23,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-use self::batch::Waiting;
+use self::batch::{Pushed, Waiting};
 pub use self::{
     batch::Batch,
     outcome::{Counters, Outcome},
@@ -121,10 +121,14 @@ impl<B: Batch> Queue<B> {
         }
         let queued = shared.waiting().push(item, &shared.settings);
         match queued {
-            Some(length) if length % shared.settings.batch == 0 => shared.wake.notify_one(),
-            Some(_) => {}
-            None => {
+            Pushed::Queued { fills_batch: true } => shared.wake.notify_one(),
+            Pushed::Queued { fills_batch: false } => {}
+            Pushed::NoRoom => {
                 shared.counters.queue_full.increment(1);
+                shared.warnings.dropped();
+            }
+            Pushed::TooLarge => {
+                shared.counters.too_large.increment(1);
                 shared.warnings.dropped();
             }
         }
@@ -244,17 +248,36 @@ mod tests {
 
     #[derive(Default)]
     struct Counted {
-        counts: [Arc<AtomicU64>; 6],
+        counts: [Arc<AtomicU64>; 7],
+    }
+
+    fn settings() -> QueueSettings {
+        QueueSettings {
+            capacity: 100,
+            bytes: 1000,
+            batch: 100,
+            batch_bytes: 1000,
+            delay: Duration::from_hours(1),
+            timeout: LIMIT,
+        }
     }
 
     impl Counted {
         fn counters(&self) -> Counters {
-            let [processed, queue_full, after_shutdown, exported, failed, rejected] =
+            let [processed, queue_full, after_shutdown, exported, failed, rejected, too_large] =
                 self.counts.clone().map(Counter::from_arc);
-            Counters { processed, queue_full, after_shutdown, exported, failed, rejected }
+            Counters {
+                processed,
+                queue_full,
+                too_large,
+                after_shutdown,
+                exported,
+                failed,
+                rejected,
+            }
         }
 
-        fn told(&self) -> [u64; 6] {
+        fn told(&self) -> [u64; 7] {
             self.counts.each_ref().map(|count| count.load(Ordering::Relaxed))
         }
     }
@@ -262,9 +285,8 @@ mod tests {
     /// Queues seven items, of which five find room, lets them be sent, and then another one.
     fn told(
         send: impl Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
-    ) -> ([u64; 6], Arc<Outcome>) {
-        let settings =
-            QueueSettings { capacity: 5, batch: 2, delay: Duration::from_hours(1), timeout: LIMIT };
+    ) -> ([u64; 7], Arc<Outcome>) {
+        let settings = QueueSettings { capacity: 5, batch: 2, ..settings() };
         let counted = Counted::default();
         let (queue, work) = Queue::new(settings, counted.counters(), Arc::default(), Call(send));
         (0..7).for_each(|item| queue.push(item));
@@ -288,7 +310,7 @@ mod tests {
         });
         let batches: [&[u32]; 4] = [&[0, 1], &[2, 3], &[4], &[7]];
         assert_eq!(*sent.lock().unwrap(), batches);
-        assert_eq!(counts, [6, 2, 1, 6, 0, 0]);
+        assert_eq!(counts, [6, 2, 1, 6, 0, 0, 0]);
         assert_eq!((outcome.exported(), outcome.outstanding()), (6, 3));
     }
 
@@ -301,7 +323,24 @@ mod tests {
             [4] => Err(SendError::Rejected { items: 9, reason: String::new() }),
             _ => Ok(()),
         });
-        assert_eq!(counts, [6, 2, 1, 2, 2, 2]);
+        assert_eq!(counts, [6, 2, 1, 2, 2, 2, 0]);
         assert_eq!((outcome.exported(), outcome.outstanding()), (2, 7));
+    }
+
+    #[test]
+    fn bytes_limit_batches_and_the_queue() {
+        // Numbers of four bytes: two a batch, and three wait.
+        let settings = QueueSettings { bytes: 12, batch_bytes: 8, ..settings() };
+        let mut waiting = Waiting::<Vec<u32>>::default();
+        let mut push = |item| waiting.push(item, &settings);
+        let queued = |fills_batch| Pushed::Queued { fills_batch };
+        assert_eq!([push(0), push(1)], [queued(false), queued(false)]);
+        assert_eq!(push(2), queued(true), "the first batch is full");
+        assert_eq!(push(3), Pushed::NoRoom);
+        assert_eq!(waiting.take(), Some(vec![0, 1]));
+        assert_eq!(waiting.push(4, &settings), queued(false));
+        assert_eq!((waiting.take(), waiting.take()), (Some(vec![2, 4]), None));
+        let small = QueueSettings { batch_bytes: 3, ..settings };
+        assert_eq!(waiting.push(5, &small), Pushed::TooLarge);
     }
 }

@@ -12,6 +12,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer};
 
 use super::{
+    attributes::{AttributeLimits, cut},
     encoded::Encoded,
     lines::{chain, event_name},
     protobuf::Writer,
@@ -22,7 +23,18 @@ use super::{
 const ATTRIBUTES: u8 = 6;
 
 /// Queues events as log records.
-pub struct Records(pub Queue<Encoded>);
+pub struct Records {
+    queue: Queue<Encoded>,
+    limits: AttributeLimits,
+}
+
+impl Records {
+    /// Queues records within these limits.
+    #[must_use]
+    pub const fn new(queue: Queue<Encoded>, limits: AttributeLimits) -> Self {
+        Self { queue, limits }
+    }
+}
 
 impl<S: Subscriber> Layer<S> for Records {
     fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
@@ -31,12 +43,12 @@ impl<S: Subscriber> Layer<S> for Records {
         }
         let target = event.metadata().target();
         let scope = |to: &mut Writer| to.message(1, |inner| inner.text(1, target));
-        self.0.encode(scope, |to| write(to, event, SystemTime::now()));
+        self.queue.encode(scope, |to| write(to, event, SystemTime::now(), self.limits));
     }
 }
 
 /// The content of a `LogRecord`.
-fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime) {
+fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime, limits: AttributeLimits) {
     let metadata = event.metadata();
     to.text(12, event_name(metadata.name()));
     to.time(11, now);
@@ -49,7 +61,10 @@ fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime) {
             to.flags(8, span.trace_flags().to_u8().into());
         }
     });
-    event.record(&mut Fields(to));
+    let mut fields = Fields { to, limits, count: 0 };
+    event.record(&mut fields);
+    let dropped = fields.count.saturating_sub(limits.count);
+    to.count(7, dropped);
     to.text(3, metadata.level().as_str());
     to.count(2, severity(*metadata.level()));
 }
@@ -66,7 +81,21 @@ const fn severity(level: Level) -> u32 {
 }
 
 /// Writes an event's fields: its message as the body, and the others as attributes.
-struct Fields<'a>(&'a mut Writer);
+struct Fields<'a> {
+    to: &'a mut Writer,
+    limits: AttributeLimits,
+    /// The attributes, with those that are beyond the limit.
+    count: u32,
+}
+
+impl Fields<'_> {
+    fn attribute(&mut self, name: &str, write: impl FnOnce(&mut Writer)) {
+        if self.count < self.limits.count {
+            self.to.attribute(ATTRIBUTES, name, write);
+        }
+        self.count += 1;
+    }
+}
 
 impl Visit for Fields<'_> {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
@@ -74,22 +103,23 @@ impl Visit for Fields<'_> {
     }
 
     fn record_str(&mut self, field: &Field, value: &str) {
+        let value = cut(value, self.limits.length);
         match field.name() {
-            "message" => self.0.message(5, |body| body.string(value)),
-            name => self.0.attribute(ATTRIBUTES, name, |to| to.string(value)),
+            "message" => self.to.message(5, |body| body.string(value)),
+            name => self.attribute(name, |to| to.string(value)),
         }
     }
 
     fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.attribute(ATTRIBUTES, field.name(), |to| to.boolean(value));
+        self.attribute(field.name(), |to| to.boolean(value));
     }
 
     fn record_f64(&mut self, field: &Field, value: f64) {
-        self.0.attribute(ATTRIBUTES, field.name(), |to| to.float(value));
+        self.attribute(field.name(), |to| to.float(value));
     }
 
     fn record_i64(&mut self, field: &Field, value: i64) {
-        self.0.attribute(ATTRIBUTES, field.name(), |to| to.integer(value));
+        self.attribute(field.name(), |to| to.integer(value));
     }
 
     fn record_u64(&mut self, field: &Field, value: u64) {
@@ -101,7 +131,9 @@ impl Visit for Fields<'_> {
     }
 
     fn record_error(&mut self, _: &Field, error: &(dyn Error + 'static)) {
-        self.0.attribute(ATTRIBUTES, EXCEPTION_MESSAGE, |to| to.string(&chain(error)));
+        let text = chain(error);
+        let text = cut(&text, self.limits.length);
+        self.attribute(EXCEPTION_MESSAGE, |to| to.string(text));
     }
 }
 
@@ -142,7 +174,7 @@ mod tests {
     impl<S: Subscriber> Layer<S> for Kept {
         fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
             let mut writer = Writer::default();
-            write(&mut writer, event, UNIX_EPOCH + Duration::from_nanos(7));
+            write(&mut writer, event, UNIX_EPOCH + Duration::from_nanos(7), AttributeLimits::NONE);
             let mut decoded = proto::LogRecord::decode(writer.written()).unwrap();
             // In which order they are says nothing.
             decoded.attributes.reverse();
@@ -212,11 +244,18 @@ mod tests {
     #[test]
     fn where_telemetry_is_suppressed_there_is_no_record() {
         let hour = Duration::from_hours(1);
-        let settings = QueueSettings { capacity: 9, batch: 9, delay: hour, timeout: hour };
+        let settings = QueueSettings {
+            capacity: 9,
+            bytes: 1 << 20,
+            batch: 9,
+            batch_bytes: 1 << 20,
+            delay: hour,
+            timeout: hour,
+        };
         let counters = Counters::new(&LOGS_PROCESSED, &LOGS_EXPORTED);
         let (queue, _) = Queue::new(settings, counters, Arc::default(), Nowhere);
         let outcome = queue.outcome();
-        let layer = tracing_subscriber::registry().with(Records(queue));
+        let layer = tracing_subscriber::registry().with(Records::new(queue, AttributeLimits::NONE));
         tracing::subscriber::with_default(layer, || {
             let suppressed = Context::enter_telemetry_suppressed_scope();
             tracing::info!("of an exporter");

@@ -12,19 +12,23 @@ use std::{fmt, time::Duration};
 
 use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
-use opentelemetry_sdk::{metrics::Temporality, trace::SpanLimits};
+use opentelemetry_sdk::metrics::Temporality;
 use tracing_subscriber::filter::LevelFilter;
 use url::Url;
 
-pub use self::environment::{BadVariable, IgnoredValue};
+pub use self::{
+    environment::{BadVariable, IgnoredValue},
+    spans::SpanBounds,
+};
 use self::{
     environment::{Environment, Result},
     exporters::{exporter, metric_exporters},
-    spans::{sampler, span_limits},
+    spans::{attribute_limits, sampler, span_limits},
     values::{
         delay, exceptions, interval, log_level, pairs, positive, propagator, temporality, timeout,
     },
 };
+use super::attributes::AttributeLimits;
 use crate::telemetry::{exception::ExceptionSignal, trace_context::CallerSampler};
 
 /// How telemetry leaves the process.
@@ -43,7 +47,9 @@ pub struct ExportSettings {
     /// Which traces are recorded: all, if nothing is said.
     pub sampler: CallerSampler,
     /// How many attributes, events and links a span has at most.
-    pub span_limits: SpanLimits,
+    pub span_limits: SpanBounds,
+    /// How many attributes a log record has, and how long their texts are.
+    pub record_limits: AttributeLimits,
     /// Whether `traceparent` and `tracestate` are read.
     pub propagate: bool,
     /// The queue of spans.
@@ -131,8 +137,12 @@ pub struct Tls {
 pub struct QueueSettings {
     /// Items that wait at most; those beyond are dropped and counted.
     pub capacity: usize,
+    /// Bytes that wait at most.
+    pub bytes: usize,
     /// Items of one export at most.
     pub batch: usize,
+    /// Bytes of the items of one export at most; a larger item is dropped.
+    pub batch_bytes: usize,
     /// How long an item waits for others at most.
     pub delay: Duration,
     /// How long one export may take.
@@ -160,6 +170,7 @@ impl ExportSettings {
             scrape,
             sampler: CallerSampler { sampler: sampler(&env)?, trust: false },
             span_limits: span_limits(&env)?,
+            record_limits: attribute_limits(&env, "LOGRECORD")?,
             propagate: propagates(&env),
             span_queue: queue(&env, "OTEL_BSP")?,
             log_queue: queue(&env, "OTEL_BLRP")?,
@@ -223,12 +234,22 @@ fn exception_signal(env: &Environment) -> ExceptionSignal {
         .unwrap_or_default()
 }
 
+/// Bytes that wait in a queue. With what is being sent, in the batch and in the request, a signal
+/// takes less than 32 MiB (docs/limits.md).
+const QUEUE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes of the items of an export. With the resource around them, which is at most some hundred
+/// KiB of variables, a request is below the 4 MiB that collectors accept by gRPC.
+const BATCH_BYTES: usize = 3 * 1024 * 1024;
+
 fn queue(env: &Environment, prefix: &str) -> Result<QueueSettings> {
     let capacity = env.get(&format!("{prefix}_MAX_QUEUE_SIZE"), positive)?.unwrap_or(16_384);
     let batch = env.get(&format!("{prefix}_MAX_EXPORT_BATCH_SIZE"), positive)?.unwrap_or(512);
     Ok(QueueSettings {
         capacity,
+        bytes: QUEUE_BYTES,
         batch: batch.min(capacity),
+        batch_bytes: BATCH_BYTES,
         delay: env
             .get(&format!("{prefix}_SCHEDULE_DELAY"), delay)?
             .unwrap_or(Duration::from_secs(1)),
@@ -275,9 +296,10 @@ mod tests {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.collectors().count(), 0);
         assert!(settings.scrape);
-        assert_eq!(settings.span_limits.max_attributes_per_span, 128);
+        assert_eq!(settings.span_limits.counts.max_attributes_per_span, 128);
+        assert_eq!(settings.span_limits.value_length, 16 * 1024);
         let settings = read(&[("OTEL_SPAN_EVENT_COUNT_LIMIT", "0")]).unwrap();
-        assert_eq!(settings.span_limits.max_events_per_span, 0);
+        assert_eq!(settings.span_limits.counts.max_events_per_span, 0);
         let settings = read(&[("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://c:4318/x")]).unwrap();
         assert_eq!(settings.collectors().count(), 1);
         let settings = read(&[("OTEL_METRICS_EXPORTER", "console")]).unwrap();
@@ -467,6 +489,28 @@ mod tests {
         assert_eq!(endpoint(&[insecure, secure]), "https://collector:4317");
         let with_scheme = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://other:1");
         assert_eq!(endpoint(&[insecure, with_scheme]), "https://other:1");
+    }
+
+    #[test]
+    fn limits_of_spans_and_records_have_a_common_default() {
+        let limits = |variables: &[(&str, &str)]| {
+            let settings = read(variables).unwrap();
+            let (span, record) = (settings.span_limits, settings.record_limits);
+            let AttributeLimits { count, length } = span.attributes();
+            ((count, length), (record.count, record.length))
+        };
+        assert_eq!(limits(&[]), ((128, 16_384), (128, 16_384)));
+        let common =
+            [("OTEL_ATTRIBUTE_COUNT_LIMIT", "9"), ("OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT", "99")];
+        assert_eq!(limits(&common), ((9, 99), (9, 99)));
+        let own = [
+            ("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", "3"),
+            ("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "33"),
+            ("OTEL_LOGRECORD_ATTRIBUTE_VALUE_LENGTH_LIMIT", "0"),
+        ];
+        assert_eq!(limits(&[&common[..], &own].concat()), ((3, 33), (9, 0)));
+        let events = [("OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT", "1")];
+        assert_eq!(read(&events).unwrap().span_limits.counts.max_attributes_per_event, 1);
     }
 
     #[test]

@@ -16,16 +16,16 @@ use opentelemetry::{
     },
 };
 use opentelemetry_sdk::trace::{
-    IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanEvents, SpanLimits,
-    SpanLinks,
+    IdGenerator, RandomIdGenerator, SamplingDecision, ShouldSample, SpanEvents, SpanLinks,
 };
 
 use super::{
-    attributes::{Attributes, Written},
+    attributes::{Attributes, Written, cut_value},
     encoded::Encoded,
     protobuf::{Writer, span::Frame},
     queue::Queue,
     scope,
+    settings::SpanBounds,
 };
 use crate::telemetry::trace_context::CallerSampler;
 
@@ -33,7 +33,7 @@ use crate::telemetry::trace_context::CallerSampler;
 #[derive(Debug)]
 pub struct Tracer {
     sampler: CallerSampler,
-    limits: SpanLimits,
+    limits: SpanBounds,
     ids: RandomIdGenerator,
     queue: Queue<Encoded>,
     scope: Vec<u8>,
@@ -42,7 +42,7 @@ pub struct Tracer {
 impl Tracer {
     /// With these settings, and this queue for what has ended.
     #[must_use]
-    pub fn new(sampler: CallerSampler, limits: SpanLimits, queue: Queue<Encoded>) -> Self {
+    pub fn new(sampler: CallerSampler, limits: SpanBounds, queue: Queue<Encoded>) -> Self {
         let mut writer = Writer::default();
         let of = scope();
         writer.scope(&of, of.name());
@@ -123,23 +123,23 @@ struct Record {
 }
 
 impl Record {
-    const fn attributes(&mut self, limits: &SpanLimits) -> Attributes<'_> {
-        Attributes::Written(&mut self.attributes, limits.max_attributes_per_span)
+    const fn attributes(&mut self, limits: &SpanBounds) -> Attributes<'_> {
+        Attributes::Written(&mut self.attributes, limits.attributes())
     }
 
-    fn event(&mut self, limits: &SpanLimits, mut event: Event) {
-        if self.events.len() < limits.max_events_per_span as usize {
+    fn event(&mut self, limits: &SpanBounds, mut event: Event) {
+        if self.events.len() < limits.counts.max_events_per_span as usize {
             event.dropped_attributes_count =
-                truncate(&mut event.attributes, limits.max_attributes_per_event);
+                truncate(&mut event.attributes, limits.counts.max_attributes_per_event, limits);
             self.events.events.push(event);
         } else {
             self.events.dropped_count += 1;
         }
     }
 
-    fn link(&mut self, limits: &SpanLimits, to: SpanContext, mut attributes: Vec<KeyValue>) {
-        if self.links.len() < limits.max_links_per_span as usize {
-            let dropped = truncate(&mut attributes, limits.max_attributes_per_link);
+    fn link(&mut self, limits: &SpanBounds, to: SpanContext, mut attributes: Vec<KeyValue>) {
+        if self.links.len() < limits.counts.max_links_per_span as usize {
+            let dropped = truncate(&mut attributes, limits.counts.max_attributes_per_link, limits);
             self.links.links.push(Link::new(to, attributes, dropped));
         } else {
             self.links.dropped_count += 1;
@@ -153,10 +153,15 @@ fn ago(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or_default()
 }
 
-/// How many were beyond the limit.
-fn truncate(attributes: &mut Vec<KeyValue>, limit: u32) -> u32 {
-    let dropped = attributes.len().saturating_sub(limit as usize);
-    attributes.truncate(limit as usize);
+/// Cuts texts, and returns how many attributes were beyond the limit.
+fn truncate(attributes: &mut Vec<KeyValue>, count: u32, limits: &SpanBounds) -> u32 {
+    let dropped = attributes.len().saturating_sub(count as usize);
+    attributes.truncate(count as usize);
+    for attribute in attributes {
+        if let Cow::Owned(cut) = cut_value(&attribute.value, limits.value_length) {
+            attribute.value = cut;
+        }
+    }
     u32::try_from(dropped).unwrap_or(u32::MAX)
 }
 
@@ -253,7 +258,7 @@ mod tests {
     use opentelemetry_sdk::{
         Resource,
         error::OTelSdkResult,
-        trace::{Sampler, SdkTracerProvider, SpanData, SpanProcessor},
+        trace::{Sampler, SdkTracerProvider, SpanData, SpanLimits, SpanProcessor},
     };
     use prost::Message as _;
 
@@ -301,7 +306,9 @@ mod tests {
     fn sent(sampler: Sampler, work: impl FnOnce(&'static Tracer)) -> Vec<proto::Span> {
         let settings = QueueSettings {
             capacity: 10,
+            bytes: 1 << 20,
             batch: 10,
+            batch_bytes: 1 << 20,
             delay: Duration::from_hours(1),
             timeout: LIMIT,
         };
@@ -311,7 +318,8 @@ mod tests {
         let runtime = ExportRuntime::start().unwrap();
         runtime.handle().spawn(exporter);
         let sampler = CallerSampler { sampler, trust: true };
-        work(Box::leak(Box::new(Tracer::new(sampler, limits(), queue.clone()))));
+        let bounds = SpanBounds { counts: limits(), value_length: 64 };
+        work(Box::leak(Box::new(Tracer::new(sampler, bounds, queue.clone()))));
         queue.close(LIMIT).unwrap();
         runtime.stop();
         std::mem::take(&mut *decoded.0.lock().unwrap())
@@ -444,5 +452,26 @@ mod tests {
         let [span] = &*spans else { panic!("{spans:?}") };
         let keys: Vec<_> = span.attributes.iter().rev().map(|attribute| &*attribute.key).collect();
         assert_eq!((keys, span.dropped_attributes_count), (vec!["a", "b", "a"], 1));
+    }
+
+    #[test]
+    fn cuts_texts_of_spans_events_and_links() {
+        use crate::telemetry::export::attributes::Fixed;
+        let long = || "ö".repeat(100);
+        let fixed = Fixed::new(vec![KeyValue::new("fixed", long())]);
+        let spans = sent(Sampler::AlwaysOn, |tracer| {
+            let context = tracer.begin(span(), &Context::new(), |to| {
+                to.fixed(&fixed);
+                to.text("text", &long());
+            });
+            let span = context.span();
+            span.set_attribute(KeyValue::new("late", long()));
+            span.add_event("event", vec![KeyValue::new("of event", long())]);
+        });
+        let [span] = &*spans else { panic!("{spans:?}") };
+        let texts = span.attributes.iter().chain(&span.events[0].attributes);
+        let texts: Vec<_> = texts.map(|it| format!("{:?}", it.value)).collect();
+        assert_eq!(texts.len(), 4);
+        assert!(texts.iter().all(|text| text.matches('ö').count() == 64), "{texts:?}");
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
-        export::traces::begin,
+        export::{attributes::client_text, traces::begin},
         intern::intern,
         names::{GRAPHQL_FIELD, own},
         runtime::workers::Place,
@@ -129,7 +129,7 @@ impl Field {
             to.text(own::FIELD_NAME, name);
             to.text(own::FIELD_PARENT, parent_type);
             to.text(own::FIELD_COORDINATE, coordinate);
-            to.text(own::SELECTION_PATH, &without_indices(path));
+            to.text(own::SELECTION_PATH, client_text(&without_indices(path)));
         });
         let place = Arc::new(Place { coordinate, span: context.span().span_context().clone() });
         Self { context, place, duration: field_durations().of(coordinate), calls: Mutex::default() }

@@ -15,6 +15,12 @@ pub trait Batch: Default + Send + 'static {
     /// How many items there are.
     fn len(&self) -> usize;
 
+    /// The bytes of an item.
+    fn size_of(item: &Self::Item<'_>) -> usize;
+
+    /// The bytes of all items.
+    fn bytes(&self) -> usize;
+
     /// Removes them, and keeps the memory for others.
     fn clear(&mut self);
 }
@@ -30,6 +36,15 @@ impl<T: Send + 'static> Batch for Vec<T> {
         self.len()
     }
 
+    /// Without what it points to: the console is for development.
+    fn size_of(_: &T) -> usize {
+        size_of::<T>()
+    }
+
+    fn bytes(&self) -> usize {
+        self.len() * size_of::<T>()
+    }
+
     fn clear(&mut self) {
         self.clear();
     }
@@ -41,32 +56,59 @@ pub struct Waiting<B> {
     batches: VecDeque<B>,
     /// How many wait.
     pub items: usize,
+    /// Their bytes.
+    bytes: usize,
     /// One that was sent: with the memory of it, that of the next need not grow.
     pub spare: Option<B>,
 }
 
+/// What became of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It waits.
+    Queued {
+        /// Whether a batch has become full.
+        fills_batch: bool,
+    },
+    /// There was no room for it.
+    NoRoom,
+    /// There never is room for one as large.
+    TooLarge,
+}
+
 impl<B: Batch> Waiting<B> {
-    /// Answers how many wait then, if there is room for one more.
-    pub fn push(&mut self, item: B::Item<'_>, settings: &QueueSettings) -> Option<usize> {
-        if self.items >= settings.capacity {
-            return None;
+    /// Queues an item if there is room for it.
+    pub fn push(&mut self, item: B::Item<'_>, settings: &QueueSettings) -> Pushed {
+        let size = B::size_of(&item);
+        if size > settings.batch_bytes {
+            return Pushed::TooLarge;
         }
-        match self.batches.back_mut() {
-            Some(last) if last.len() < settings.batch => last.push(item),
-            _ => {
-                let mut next = self.spare.take().unwrap_or_default();
-                next.push(item);
-                self.batches.push_back(next);
-            }
+        if self.items >= settings.capacity || self.bytes + size > settings.bytes {
+            return Pushed::NoRoom;
         }
         self.items += 1;
-        Some(self.items)
+        self.bytes += size;
+        let has_room = |last: &&mut B| {
+            last.len() < settings.batch && last.bytes() + size <= settings.batch_bytes
+        };
+        if let Some(last) = self.batches.back_mut().filter(has_room) {
+            last.push(item);
+            return Pushed::Queued { fills_batch: last.len() == settings.batch };
+        }
+        // The bytes of one before may have filled it, or it was told of when its items did.
+        let fills_batch = settings.batch == 1
+            || self.batches.back().is_some_and(|last| last.len() < settings.batch);
+        let mut next = self.spare.take().unwrap_or_default();
+        next.push(item);
+        self.batches.push_back(next);
+        Pushed::Queued { fills_batch }
     }
 
     /// The next one to send.
     pub fn take(&mut self) -> Option<B> {
         let batch = self.batches.pop_front()?;
         self.items -= batch.len();
+        self.bytes -= batch.bytes();
         Some(batch)
     }
 }

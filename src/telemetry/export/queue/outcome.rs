@@ -40,6 +40,7 @@ impl Outcome {
 pub struct Counters {
     pub processed: Counter,
     pub queue_full: Counter,
+    pub too_large: Counter,
     pub after_shutdown: Counter,
     pub exported: Counter,
     pub failed: Counter,
@@ -53,6 +54,7 @@ impl Counters {
         Self {
             processed: processed.counter(Vec::new()),
             queue_full: with(processed, "queue_full"),
+            too_large: with(processed, "too_large"),
             after_shutdown: with(processed, "already_shutdown"),
             exported: exported.counter(Vec::new()),
             failed: with(exported, "export_failed"),

@@ -6,6 +6,7 @@ use super::{
     environment::{Environment, Result},
     values::{count, ratio},
 };
+use crate::telemetry::export::attributes::AttributeLimits;
 
 /// Which traces are recorded.
 pub fn sampler(env: &Environment) -> Result<Sampler> {
@@ -29,17 +30,59 @@ pub fn sampler(env: &Environment) -> Result<Sampler> {
     Ok(if is_parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
 }
 
+/// The characters of a text if nothing is set: the specification has no limit, and the memory of
+/// the queues has one.
+const VALUE_LENGTH: usize = 16 * 1024;
+
 /// How much a span holds.
-pub fn span_limits(env: &Environment) -> Result<SpanLimits> {
+#[derive(Clone, Copy, Debug)]
+pub struct SpanBounds {
+    /// Numbers of attributes, events and links.
+    pub counts: SpanLimits,
+    /// Characters of a text.
+    pub value_length: usize,
+}
+
+impl SpanBounds {
+    /// Those of its attributes.
+    #[must_use]
+    pub const fn attributes(&self) -> AttributeLimits {
+        AttributeLimits { count: self.counts.max_attributes_per_span, length: self.value_length }
+    }
+}
+
+/// How much a span holds.
+pub fn span_limits(env: &Environment) -> Result<SpanBounds> {
     let standard = SpanLimits::default();
+    let AttributeLimits { count: attributes, length } = attribute_limits(env, "SPAN")?;
     let limit = |variable, standard| Ok(env.get(variable, count)?.unwrap_or(standard));
-    Ok(SpanLimits {
-        max_attributes_per_span: limit(
-            "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
-            standard.max_attributes_per_span,
-        )?,
+    let counts = SpanLimits {
+        max_attributes_per_span: attributes,
         max_events_per_span: limit("OTEL_SPAN_EVENT_COUNT_LIMIT", standard.max_events_per_span)?,
         max_links_per_span: limit("OTEL_SPAN_LINK_COUNT_LIMIT", standard.max_links_per_span)?,
-        ..standard
+        max_attributes_per_event: limit(
+            "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+            standard.max_attributes_per_event,
+        )?,
+        max_attributes_per_link: limit(
+            "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+            standard.max_attributes_per_link,
+        )?,
+    };
+    Ok(SpanBounds { counts, value_length: length })
+}
+
+/// The limits of `SPAN` or `LOGRECORD`, or else those for both.
+pub fn attribute_limits(env: &Environment, item: &str) -> Result<AttributeLimits> {
+    let read = |limit: &str| -> Result<Option<u32>> {
+        match env.get(&format!("OTEL_{item}_ATTRIBUTE_{limit}"), count)? {
+            Some(own) => Ok(Some(own)),
+            None => env.get(&format!("OTEL_ATTRIBUTE_{limit}"), count),
+        }
+    };
+    let length = read("VALUE_LENGTH_LIMIT")?.and_then(|length| usize::try_from(length).ok());
+    Ok(AttributeLimits {
+        count: read("COUNT_LIMIT")?.unwrap_or(SpanLimits::default().max_attributes_per_span),
+        length: length.unwrap_or(VALUE_LENGTH),
     })
 }
