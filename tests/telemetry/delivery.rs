@@ -15,6 +15,11 @@ use std::{
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use socket2::SockRef;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 use crate::support::{
     Db, Service,
@@ -523,6 +528,68 @@ async fn texts_are_cut_where_a_variable_says() {
     let records = collector.records().into_iter().filter(|record| record.trace == trace);
     let texts = records.flat_map(|record| record.attributes).filter(|(key, _)| key != "duration");
     assert!(longest(texts.map(|(_, text)| text).collect()) <= Some(9));
+}
+
+/// A relay that answers with a reset once a connection has been silent for a while, as load
+/// balancers and NAT do that have forgotten it.
+async fn forgetful_relay(to: &str) -> String {
+    let to = to.trim_start_matches("http://").to_owned();
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::runtime::Handle::current().spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            tokio::runtime::Handle::current().spawn(relay(client, to.clone()));
+        }
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+async fn relay(mut client: TcpStream, to: String) {
+    const SILENCE: Duration = Duration::from_secs(1);
+    let mut server = TcpStream::connect(&to).await.unwrap();
+    let (mut upstream, mut downstream) = ([0; 4096], [0; 4096]);
+    loop {
+        let started = Instant::now();
+        let (length, is_up) = tokio::select! {
+            length = client.read(&mut upstream) => (length.unwrap_or(0), true),
+            length = server.read(&mut downstream) => (length.unwrap_or(0), false),
+        };
+        if length == 0 || started.elapsed() > SILENCE {
+            // The kernel then closes with a reset.
+            let _ = SockRef::from(&client).set_linger(Some(Duration::ZERO));
+            return;
+        }
+        let written = if is_up {
+            server.write_all(&upstream[..length]).await
+        } else {
+            client.write_all(&downstream[..length]).await
+        };
+        if written.is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_of_an_idle_connection_loses_nothing() {
+    let collector = Collector::start();
+    let endpoint = forgetful_relay(&collector.grpc).await;
+    let mut variables = prompt(&endpoint);
+    variables.push(("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"));
+    variables.retain(|(name, _)| *name != "OTEL_METRIC_EXPORT_INTERVAL");
+    variables.push(("OTEL_METRIC_EXPORT_INTERVAL", "2500"));
+    let mut service = Db::sqlite().serve_in(&variables).await;
+    for _ in 0..4 {
+        let (trace, _) = service.traced(DOCUMENT, json!({})).await;
+        collector.trace(&trace);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    service.signal("-TERM");
+    assert!(service.wait().success());
+    let log = service.log();
+    let stopped = log.iter().find(|line| line["event"] == "telemetry.stopped").unwrap();
+    assert_eq!(stopped["lost"], "0 spans, 0 log records, 0 data points");
+    assert!(!log.iter().any(|line| line["event"] == "telemetry.export_failed"), "{log:#?}");
 }
 
 /// Something that accepts connections at a port and never answers.

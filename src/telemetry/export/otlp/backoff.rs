@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prost::bytes::Bytes;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 const RETRIES: u8 = 3;
 const FIRST: Duration = Duration::from_millis(100);
@@ -41,9 +41,13 @@ where
     let deadline = Instant::now() + limit;
     let mut backoff = Backoff::default();
     loop {
-        let failure = match attempt().await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
+        let failure = match timeout_at(deadline.into(), attempt()).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(failure)) => failure,
+            Err(_) => {
+                let reason = format!("no response within {limit:?}");
+                return Err(Failure { reason, retry: Retry::Never });
+            }
         };
         match backoff.pause(failure.retry, jitter()) {
             Some(pause) if Instant::now() + pause < deadline => sleep(pause).await,

@@ -1,5 +1,7 @@
 //! OTLP by gRPC, for requests that are encoded already.
 
+use std::{error::Error, time::Duration};
+
 use axum::http::uri::PathAndQuery;
 use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::{
@@ -18,6 +20,9 @@ use super::{
 };
 use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
 
+/// How long a connection is idle before it is probed.
+const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
+
 /// A collector.
 pub struct Collector {
     client: Grpc<Channel>,
@@ -28,7 +33,8 @@ pub struct Collector {
 impl Collector {
     /// Connects when something is to be sent.
     pub fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
-        let mut endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
+        let endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
+        let mut endpoint = kept_alive(endpoint, otlp.timeout);
         if let Some(tls) = tls(otlp) {
             endpoint = endpoint.tls_config(tls)?;
         }
@@ -50,13 +56,27 @@ impl Collector {
         let mut client = self.client.clone();
         client.ready().await.map_err(|error| Failure {
             reason: format!("gRPC client not ready: {}", chain(&error)),
-            retry: Retry::Never,
+            retry: Retry::Later,
         })?;
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
         let answer = client.unary(request, self.path.clone(), Encoded).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
     }
+}
+
+/// Has a connection that is dead noticed: an idle one by TCP, whose probes load balancers and NAT
+/// count as activity, and one with an export under way by HTTP/2 in time for another attempt. Not
+/// an idle one by HTTP/2: servers of gRPC end connections with pings more often than every five
+/// minutes (github.com/grpc/proposal/blob/master/A8-client-side-keepalive.md).
+fn kept_alive(endpoint: Endpoint, timeout: Duration) -> Endpoint {
+    endpoint
+        .tcp_keepalive(Some(TCP_KEEPALIVE))
+        .tcp_keepalive_interval(Some(TCP_KEEPALIVE / 3))
+        .tcp_keepalive_retries(Some(3))
+        .http2_keep_alive_interval(timeout / 2)
+        .keep_alive_timeout(timeout / 4)
+        .keep_alive_while_idle(false)
 }
 
 /// How to talk to the collector in secret, if so. `None` for plain text.
@@ -77,14 +97,19 @@ fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
 /// Without the collector's message, which may repeat a token.
 fn failure(status: &Status) -> Failure {
     let mut reason = format!("gRPC code {:?}", status.code());
-    if let Some(cause) = std::error::Error::source(status) {
+    if let Some(cause) = status.source() {
         reason = format!("{reason}: {}", chain(cause));
     }
     Failure { reason, retry: retry(status) }
 }
 
-/// As the protocol has it (opentelemetry.io/docs/specs/otlp/#failures).
+/// As the protocol has it (opentelemetry.io/docs/specs/otlp/#failures). A status with a source is
+/// not the collector's: the connection ended before there was one, as an idle one does that a load
+/// balancer or NAT has forgotten, and nothing was acknowledged.
 fn retry(status: &Status) -> Retry {
+    if status.source().is_some() {
+        return Retry::Later;
+    }
     let asked = status.get_details_retry_info().and_then(|info| info.retry_delay);
     match (status.code(), asked) {
         (Code::ResourceExhausted, Some(delay)) => Retry::After(delay),
@@ -143,8 +168,6 @@ impl Decoder for Encoded {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use tonic_types::ErrorDetails;
 
     use super::*;
@@ -163,6 +186,17 @@ mod tests {
         assert_eq!(with(Code::ResourceExhausted, asked), Retry::After(asked));
         assert_eq!(with(Code::InvalidArgument, asked), Retry::Never);
         assert_eq!(retry(&Status::unauthenticated("")), Retry::Never);
+    }
+
+    #[test]
+    fn retries_after_connection_reset() {
+        let reset = std::io::Error::from(std::io::ErrorKind::ConnectionReset);
+        for code in [Code::Unknown, Code::Internal] {
+            let mut status = Status::new(code, "transport error");
+            assert_eq!(retry(&status), Retry::Never, "the collector's own");
+            status.set_source(std::sync::Arc::new(std::io::Error::from(reset.kind())));
+            assert_eq!(retry(&status), Retry::Later);
+        }
     }
 
     #[test]
