@@ -1,8 +1,9 @@
 //! Metrics: recorded once, through the facade, and handed to the scrape and to OTLP alike.
 
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -154,12 +155,26 @@ fn find(name: &str) -> Option<&'static Metric> {
 struct Otlp {
     meter: Meter,
     bridge: OpenTelemetryRecorder,
+    /// The sums, by name and labels: two of one series would each add what is set.
+    sums: Mutex<HashMap<Key, Gauge>>,
 }
 
 impl Otlp {
     fn new(meter: Meter) -> Self {
         let bridge = OpenTelemetryRecorder::new(OpenTelemetryMetrics::new(meter.clone()));
-        Self { meter, bridge }
+        Self { meter, bridge, sums: Mutex::default() }
+    }
+
+    fn sum(&self, key: &Key, is_monotonic: bool) -> Gauge {
+        let attributes: Vec<KeyValue> = key.labels().map(attribute).collect();
+        let name = key.name().to_owned();
+        if is_monotonic {
+            let sum = self.meter.f64_counter(name).build();
+            Gauge::from_arc(Arc::new(Total::new(sum.bind(&attributes))))
+        } else {
+            let counter = self.meter.f64_up_down_counter(name).build();
+            Gauge::from_arc(Arc::new(Total::new(counter.bind(&attributes))))
+        }
     }
 }
 
@@ -181,19 +196,13 @@ impl Recorder for Otlp {
     }
 
     fn register_gauge(&self, key: &Key, metadata: &Metadata<'_>) -> Gauge {
-        let attributes: Vec<KeyValue> = key.labels().map(attribute).collect();
-        let name = key.name().to_owned();
-        match find(key.name()).map(|metric| metric.kind) {
-            Some(Kind::UpDown) => {
-                let counter = self.meter.f64_up_down_counter(name).build();
-                Gauge::from_arc(Arc::new(Total::new(counter.bind(&attributes))))
-            }
-            Some(Kind::Sum) => {
-                let sum = self.meter.f64_counter(name).build();
-                Gauge::from_arc(Arc::new(Total::new(sum.bind(&attributes))))
-            }
-            _ => self.bridge.register_gauge(key, metadata),
-        }
+        let is_monotonic = match find(key.name()).map(|metric| metric.kind) {
+            Some(Kind::UpDown) => false,
+            Some(Kind::Sum) => true,
+            _ => return self.bridge.register_gauge(key, metadata),
+        };
+        let mut sums = self.sums.lock().unwrap_or_else(PoisonError::into_inner);
+        sums.entry(key.clone()).or_insert_with(|| self.sum(key, is_monotonic)).clone()
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
@@ -333,5 +342,59 @@ fn points_of<T>(data: &MetricData<T>) -> usize {
         MetricData::Sum(sum) => sum.data_points().count(),
         MetricData::Histogram(histogram) => histogram.data_points().count(),
         MetricData::ExponentialHistogram(histogram) => histogram.data_points().count(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use metrics::Level;
+    use opentelemetry_sdk::metrics::data::SumDataPoint;
+
+    use super::*;
+    use crate::telemetry::names::WEBSOCKET_ACTIVE;
+
+    /// Keeps the values of the sums that are exported.
+    #[derive(Clone, Default)]
+    struct Keep(Arc<Mutex<Vec<f64>>>);
+
+    impl PushMetricExporter for Keep {
+        async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
+            for metric in metrics.scope_metrics().flat_map(ScopeMetrics::metrics) {
+                if let AggregatedMetrics::F64(MetricData::Sum(sum)) = metric.data() {
+                    let values = sum.data_points().map(SumDataPoint::value);
+                    self.0.lock().unwrap().extend(values);
+                }
+            }
+            Ok(())
+        }
+
+        fn force_flush(&self) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
+            Ok(())
+        }
+
+        fn temporality(&self) -> Temporality {
+            Temporality::Cumulative
+        }
+    }
+
+    #[test]
+    fn a_series_that_is_registered_twice_counts_once() {
+        let keep = Keep::default();
+        let resource = Resource::builder_empty().build();
+        let provider = provider(keep.clone(), Duration::from_hours(1), resource);
+        let otlp = Otlp::new(provider.meter("test"));
+        let metadata = Metadata::new(module_path!(), Level::INFO, None);
+        let key = Key::from_name(WEBSOCKET_ACTIVE.name);
+        for _ in 0..2 {
+            otlp.register_gauge(&key, &metadata).set(5.0);
+        }
+        provider.force_flush().unwrap();
+        assert_eq!(*keep.0.lock().unwrap(), [5.0]);
     }
 }

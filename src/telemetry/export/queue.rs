@@ -9,6 +9,7 @@ mod outcome;
 
 use std::{
     fmt,
+    panic::AssertUnwindSafe,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -17,10 +18,11 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt;
 use opentelemetry_sdk::error::{OTelSdkError, OTelSdkResult};
 use tokio::{
     sync::Notify,
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 use self::batch::{Pushed, Waiting};
@@ -29,6 +31,9 @@ pub use self::{
     outcome::{Counters, Outcome},
 };
 use super::{settings::QueueSettings, warnings::Warnings};
+
+/// The pause after a panic.
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Why not all of a batch has arrived.
 #[derive(Debug, thiserror::Error)]
@@ -160,7 +165,17 @@ impl<B: Batch> Shared<B> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Sends what is queued, for good: a panic ends a round and not the signal.
     async fn work(self: Arc<Self>, sink: impl Sink<Batch = B>) {
+        loop {
+            if AssertUnwindSafe(self.rounds(&sink)).catch_unwind().await.is_err() {
+                self.warnings.restarted();
+                sleep(RESTART_DELAY).await;
+            }
+        }
+    }
+
+    async fn rounds(&self, sink: &impl Sink<Batch = B>) {
         loop {
             self.until_due().await;
             let waiting =
@@ -170,7 +185,7 @@ impl<B: Batch> Shared<B> {
             while left > 0 {
                 let Some(mut batch) = self.take() else { break };
                 left = left.saturating_sub(batch.len());
-                self.send(&sink, &mut batch).await;
+                self.send(sink, &mut batch).await;
                 batch.clear();
                 self.waiting().spare = Some(batch);
             }
@@ -197,8 +212,10 @@ impl<B: Batch> Shared<B> {
     async fn send(&self, sink: &impl Sink<Batch = B>, batch: &mut B) {
         let count = batch.len() as u64;
         self.counters.processed.increment(count);
-        let result = match timeout(self.settings.timeout, sink.send(batch)).await {
-            Ok(result) => result,
+        let sending = AssertUnwindSafe(sink.send(batch)).catch_unwind();
+        let result = match timeout(self.settings.timeout, sending).await {
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(OTelSdkError::InternalFailure("the exporter panicked".into()).into()),
             Err(_) => Err(OTelSdkError::Timeout(self.settings.timeout).into()),
         };
         let lost = match &result {
@@ -342,5 +359,15 @@ mod tests {
         assert_eq!((waiting.take(), waiting.take()), (Some(vec![2, 4]), None));
         let small = QueueSettings { batch_bytes: 3, ..settings };
         assert_eq!(waiting.push(5, &small), Pushed::TooLarge);
+    }
+
+    #[test]
+    fn a_panic_loses_one_batch_and_not_the_signal() {
+        let (counts, outcome) = told(|batch| {
+            assert_ne!(batch, [0, 1], "a fault of an exporter");
+            Ok(())
+        });
+        assert_eq!(counts, [6, 2, 1, 4, 2, 0, 0]);
+        assert_eq!((outcome.exported(), outcome.outstanding()), (4, 5));
     }
 }

@@ -42,6 +42,13 @@ impl Warnings {
         });
     }
 
+    /// An exporter panicked, and is restarted.
+    pub fn restarted(&self) {
+        self.warn(|| {
+            warn!(name: "telemetry.exporter_restarted", "exporter panicked; restarting it");
+        });
+    }
+
     /// An export succeeded.
     pub fn worked(&self) {
         // Read first: it is called for each export.
