@@ -26,7 +26,7 @@ pub use self::{
 use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
     database::{Database, any_of},
-    error::Result,
+    error::{Error, Result},
 };
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
