@@ -30,16 +30,20 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && rustup component add llvm-tools
 WORKDIR /build
+# A missing playground is an error.
+ENV COLOPHON_REQUIRE_PLAYGROUND=1
 COPY . .
 ARG GUIDED=true
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
     if [ "$GUIDED" = true ]; then program=$(scripts/release); \
     else cargo build --release --locked --bin colophon && program=target/release/colophon; fi \
-    && cp "$program" /colophon \
+    && mkdir /built && cp "$program" /built/colophon \
+    && if [ -e "$program.debug" ]; then cp "$program.debug" /built/; fi \
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-COPY --from=build /colophon /usr/local/bin/colophon
+# With a file of its lines, for /debug/tasks and profiles.
+COPY --from=build /built /usr/local/bin
 # The database's folder, where SQLite is used. A volume takes over the owner.
 COPY --from=build --chown=nonroot:nonroot /data /data
 VOLUME /data

@@ -55,4 +55,4 @@ down: ## End what `make up` began; its data is kept
 
 clean: ## Remove what was built
 	cargo clean
-	rm -rf playground/node_modules playground/dist tests/web/node_modules collector/dashboards/node_modules
+	rm -rf tests/web/node_modules collector/dashboards/node_modules

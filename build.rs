@@ -1,29 +1,61 @@
 //! Builds the playground, to be embedded, if npm is there. Without it the service serves a page
-//! that says how to get one.
+//! that says how to get one; where COLOPHON_REQUIRE_PLAYGROUND is set, the build fails.
 
 use std::{
-    env,
+    env, fs, io,
     path::{Path, PathBuf},
     process::Command,
 };
 
+const SOURCE: &str = "playground";
+const INPUTS: [&str; 5] = ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
+const REQUIRED: &str = "COLOPHON_REQUIRE_PLAYGROUND";
+
 fn main() {
-    let source = Path::new("playground");
-    for input in ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"] {
-        println!("cargo::rerun-if-changed={}", source.join(input).display());
+    if env::var("PROFILE").as_deref() == Ok("release") {
+        // Two thirds of what line tables take. Readers of backtraces and profiles know it.
+        println!("cargo::rustc-link-arg-bins=-Wl,--compress-debug-sections=zlib");
     }
-    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("playground");
-    if let Err(error) = build(source, &out) {
-        println!("cargo::warning=The playground is not built: {error}.");
+    for input in INPUTS {
+        println!("cargo::rerun-if-changed={SOURCE}/{input}");
+    }
+    println!("cargo::rerun-if-env-changed={REQUIRED}");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    if let Err(error) = build(&out.join("playground-source"), &out.join("playground")) {
+        let kind = if env::var_os(REQUIRED).is_some() { "error" } else { "warning" };
+        println!("cargo::{kind}=The playground is not built: {error}.");
     }
 }
 
-fn build(source: &Path, out: &Path) -> Result<(), String> {
+/// All below the build directory: the source may not be writable, or be shared by several builds.
+fn build(workshop: &Path, out: &Path) -> Result<(), String> {
     // The embedding macro wants the folder, if only an empty one.
-    std::fs::create_dir_all(out).map_err(|error| error.to_string())?;
+    fs::create_dir_all(out).map_err(|error| error.to_string())?;
+    let copied = INPUTS.iter().try_for_each(|input| {
+        let to = workshop.join(input);
+        // What is gone from the source must not be left.
+        if to.is_dir() {
+            fs::remove_dir_all(&to)?;
+        }
+        copy(&Path::new(SOURCE).join(input), &to)
+    });
+    copied.map_err(|error| format!("its source cannot be copied ({error})"))?;
     let out = out.to_str().ok_or("the build directory is not UTF-8")?;
-    npm(source, &["ci", "--no-audit", "--no-fund"])?;
-    npm(source, &["run", "build", "--", "--outDir", out, "--emptyOutDir"])
+    // The scripts of packages could do anything, and none of them is needed.
+    npm(workshop, &["ci", "--ignore-scripts", "--no-audit", "--no-fund"])?;
+    npm(workshop, &["run", "build", "--", "--outDir", out, "--emptyOutDir"])
+}
+
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    if !from.is_dir() {
+        fs::create_dir_all(to.parent().unwrap_or(to))?;
+        return fs::copy(from, to).map(|_| ());
+    }
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        copy(&entry.path(), &to.join(entry.file_name()))?;
+    }
+    Ok(())
 }
 
 fn npm(folder: &Path, arguments: &[&str]) -> Result<(), String> {

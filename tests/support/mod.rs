@@ -176,9 +176,11 @@ impl Db {
     }
 }
 
-/// The program, with nothing of our environment that it would read.
+/// The program that is built with the tests or, where COLOPHON_TEST_PROGRAM names one, another build of
+/// it; with nothing of our environment that it would read.
 pub fn program(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_colophon"));
+    let built = env!("CARGO_BIN_EXE_colophon").to_owned();
+    let mut command = Command::new(std::env::var("COLOPHON_TEST_PROGRAM").unwrap_or(built));
     for (name, _) in std::env::vars() {
         let is_ours =
             ["COLOPHON_", "OTEL_", "TOKIO_"].iter().any(|prefix| name.starts_with(prefix));
