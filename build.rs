@@ -8,7 +8,8 @@ use std::{
 };
 
 const SOURCE: &str = "playground";
-const INPUTS: [&str; 5] = ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
+const INPUTS: [&str; 5] =
+    ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
 const REQUIRED: &str = "COLOPHON_REQUIRE_PLAYGROUND";
 
 fn main() {
