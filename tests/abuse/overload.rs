@@ -28,6 +28,9 @@ const QUERY: &str = "{ books(first: 50) { nodes { id title authors { id name } }
 /// So many clients, each of which asks again as soon as it is answered, keep the service busy.
 const ENOUGH: usize = if cfg!(debug_assertions) { 8 } else { 16 };
 
+/// As it is if nothing is said; other tests wait longer.
+const QUEUE_WAIT: &str = "--queue-wait=50ms";
+
 /// Bytes that have to be enough for the service.
 const MEMORY: u64 = 256 << 20;
 
@@ -102,7 +105,7 @@ async fn an_overload_costs_those_who_are_served_little() {
     // That takes a machine of one's own.
     let cage = full().then(|| Cage::of(MEMORY));
     let enter = cage.as_ref().map_or("true".into(), Cage::enter);
-    let service = Db::sqlite().serve_after(&enter, &["--sample"]).await;
+    let service = Db::sqlite().serve_after(&enter, &["--sample", QUEUE_WAIT]).await;
     ask(&service, ENOUGH, Duration::from_secs(1)).await;
     // In turns, since the machine may have other things to do.
     let (rounds, seconds) = if full() { (1, 60) } else { (2, 4) };
@@ -142,7 +145,8 @@ async fn an_overload_costs_those_who_are_served_little() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
     let _turn = turn().await;
-    let service = Db::sqlite().serve_with(&["--sample", "--lab", "--max-operations", "2"]).await;
+    let service =
+        Db::sqlite().serve_with(&["--sample", "--lab", "--max-operations", "2", QUEUE_WAIT]).await;
     let mut running = Vec::new();
     for number in 0..2 {
         let mut connection = Connection::from(peer(number), &service).await.unwrap();
@@ -175,7 +179,7 @@ async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_client_cannot_close_the_service_to_others() {
     let _turn = turn().await;
-    let service = Db::sqlite().serve_with(&["--sample", "--lab"]).await;
+    let service = Db::sqlite().serve_with(&["--sample", "--lab", QUEUE_WAIT]).await;
     let mut running = Vec::new();
     for _ in 0..32 {
         let mut connection = Connection::from(peer(0), &service).await.unwrap();

@@ -47,7 +47,9 @@ async fn serves_a_role_that_may_not_create_tables() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn imports_and_reports_migrations_as_a_role_that_may_not_create_tables() {
-    let app = with_role(&migrated().await, DML).await;
+    let owner = migrated().await;
+    let all = stdout(&owner.run(&["migrate", "status"])).lines().count();
+    let app = with_role(&owner, DML).await;
     let rows: Vec<String> = (0..1_500).map(|n| format!("Book {n},Author {n}\n")).collect();
     let file = app.file("more.csv", format!("title,author\n{}", rows.concat()));
     let output = app.run(&["import", file.to_str().unwrap()]);
@@ -56,7 +58,7 @@ async fn imports_and_reports_migrations_as_a_role_that_may_not_create_tables() {
     for command in ["status", "up"] {
         let output = app.run(&["migrate", command]);
         assert_eq!(output.status.code(), Some(0), "{command}: {}", stderr(&output));
-        assert_eq!(stdout(&output).matches("applied").count(), 6, "{command}");
+        assert_eq!(stdout(&output).matches("applied").count(), all, "{command}");
     }
 }
 

@@ -124,7 +124,7 @@ async fn an_empty_variable_is_not_set() {
     names.extend(["DATABASE_URL_FILE", "COLOPHON_ADMIN_TOKEN_FILE"].map(str::to_owned));
     let mut command = program(&["config"]);
     // Which the tests set.
-    command.env_remove("COLOPHON_SLOW_POLL");
+    command.env_remove("COLOPHON_SLOW_POLL").env_remove("COLOPHON_QUEUE_WAIT");
     let plain = stdout(&command.output().unwrap());
     let told = command.envs(names.iter().map(|name| (name, ""))).output().unwrap();
     assert_eq!(stdout(&told), plain, "{}", stderr(&told));

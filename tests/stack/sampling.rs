@@ -12,6 +12,7 @@ use serde_json::json;
 use crate::support::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
+    repository,
 };
 
 const TRACES: usize = 1000;
@@ -80,4 +81,73 @@ async fn errors_and_slow_traces_are_kept_and_all_are_counted() {
     let share = kept(&backend).intersection(&quick).count();
     assert!((50..150).contains(&share), "{share} of the quick traces were kept");
     assert_eq!(collector.raw(), "", "with a layer nothing is written to files");
+}
+
+/// What the delivered configuration has for a variable that is not set.
+fn delivered(variable: &str) -> String {
+    let config = std::fs::read_to_string(repository().join("collector/config.yaml")).unwrap();
+    let (_, rest) = config.split_once(&format!("${{env:{variable}:-")).unwrap();
+    rest.split_once('}').unwrap().0.to_owned()
+}
+
+/// As delivered: the collector's times, and the service's batches, which go every five seconds.
+#[tokio::test(flavor = "multi_thread")]
+async fn traces_that_take_long_are_kept_whole() {
+    let backend = Collector::start();
+    let (wait, after_root) =
+        (delivered("COLLECTOR_DECISION_WAIT"), delivered("COLLECTOR_DECISION_WAIT_AFTER_ROOT"));
+    let collector = Collector::start_with(&Options {
+        layers: &["grafana"],
+        variables: &[
+            ("TEMPO_OTLP_ENDPOINT", backend.grpc.trim_start_matches("http://")),
+            ("LOKI_OTLP_ENDPOINT", &backend.http),
+            ("COLLECTOR_PROMETHEUS", "127.0.0.1:0"),
+            ("COLLECTOR_SAMPLING_PERCENTAGE", "0"),
+            ("COLLECTOR_DECISION_WAIT", &wait),
+            ("COLLECTOR_DECISION_WAIT_AFTER_ROOT", &after_root),
+        ],
+        ..Options::default()
+    });
+    let serve = async |limit: &str| {
+        let endpoint = ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.http.as_str());
+        let limit = ("COLOPHON_OPERATION_TIMEOUT", limit);
+        let more = [("COLOPHON_LAB", "true"), ("COLOPHON_REQUEST_TIMEOUT", "30s")];
+        Db::sqlite().serve_in(&[&[endpoint, limit], &more[..]].concat()).await
+    };
+    let (usual, patient) = (serve("5s").await, serve("20s").await);
+    let stop = tokio_util::sync::CancellationToken::new();
+    let load = async {
+        while !stop.is_cancelled() {
+            usual.data("{ books { totalCount } }", json!({})).await;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    // Some each second, so that they meet the batches in every phase.
+    let slow = async {
+        let phases = (0..6).map(async |phase| {
+            tokio::time::sleep(Duration::from_secs(phase)).await;
+            let (almost, late, slow) = tokio::join!(
+                usual.traced("{ labSleep(ms: 4900) }", json!({})),
+                usual.traced("{ labSleep(ms: 6000) }", json!({})),
+                patient.traced("{ labSleep(ms: 9900) }", json!({})),
+            );
+            assert_eq!(late.1["errors"][0]["extensions"]["code"], "TIMEOUT");
+            [almost.0, late.0, slow.0]
+        });
+        let traces = futures_util::future::join_all(phases).await;
+        stop.cancel();
+        traces.concat()
+    };
+    let ((), slow) = tokio::join!(load, slow);
+    let wanted: HashSet<_> = slow.into_iter().collect();
+    let names = |spans: &[crate::support::collector::Span]| {
+        spans.iter().map(|span| span.name.clone()).collect::<HashSet<_>>()
+    };
+    backend.wait("each is kept, whole", |c| {
+        wanted.iter().all(|trace| {
+            let spans: Vec<_> = c.spans().into_iter().filter(|it| it.trace == *trace).collect();
+            let names = names(&spans);
+            ["POST /graphql", "Query.labSleep"].iter().all(|name| names.contains(*name))
+        })
+    });
 }

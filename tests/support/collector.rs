@@ -125,6 +125,7 @@ impl Collector {
             .env("COLLECTOR_PROMETHEUS", "127.0.0.1:0")
             .env("COLLECTOR_FLUSH_INTERVAL", "1s")
             .env("COLLECTOR_DECISION_WAIT", "2s")
+            .env("COLLECTOR_DECISION_WAIT_AFTER_ROOT", "1s")
             .envs(options.variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())

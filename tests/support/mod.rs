@@ -192,6 +192,8 @@ pub fn program(arguments: &[&str]) -> Command {
     command.env_remove("RUST_BACKTRACE");
     // On a busy machine any poll may be slow; that is told where it is looked for.
     command.env("COLOPHON_SLOW_POLL", "10s");
+    // Nor is who waits for a place refused, but where that is tested.
+    command.env("COLOPHON_QUEUE_WAIT", "20s");
     command.args(arguments).stdin(Stdio::null());
     command
 }

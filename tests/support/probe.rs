@@ -13,7 +13,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::Service;
+use super::{Service, full};
 
 /// How often the probe asks.
 const INTERVAL: Duration = Duration::from_millis(100);
@@ -79,14 +79,20 @@ impl Probe {
         self.asking.await.unwrap()
     }
 
-    /// Stops; every answer must be good, and 99 % of them there within 250 ms.
+    /// Stops; every answer must be good, and 99 % of them there soon.
     pub async fn saw_nothing(self) {
         let answers = self.answers().await;
         let bad: Vec<_> = answers.iter().filter(|answer| !answer.is_good()).collect();
         assert!(bad.is_empty(), "{} of {} answers: {bad:#?}", bad.len(), answers.len());
         let p99 = percentile(answers.iter().map(|answer| answer.took).collect(), 99);
-        assert!(p99 <= Duration::from_millis(250), "p99 {p99:?} of {}", answers.len());
+        assert!(p99 <= soon(), "p99 {p99:?} of {}", answers.len());
     }
+}
+
+/// How long an answer may take that nothing hinders. What the tests let go wrong takes seconds where it
+/// hinders others; with less than that, a busy machine would be taken for it.
+fn soon() -> Duration {
+    Duration::from_millis(if full() { 250 } else { 1_000 })
 }
 
 /// The duration that `percent` of `durations` do not exceed.
