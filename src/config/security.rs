@@ -190,6 +190,7 @@ impl JwtSettings {
 }
 
 /// Whether only this machine can reach the address.
+#[must_use]
 pub fn is_loopback(address: SocketAddr) -> bool {
     address.ip().to_canonical().is_loopback()
 }

@@ -117,7 +117,7 @@ impl Grants {
                 if claim.starts_with('/') { claims.pointer(claim) } else { claims.get(claim) };
             match found {
                 Some(Value::String(text)) => {
-                    text.split(' ').for_each(|it| self.add(it, &mut scopes))
+                    text.split(' ').for_each(|it| self.add(it, &mut scopes));
                 }
                 Some(Value::Array(list)) => {
                     list.iter().filter_map(Value::as_str).for_each(|it| self.add(it, &mut scopes));
