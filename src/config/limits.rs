@@ -107,6 +107,11 @@ pub struct RequestLimits {
     #[arg(long, global = true, env = "COLOPHON_REQUEST_TIMEOUT", default_value = "10s",
         value_parser = duration, value_name = "TIME")]
     pub request_timeout: Duration,
+    /// How long a connection may wait for a further request; longer than a load balancer in front
+    /// keeps connections that are idle
+    #[arg(long, global = true, env = "COLOPHON_KEEP_ALIVE", default_value = "75s",
+        value_parser = duration, value_name = "TIME")]
+    pub keep_alive: Duration,
     /// How long a GraphQL operation may take
     #[arg(long, global = true, env = "COLOPHON_OPERATION_TIMEOUT", default_value = "5s",
         value_parser = duration, value_name = "TIME")]

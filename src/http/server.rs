@@ -5,6 +5,7 @@ mod activity;
 mod answer;
 mod slots;
 mod stream;
+mod timer;
 
 use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -16,7 +17,7 @@ use axum::{
     response::Response,
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -34,6 +35,7 @@ use self::{
     answer::Answer,
     slots::{Slot, Slots, TooMany},
     stream::Stream,
+    timer::{HeadTimer, Timeouts},
 };
 use crate::{
     backlog::Backlog,
@@ -66,7 +68,7 @@ pub struct Server {
     name: &'static str,
     router: Router,
     slots: Arc<Slots>,
-    head_timeout: Duration,
+    timeouts: Timeouts,
     answer_timeout: Duration,
     /// The answers that its clients have not yet taken.
     backlog: Backlog,
@@ -100,7 +102,7 @@ impl Server {
             name,
             router,
             slots: Slots::new(limits, false),
-            head_timeout: limits.request_timeout,
+            timeouts: Timeouts { head: limits.request_timeout, keep_alive: limits.keep_alive },
             answer_timeout: limits.answer_timeout,
             backlog: Backlog::new(limits.max_backlog),
             draining: CancellationToken::new(),
@@ -190,10 +192,11 @@ impl Server {
         let service =
             service_fn(|request| self.clone().answer(request, (peer, seen.clone()), slot.clone()));
         let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
+            .timer(HeadTimer { activity: activity.clone(), timeouts: self.timeouts })
             // Some clients compare the names of the handshake of WebSocket by letters' case.
             .title_case_headers(true)
-            .header_read_timeout(self.head_timeout)
+            // Has hyper use the timer, which knows its own times.
+            .header_read_timeout(self.timeouts.head)
             .max_buf_size(READ_BUFFER)
             .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
@@ -215,8 +218,8 @@ impl Server {
         };
         let error = result.err()?;
         debug!(name: "http.connection_failed", %error, "a connection ended early");
-        let has_asked = activity.waiting().is_none_or(|waiting| waiting.has_asked);
-        Some(ending(&error, has_asked))
+        let is_idle = activity.waiting().is_some_and(|w| w.has_asked && w.head_since.is_none());
+        Some(ending(&error, is_idle))
     }
 
     fn answer(
@@ -258,12 +261,12 @@ impl Server {
     }
 }
 
-fn ending(error: &hyper::Error, has_asked: bool) -> Ending {
+fn ending(error: &hyper::Error, is_idle: bool) -> Ending {
     let io_error = error.source().and_then(|source| source.downcast_ref::<io::Error>());
     match io_error.map(io::Error::kind) {
         Some(io::ErrorKind::TimedOut) => Ending::AnswerTimeout,
         Some(io::ErrorKind::QuotaExceeded) => Ending::Backlog,
-        None if error.is_timeout() && has_asked => Ending::IdleTimeout,
+        None if error.is_timeout() && is_idle => Ending::IdleTimeout,
         None if error.is_timeout() => Ending::HeadTimeout,
         _ => Ending::Broken,
     }

@@ -88,7 +88,8 @@ async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
 #[tokio::test(flavor = "multi_thread")]
 async fn silent_and_idle_connections_and_half_heads_end() {
     let _turn = turn().await;
-    let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "3s"]).await;
+    let arguments = ["--sample", "--request-timeout", "3s", "--keep-alive", "6s"];
+    let service = Db::sqlite().serve_with(&arguments).await;
     let started = Instant::now();
     let mut silent = Connection::from(peer(1), &service).await.unwrap();
     let mut half = Connection::from(peer(1), &service).await.unwrap();
@@ -101,12 +102,59 @@ async fn silent_and_idle_connections_and_half_heads_end() {
     for connection in [&mut silent, &mut half, &mut idle, &mut again] {
         assert!(connection.is_open().await);
     }
-    for connection in [&mut silent, &mut half, &mut idle, &mut again] {
+    // The head that follows a request has no more time than the first.
+    for connection in [&mut silent, &mut half, &mut again] {
         connection.closed().await;
     }
-    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
-    assert_eq!(closed(&service, "head_timeout").await, 2);
-    assert_eq!(closed(&service, "idle_timeout").await, 2);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(idle.is_open().await);
+    idle.closed().await;
+    let took = started.elapsed();
+    assert!((Duration::from_secs(6)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    assert_eq!(closed(&service, "head_timeout").await, 3);
+    assert_eq!(closed(&service, "idle_timeout").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_is_kept_for_longer_than_a_head_may_take() {
+    let _turn = turn().await;
+    let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "1s"]).await;
+    let mut kept = Connection::from(peer(1), &service).await.unwrap();
+    for _ in 0..2 {
+        assert_eq!(kept.ask(&post(SMALL)).await.unwrap().status, 200);
+        tokio::time::sleep(Duration::from_secs(3)).await;
+    }
+    // A head that comes drop by drop ends with its time, however late it began.
+    let began = Instant::now();
+    let mut dripped = 0;
+    while began.elapsed() < PATIENCE
+        && kept.send(b"POST"[dripped % 4..][..1].to_vec()).await.is_ok()
+    {
+        dripped += 1;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert!((5..30).contains(&dripped), "{dripped}");
+    assert_eq!(closed(&service, "head_timeout").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_short_keep_alive_does_not_shorten_heads() {
+    let _turn = turn().await;
+    let arguments = ["--sample", "--request-timeout", "5s", "--keep-alive", "1s"];
+    let service = Db::sqlite().serve_with(&arguments).await;
+    let mut idle = Connection::from(peer(1), &service).await.unwrap();
+    assert_eq!(idle.ask(&post(SMALL)).await.unwrap().status, 200);
+    let mut slow = Connection::from(peer(1), &service).await.unwrap();
+    assert_eq!(slow.ask(&post(SMALL)).await.unwrap().status, 200);
+    let request = post(SMALL);
+    let (first, second) = request.split_at(30);
+    slow.send(first).await.unwrap();
+    let asked = Instant::now();
+    idle.closed().await;
+    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(slow.ask(second).await.unwrap().status, 200);
+    assert_eq!(closed(&service, "idle_timeout").await, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

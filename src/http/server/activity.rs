@@ -34,16 +34,25 @@ pub struct Waiting {
     pub has_asked: bool,
     /// Since when.
     pub since: Instant,
+    /// When its first byte came, if it has come.
+    pub head_since: Option<Instant>,
 }
 
 impl Default for Activity {
     fn default() -> Self {
-        let waiting = Waiting { has_asked: false, since: Instant::now() };
+        let waiting = Waiting { has_asked: false, since: Instant::now(), head_since: None };
         Self { doing: Mutex::new(Doing::Waiting(waiting)), give_way: Notify::new() }
     }
 }
 
 impl Activity {
+    /// Something was read: the begin of a head, unless a request is being answered.
+    pub fn received(&self) {
+        if let Doing::Waiting(Waiting { head_since: head_since @ None, .. }) = &mut *self.doing() {
+            *head_since = Some(Instant::now());
+        }
+    }
+
     /// The head of a request is there.
     pub fn asked(&self, request: TaskTrackerToken) {
         *self.doing() = Doing::Answering { is_complete: false, _request: request };
@@ -60,7 +69,8 @@ impl Activity {
     pub fn sent(&self) {
         let mut doing = self.doing();
         if let Doing::Answering { is_complete: true, .. } = *doing {
-            *doing = Doing::Waiting(Waiting { has_asked: true, since: Instant::now() });
+            let since = Instant::now();
+            *doing = Doing::Waiting(Waiting { has_asked: true, since, head_since: None });
         }
     }
 
@@ -111,9 +121,9 @@ mod tests {
     #[test]
     fn who_never_asked_gives_way_before_who_has_waited_longer() {
         let earlier = Instant::now();
-        let silent = Waiting { has_asked: false, since: Instant::now() };
-        let idle = Waiting { has_asked: true, since: earlier };
+        let silent = Waiting { has_asked: false, since: Instant::now(), head_since: None };
+        let idle = Waiting { has_asked: true, since: earlier, head_since: None };
         assert!(silent < idle);
-        assert!(Waiting { has_asked: false, since: earlier } <= silent);
+        assert!(Waiting { since: earlier, ..silent } <= silent);
     }
 }

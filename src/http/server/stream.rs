@@ -41,7 +41,7 @@ async fn patience(limit: Duration, backlog: Backlog) -> io::ErrorKind {
 }
 
 impl Stream {
-    /// A stream over `socket` that tells `activity` when all is sent.
+    /// A stream over `socket` that tells `activity` when something is received and all is sent.
     pub fn new(
         socket: TcpStream,
         activity: Arc<Activity>,
@@ -75,7 +75,12 @@ impl AsyncRead for Stream {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_read(context, buffer)
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(context, buffer);
+        if buffer.filled().len() > before {
+            self.activity.received();
+        }
+        read
     }
 }
 

@@ -17,9 +17,9 @@ pub enum Ending {
     PeerLimit,
     /// It waited for a request when all places were taken and others wanted one.
     Evicted,
-    /// No head of a first request came in time.
+    /// The head of a request did not come in time, or no first request did.
     HeadTimeout,
-    /// No head of a further request came in time.
+    /// No further request came in time.
     IdleTimeout,
     /// Its client did not take an answer in time.
     AnswerTimeout,
