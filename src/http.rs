@@ -2,6 +2,7 @@
 
 pub mod bearer;
 pub mod csrf;
+pub mod forwarded;
 pub mod graphql;
 pub mod headers;
 pub mod hosts;
@@ -16,13 +17,16 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
+    http::StatusCode,
     middleware::{self, Next},
     response::Response,
     routing::{any, get},
 };
 use futures_util::FutureExt;
 
-use self::{hosts::Hosts, negotiate::MediaType, origin::Origins};
+use self::{
+    graphql::RequestError, hosts::Hosts, negotiate::MediaType, origin::Origins, server::Connection,
+};
 use crate::{
     config::limits::RequestLimits,
     error::{Code, Error},
@@ -80,7 +84,13 @@ pub fn router(public: Public) -> Router {
 /// allocations a request.
 async fn around(propagate: bool, hosts: Hosts, request: Request, next: Next) -> Response {
     let handle = |request: Request| async move {
-        let mut response = if hosts.allows(&request) {
+        let connection = request.extensions().get::<Connection>();
+        let mut response = if connection.is_some_and(Connection::is_over_share) {
+            let message = "Too many requests of this client are being answered.".into();
+            let error = Error::Client(Code::Overloaded, message);
+            let status = StatusCode::TOO_MANY_REQUESTS;
+            graphql::refuse(MediaType::Json, RequestError { status, error })
+        } else if hosts.allows(&request) {
             let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
             handled.unwrap_or_else(graphql::panicked)
         } else {

@@ -19,7 +19,9 @@ use crate::{
     descriptors,
     error::{Error, Result},
     graphql::{documents::trusted::ManifestError, engine::Engine},
-    http::{self, Public, hosts::Hosts, origin::Origins, server::Server},
+    http::{
+        self, Public, forwarded::TrustedProxies, hosts::Hosts, origin::Origins, server::Server,
+    },
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
     telemetry::{
@@ -133,7 +135,8 @@ impl Service {
         });
         let server = Server::new("http connection", router, &limits)
             .measured(&limits)
-            .with_backlog(engine.backlog().clone());
+            .with_backlog(engine.backlog().clone())
+            .with_trusted_proxies(TrustedProxies::new(&security.trusted_proxies));
         let public = (server, public);
         telemetry::graphql::start_counters();
         telemetry::websocket::start_counters();

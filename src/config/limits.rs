@@ -99,7 +99,7 @@ pub struct RequestLimits {
         value_parser = positive, value_name = "N")]
     pub max_connections: usize,
     /// Open connections of one peer address (of IPv6, one /64 network); further ones are closed
-    /// at once. Behind a proxy, which is the only peer, as many as in all
+    /// at once. Of a trusted proxy any number, and as many requests of each of its clients
     #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS_PER_PEER", default_value = "512",
         value_parser = positive, value_name = "N")]
     pub max_connections_per_peer: usize,

@@ -4,11 +4,14 @@ use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use clap::Args;
+use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 
 use super::{
     http::HttpSettings,
-    values::{algorithm, duration, header_name, host, key_source, origin, role, secret, switch},
+    values::{
+        algorithm, duration, header_name, host, key_source, network, origin, role, secret, switch,
+    },
 };
 use crate::security::Scope;
 
@@ -36,6 +39,11 @@ pub struct SecuritySettings {
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_HOSTS", value_parser = host,
         value_delimiter = ',', value_name = "HOST")]
     pub allowed_hosts: Vec<String>,
+    /// Proxies that are believed what they say of their clients in Forwarded or X-Forwarded-For, -Proto
+    /// and -Host: addresses or networks, several with commas between
+    #[arg(long, global = true, env = "COLOPHON_TRUSTED_PROXIES", value_parser = network,
+        value_delimiter = ',', value_name = "NETWORK")]
+    pub trusted_proxies: Vec<IpNet>,
     /// A file of tokens, in lines that `colophon token` prints; read again when it changes
     #[arg(long, global = true, env = "COLOPHON_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,

@@ -1,11 +1,12 @@
 //! What the values of settings may be, each with an error that says what would be right.
 
 use std::{
-    net::{SocketAddr, ToSocketAddrs},
+    net::{IpAddr, SocketAddr, ToSocketAddrs},
     time::Duration,
 };
 
 use axum::http::{HeaderName, uri::Authority};
+use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
@@ -95,6 +96,14 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     authority
         .map(|authority| authority.host().to_ascii_lowercase())
         .ok_or_else(|| "must be a host without scheme and port, such as books.example".to_owned())
+}
+
+/// An address or a network.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    let address = text.parse::<IpAddr>().map(|address| address.to_canonical().into());
+    address.or_else(|_| text.parse()).map_err(|_| {
+        "must be an IP address or a network, such as 10.0.0.0/8 or 2001:db8::/32".to_owned()
+    })
 }
 
 /// A role, and what it allows.

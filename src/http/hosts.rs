@@ -11,6 +11,7 @@ use axum::{
     http::{header, uri::Authority},
 };
 
+use super::forwarded::Forwarded;
 use crate::config::security::is_loopback;
 
 /// What a request for another host is told.
@@ -50,7 +51,12 @@ impl Hosts {
                 .is_some_and(|authority| allowed.contains(authority.host()))
         });
         let by_uri = request.uri().host().map(|host| allowed.contains(host));
-        by_header.chain(by_uri).all(|is_allowed| is_allowed)
+        // Beside the other two and not in their place: a page that comes straight to this machine can
+        // say of itself that it was forwarded.
+        let forwarded = request.extensions().get::<Forwarded>();
+        let by_proxy = forwarded.and_then(|forwarded| forwarded.host.as_ref());
+        let by_proxy = by_proxy.map(|authority| allowed.contains(authority.host()));
+        by_header.chain(by_uri).chain(by_proxy).all(|is_allowed| is_allowed)
     }
 }
 
@@ -96,6 +102,21 @@ mod tests {
         }
         for (listen, is_open) in [("127.0.0.1:8000", false), ("0.0.0.0:8000", true)] {
             assert!(allows(listen, is_open, "api.example"), "{listen}");
+        }
+    }
+
+    #[test]
+    fn the_host_that_a_proxy_was_asked_for_counts_too() {
+        let hosts = Hosts::new("127.0.0.1:8000".parse().unwrap(), true, &["books.example".into()]);
+        for (host, forwarded, allowed) in [
+            ("localhost:8000", "books.example", true),
+            ("localhost:8000", "evil.example", false),
+            ("evil.example", "localhost", false),
+        ] {
+            let forwarded =
+                Forwarded { host: Some(forwarded.parse().unwrap()), ..Forwarded::default() };
+            let request = Request::builder().header(header::HOST, host).extension(forwarded);
+            assert_eq!(hosts.allows(&request.body(Body::empty()).unwrap()), allowed, "{host}");
         }
     }
 

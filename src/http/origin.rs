@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::csrf;
+use super::{csrf, forwarded::Forwarded};
 use crate::telemetry::http::TRACERESPONSE;
 
 /// How long a browser may remember that it may ask.
@@ -41,13 +41,15 @@ impl Origins {
 
     /// Whether the page that a request comes from may ask: one of the service's own, or of a site that
     /// is listed. Requests that say nothing come from no browser, or are of no page. For WebSockets,
-    /// which browsers let any page open.
+    /// which browsers let any page open. What a trusted proxy was asked goes before `Host`.
     #[must_use]
-    pub fn allows(&self, headers: &HeaderMap) -> bool {
+    pub fn allows(&self, headers: &HeaderMap, forwarded: Option<&Forwarded>) -> bool {
         let mut origins = headers.get_all(header::ORIGIN).iter();
         match (origins.next(), origins.next()) {
             (None, _) => true,
-            (Some(origin), None) => self.listed.contains(origin) || is_own(origin, headers),
+            (Some(origin), None) => {
+                self.listed.contains(origin) || is_own(origin, headers, forwarded)
+            }
             (Some(_), Some(_)) => false,
         }
     }
@@ -71,13 +73,14 @@ impl Origins {
 }
 
 /// Whether a page is of the host that the request is for. A proxy may have taken TLS off, so that the
-/// scheme says nothing.
-fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+/// scheme says nothing unless the proxy tells it.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap, forwarded: Option<&Forwarded>) -> bool {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
-    let (Some(origin), Some(host)) = (text(origin), headers.get(header::HOST).and_then(text))
-    else {
-        return false;
-    };
+    let Some(origin) = text(origin) else { return false };
+    if let Some(is_own) = forwarded.and_then(|forwarded| forwarded.is_origin(&origin)) {
+        return is_own;
+    }
+    let Some(host) = headers.get(header::HOST).and_then(text) else { return false };
     if host.is_empty() {
         return false;
     }
@@ -112,9 +115,9 @@ mod tests {
             let mut headers = HeaderMap::new();
             headers.insert(header::HOST, host.parse().unwrap());
             headers.insert(header::ORIGIN, origin.parse().unwrap());
-            assert_eq!(origins.allows(&headers), allowed, "{origin} at {host}");
+            assert_eq!(origins.allows(&headers, None), allowed, "{origin} at {host}");
         }
-        assert!(origins.allows(&HeaderMap::new()));
+        assert!(origins.allows(&HeaderMap::new(), None));
     }
 
     #[test]
@@ -122,6 +125,6 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::ORIGIN, "https://books.example".parse().unwrap());
         headers.append(header::ORIGIN, "https://evil.example".parse().unwrap());
-        assert!(!Origins::new(&["https://books.example".to_owned()], &[]).allows(&headers));
+        assert!(!Origins::new(&["https://books.example".to_owned()], &[]).allows(&headers, None));
     }
 }

@@ -7,7 +7,14 @@ mod slots;
 mod stream;
 mod timer;
 
-use std::{convert::Infallible, error::Error, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    error::Error,
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -33,10 +40,11 @@ use tracing::{debug, warn};
 pub use self::slots::site;
 use self::{
     answer::Answer,
-    slots::{Slot, Slots, TooMany},
+    slots::{Share, Slot, Slots, TooMany},
     stream::Stream,
     timer::{HeadTimer, Timeouts},
 };
+use super::forwarded::TrustedProxies;
 use crate::{
     backlog::Backlog,
     config::limits::RequestLimits,
@@ -68,6 +76,7 @@ pub struct Server {
     name: &'static str,
     router: Router,
     slots: Arc<Slots>,
+    proxies: TrustedProxies,
     timeouts: Timeouts,
     answer_timeout: Duration,
     /// The answers that its clients have not yet taken.
@@ -86,12 +95,25 @@ pub struct Server {
 pub struct Connection {
     /// Who is at the other end.
     pub peer: SocketAddr,
+    /// Who asks: the peer, or who came to it if it is a trusted proxy.
+    pub client: IpAddr,
     /// Cancelled when the service is about to end, and the connection should.
     pub draining: CancellationToken,
     /// Its place among the connections there may be.
     pub slot: Arc<Slot>,
+    /// What counts for the client of a trusted proxy.
+    share: Result<Option<Arc<Share>>, TooMany>,
     /// Has the drain wait for it.
     _request: TaskTrackerToken,
+}
+
+impl Connection {
+    /// Whether its client, who comes through a proxy, has as many requests and sockets as one may
+    /// have.
+    #[must_use]
+    pub const fn is_over_share(&self) -> bool {
+        self.share.is_err()
+    }
 }
 
 impl Server {
@@ -102,6 +124,7 @@ impl Server {
             name,
             router,
             slots: Slots::new(limits, false),
+            proxies: TrustedProxies::default(),
             timeouts: Timeouts { head: limits.request_timeout, keep_alive: limits.keep_alive },
             answer_timeout: limits.answer_timeout,
             backlog: Backlog::new(limits.max_backlog),
@@ -122,6 +145,12 @@ impl Server {
     #[must_use]
     pub fn with_backlog(self, backlog: Backlog) -> Self {
         Self { backlog, ..self }
+    }
+
+    /// This server behind these proxies.
+    #[must_use]
+    pub fn with_trusted_proxies(self, proxies: TrustedProxies) -> Self {
+        Self { proxies, ..self }
     }
 
     /// Accepts connections until [`Server::drain`]ed.
@@ -146,10 +175,13 @@ impl Server {
     async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Slot) {
         loop {
             match listener.accept().await {
-                Ok((socket, peer)) => match self.slots.take(peer.ip()).await {
-                    Ok(slot) => return (socket, peer, slot),
-                    Err(TooMany) => self.closed(Some(Ending::PeerLimit)),
-                },
+                Ok((socket, peer)) => {
+                    let counted = Some(peer.ip()).filter(|ip| !self.proxies.contains(*ip));
+                    match self.slots.take(counted).await {
+                        Ok(slot) => return (socket, peer, slot),
+                        Err(TooMany) => self.closed(Some(Ending::PeerLimit)),
+                    }
+                }
                 Err(error) => self.recover(error).await,
             }
         }
@@ -229,8 +261,18 @@ impl Server {
         slot: Arc<Slot>,
     ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
         let activity = slot.activity().clone();
+        let forwarded = self.proxies.forwarded(peer, request.headers());
+        let client = forwarded.as_ref().and_then(|f| f.client).unwrap_or(peer.ip());
+        let share = if self.proxies.contains(peer.ip()) {
+            self.slots.share(client).map(|share| Some(Arc::new(share)))
+        } else {
+            Ok(None)
+        };
+        let counted = share.clone().unwrap_or_default();
         let connection = Connection {
             peer,
+            client,
+            share,
             draining: self.draining.clone(),
             slot,
             _request: self.requests.token(),
@@ -239,6 +281,9 @@ impl Server {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(seen);
         request.extensions_mut().insert(connection);
+        if let Some(forwarded) = forwarded {
+            request.extensions_mut().insert(forwarded);
+        }
         async move {
             let mut response = self.router.clone().oneshot(request).await?;
             let is_last = self.draining.is_cancelled();
@@ -246,7 +291,7 @@ impl Server {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok(response.map(|body| Answer::new(body, activity)))
+            Ok(response.map(|body| Answer::new(body, activity, counted)))
         }
     }
 

@@ -29,7 +29,9 @@ use tokio_tungstenite::{
 use tracing::debug;
 
 use self::{close::Reason, link::Link, session::Session};
-use super::{Public, graphql::refuse, negotiate::MediaType, server::Connection};
+use super::{
+    Public, forwarded::Forwarded, graphql::refuse, negotiate::MediaType, server::Connection,
+};
 use crate::{
     error::{Code, Error},
     telemetry::{
@@ -67,7 +69,8 @@ pub fn is_asked_for(request: &Request) -> bool {
 /// Answers a request for a WebSocket, and serves the socket in a task of its own.
 #[must_use]
 pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
-    if !public.origins.allows(request.headers()) {
+    let forwarded = request.extensions().get::<Forwarded>();
+    if !public.origins.allows(request.headers(), forwarded) {
         let message = "A page of this origin may not open a WebSocket here.";
         return refuse(MediaType::Json, Error::Client(Code::Forbidden, message.into()));
     }
@@ -84,7 +87,7 @@ pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let origin = Origin::of_upgrade(connection.peer);
+    let origin = Origin::of_upgrade(connection.peer, connection.client);
     let headers = std::mem::take(request.headers_mut());
     let caller = Caller { public: public.clone(), connection, headers, origin };
     // A drain waits for it, since it has its connection from here on.

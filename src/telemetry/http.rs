@@ -13,7 +13,10 @@ use std::{
 use axum::{
     body::HttpBody,
     extract::{MatchedPath, Request},
-    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header},
+    http::{
+        HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
+        uri::Authority,
+    },
     response::Response,
 };
 use metrics::{Gauge, Histogram, Label};
@@ -36,7 +39,7 @@ use super::{
     series::Series,
     trace_context::{self, TRACEPARENT, TRACESTATE},
 };
-use crate::error::Code;
+use crate::{error::Code, http::forwarded::Forwarded};
 
 /// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
 /// header).
@@ -133,7 +136,9 @@ impl Observed {
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
         to.text(attr::HTTP_REQUEST_METHOD, self.method);
         to.text(attr::URL_PATH, &self.path);
-        to.text(attr::URL_SCHEME, "http");
+        let forwarded = request.extensions().get::<Forwarded>();
+        let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
+        to.text(attr::URL_SCHEME, scheme);
         to.text(attr::NETWORK_PROTOCOL_VERSION, self.version);
         if let Some(route) = self.route {
             to.text(attr::HTTP_ROUTE, route);
@@ -144,12 +149,17 @@ impl Observed {
         if let Some(query) = redacted_query(request.uri()) {
             to.text(attr::URL_QUERY, &query);
         }
-        if let Some((host, port)) = header(header::HOST).and_then(server) {
+        let host = forwarded.and_then(|forwarded| forwarded.host.as_ref()).map(Authority::as_str);
+        let host = host.or_else(|| header(header::HOST));
+        if let Some((host, port)) = host.and_then(|host| server(host, scheme)) {
             to.text(attr::SERVER_ADDRESS, client_text(host));
             to.integer(attr::SERVER_PORT, port);
         }
         if let Some(Peer { address, port }) = request.extensions().get() {
-            to.text(attr::CLIENT_ADDRESS, address);
+            match forwarded.and_then(|forwarded| forwarded.client) {
+                Some(client) => to.text(attr::CLIENT_ADDRESS, &client.to_string()),
+                None => to.text(attr::CLIENT_ADDRESS, address),
+            }
             to.text(attr::NETWORK_PEER_ADDRESS, address);
             to.integer(attr::NETWORK_PEER_PORT, *port);
         }
@@ -334,10 +344,10 @@ fn announced(headers: &HeaderMap) -> Option<u64> {
 }
 
 /// Name and port of the server, as the client has them.
-fn server(host: &str) -> Option<(&str, u16)> {
+fn server<'a>(host: &'a str, scheme: &str) -> Option<(&'a str, u16)> {
     match host.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
-        _ => Some((host, 80)),
+        _ => Some((host, if scheme == "https" { 443 } else { 80 })),
     }
 }
 
@@ -398,10 +408,10 @@ mod tests {
 
     #[test]
     fn the_server_is_what_the_client_calls_it() {
-        assert_eq!(server("localhost:8000"), Some(("localhost", 8000)));
-        assert_eq!(server("books.example"), Some(("books.example", 80)));
-        assert_eq!(server("[::1]:80"), Some(("[::1]", 80)));
-        assert_eq!(server("[::1]"), Some(("[::1]", 80)));
+        assert_eq!(server("localhost:8000", "http"), Some(("localhost", 8000)));
+        assert_eq!(server("books.example", "https"), Some(("books.example", 443)));
+        assert_eq!(server("[::1]:80", "http"), Some(("[::1]", 80)));
+        assert_eq!(server("[::1]", "http"), Some(("[::1]", 80)));
     }
 
     #[test]

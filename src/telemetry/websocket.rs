@@ -1,7 +1,11 @@
 //! WebSockets: how many are open, why they were closed, and what the operations on them belong to.
 //! The request that asks for a socket is one of [`http`](super::http).
 
-use std::{net::SocketAddr, sync::LazyLock, time::Instant};
+use std::{
+    net::{IpAddr, SocketAddr},
+    sync::LazyLock,
+    time::Instant,
+};
 
 use metrics::{Counter, Gauge, Label};
 use opentelemetry::{
@@ -24,6 +28,8 @@ use crate::http::websocket::close::Reason;
 #[derive(Clone, Debug)]
 pub struct Origin {
     peer: SocketAddr,
+    /// Who asks, perhaps through a proxy, which is the peer then.
+    client: IpAddr,
     /// The span of the request that asked for the socket, which ended with its answer.
     upgrade: SpanContext,
     /// The span of the caller, if it told of one.
@@ -33,9 +39,9 @@ pub struct Origin {
 impl Origin {
     /// What is known while the request for the socket is answered.
     #[must_use]
-    pub fn of_upgrade(peer: SocketAddr) -> Self {
+    pub fn of_upgrade(peer: SocketAddr, client: IpAddr) -> Self {
         let upgrade = Context::map_current(|context| context.span().span_context().clone());
-        Self { peer, upgrade, parent: Context::new() }
+        Self { peer, client, upgrade, parent: Context::new() }
     }
 
     /// The same, for an operation with these `extensions`, which may have a `traceparent`.
@@ -54,7 +60,7 @@ impl Origin {
         begin(span, &self.parent, |to| {
             let address = self.peer.ip().to_string();
             to.text(attr::NETWORK_PROTOCOL_NAME, "websocket");
-            to.text(attr::CLIENT_ADDRESS, &address);
+            to.text(attr::CLIENT_ADDRESS, &self.client.to_string());
             to.text(attr::NETWORK_PEER_ADDRESS, &address);
             to.integer(attr::NETWORK_PEER_PORT, self.peer.port());
         })

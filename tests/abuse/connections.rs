@@ -66,6 +66,49 @@ async fn a_peer_has_its_share_of_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_has_its_share_behind_a_trusted_proxy() {
+    let _turn = turn().await;
+    let arguments =
+        ["--sample", "--lab", "--max-connections-per-peer", "2", "--trusted-proxies", "127.1.0.1"];
+    let service = Db::sqlite().serve_with(&arguments).await;
+    let from = |client: &str, query| {
+        let request = String::from_utf8(post(query)).unwrap();
+        let forwarded = format!("Host: localhost\r\nX-Forwarded-For: 198.51.100.9, {client}\r\n");
+        request.replacen("Host: localhost\r\n", &forwarded, 1).into_bytes()
+    };
+    let mut busy = Vec::new();
+    for _ in 0..2 {
+        let mut connection = Connection::from(peer(1), &service).await.unwrap();
+        connection.send(from("192.0.2.7:4711", "{ labSleep(ms: 3000) }")).await.unwrap();
+        busy.push(connection);
+    }
+    until("the operations", async || {
+        value(&service, "graphql_server_active_requests{graphql_operation_type=\"query\"}").await
+            == 2
+    })
+    .await;
+    let mut proxy = Connection::from(peer(1), &service).await.unwrap();
+    let answer = proxy.ask(&from("192.0.2.7", SMALL)).await.unwrap();
+    assert_eq!((answer.status, answer.code().as_str()), (429, "OVERLOADED"));
+    assert!(answer.head.to_lowercase().contains("retry-after: 1"), "{}", answer.head);
+    assert_eq!(proxy.ask(&from("192.0.2.8", SMALL)).await.unwrap().status, 200);
+    for mut connection in busy {
+        assert_eq!(connection.response().await.unwrap().status, 200);
+    }
+    assert_eq!(proxy.ask(&from("192.0.2.7", SMALL)).await.unwrap().status, 200);
+    // From others the header changes nothing.
+    let mut held = Vec::new();
+    for client in ["192.0.2.1", "192.0.2.2"] {
+        let mut connection = Connection::from(peer(2), &service).await.unwrap();
+        assert_eq!(connection.ask(&from(client, SMALL)).await.unwrap().status, 200);
+        held.push(connection);
+    }
+    assert_eq!(closed(&service, "peer_limit").await, 0);
+    Connection::from(peer(2), &service).await.unwrap().closed().await;
+    assert_eq!(closed(&service, "peer_limit").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
     let _turn = turn().await;
     let arguments = ["--sample", "--lab", "--max-connections", "2"];

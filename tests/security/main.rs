@@ -8,6 +8,7 @@ mod support;
 mod admin;
 mod browsers;
 mod issuer;
+mod proxies;
 mod scopes;
 mod signed;
 mod start;

@@ -43,6 +43,7 @@ fn settings_that_let_the_wrong_ones_in_are_refused() {
         (&[("COLOPHON_ALLOWED_ORIGINS", "https://books.example/")][..], "https://books.example"),
         (&[("COLOPHON_ALLOWED_ORIGINS", "null")][..], "https://books.example"),
         (&[("COLOPHON_ALLOWED_HOSTS", "http://books.example")][..], "books.example"),
+        (&[("COLOPHON_TRUSTED_PROXIES", "proxy.example")][..], "10.0.0.0/8"),
         (&[("COLOPHON_ALLOWED_HEADERS", "x tenant")][..], "x-tenant"),
         (&[("COLOPHON_JWT_ROLES", "librarian")][..], "librarian=books:write"),
         (&[("COLOPHON_JWT_ROLES", "librarian=all")][..], "books:read"),

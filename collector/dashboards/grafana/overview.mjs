@@ -197,7 +197,7 @@ export default dashboard({
         title: 'Connections cut', unit: 'cps', stacked: true,
         shows: 'Connections that did not end as they should, a second. evicted gave way to new ones; peer_limit were too many of one address; head_timeout and idle_timeout asked nothing in time; answer_timeout took no answer in time; backlog were the slowest to take theirs when all together kept more than COLOPHON_MAX_BACKLOG; broken were broken off.',
         bad: 'evicted, or a rise of peer_limit or of the timeouts but for idle_timeout: somebody holds connections, or a proxy has not been told of.',
-        then: 'behind a proxy raise COLOPHON_MAX_CONNECTIONS_PER_PEER; else find the addresses in the traces and shut them out before the service.',
+        then: 'list a proxy in COLOPHON_TRUSTED_PROXIES; else find the addresses in the traces and shut them out before the service.',
         queries: { '{{error_type}}': sum(rate('http_server_connections_closed_total', 'error_type!=""'), 'error_type') },
         links: [traces(spans('kind = server')), logs(lines('| severity_text=~"WARN|ERROR"'), 'Warnings and errors')],
       }),

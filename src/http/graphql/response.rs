@@ -112,7 +112,7 @@ fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
             let mut response = (status, headers, body).into_response();
-            if status == StatusCode::SERVICE_UNAVAILABLE {
+            if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             if status == *PARTIAL_SUCCESS {

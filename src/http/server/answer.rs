@@ -10,7 +10,7 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::activity::Activity;
+use super::{activity::Activity, slots::Share};
 
 pin_project! {
     /// A body that tells its connection's activity when it is dropped, which hyper does as soon
@@ -19,6 +19,7 @@ pin_project! {
         #[pin]
         body: Body,
         _completion: Completion,
+        _share: Option<Arc<Share>>,
     }
 }
 
@@ -31,9 +32,9 @@ impl Drop for Completion {
 }
 
 impl Answer {
-    /// The body of an answer on a connection.
-    pub fn new(body: Body, activity: Arc<Activity>) -> Self {
-        Self { body, _completion: Completion(activity) }
+    /// The body of an answer on a connection, which counts for its client by `share`.
+    pub fn new(body: Body, activity: Arc<Activity>, share: Option<Arc<Share>>) -> Self {
+        Self { body, _completion: Completion(activity), _share: share }
     }
 }
 

@@ -43,14 +43,21 @@ struct Table {
 #[derive(Debug)]
 pub struct Slot {
     id: u64,
-    peer: IpAddr,
     slots: Arc<Slots>,
     activity: Arc<Activity>,
+    _share: Option<Share>,
     _open: Option<Open>,
 }
 
-/// The peer has as many connections as one may have.
+/// One of the connections that a peer may have, until it is dropped.
 #[derive(Debug)]
+pub struct Share {
+    peer: IpAddr,
+    slots: Arc<Slots>,
+}
+
+/// The peer has as many connections as one may have.
+#[derive(Clone, Copy, Debug)]
 pub struct TooMany;
 
 impl Slots {
@@ -66,9 +73,8 @@ impl Slots {
     }
 
     /// A place for a connection of `peer`, as soon as there is one: another connection may have
-    /// to go for it.
-    pub async fn take(self: &Arc<Self>, peer: IpAddr) -> Result<Slot, TooMany> {
-        let peer = site(peer);
+    /// to go for it. Without `peer` it counts for nobody.
+    pub async fn take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Slot, TooMany> {
         loop {
             if let Some(slot) = self.try_take(peer)? {
                 return Ok(slot);
@@ -78,23 +84,38 @@ impl Slots {
         }
     }
 
-    fn try_take(self: &Arc<Self>, peer: IpAddr) -> Result<Option<Slot>, TooMany> {
+    fn try_take(self: &Arc<Self>, peer: Option<IpAddr>) -> Result<Option<Slot>, TooMany> {
         let mut table = self.table();
-        let held = table.peers.get(&peer).copied().unwrap_or_default();
-        if held >= self.per_peer {
+        let peer = peer.map(site);
+        if peer.is_some_and(|peer| table.is_full(peer, self.per_peer)) {
             return Err(TooMany);
         }
         if table.taken >= self.capacity {
             return Ok(None);
         }
+        let share = peer.map(|peer| self.count(&mut table, peer));
         let (id, activity) = (table.last_id + 1, Arc::<Activity>::default());
         table.last_id = id;
         table.taken += 1;
-        table.peers.insert(peer, held + 1);
         table.connections.insert(id, activity.clone());
         drop(table);
         let open = self.measured.then(Open::new);
-        Ok(Some(Slot { id, peer, slots: self.clone(), activity, _open: open }))
+        Ok(Some(Slot { id, slots: self.clone(), activity, _share: share, _open: open }))
+    }
+
+    /// Counts a request or a socket of `client`, who comes through a proxy, like a connection of
+    /// its own.
+    pub fn share(self: &Arc<Self>, client: IpAddr) -> Result<Share, TooMany> {
+        let (mut table, client) = (self.table(), site(client));
+        if table.is_full(client, self.per_peer) {
+            return Err(TooMany);
+        }
+        Ok(self.count(&mut table, client))
+    }
+
+    fn count(self: &Arc<Self>, table: &mut Table, peer: IpAddr) -> Share {
+        *table.peers.entry(peer).or_default() += 1;
+        Share { peer, slots: self.clone() }
     }
 
     /// Has the connection go that is the first to give way, if there is one.
@@ -131,14 +152,26 @@ impl Drop for Slot {
         let mut table = self.slots.table();
         table.taken -= 1;
         table.connections.remove(&self.id);
+        drop(table);
+        self.slots.freed.notify_one();
+    }
+}
+
+impl Table {
+    fn is_full(&self, peer: IpAddr, limit: usize) -> bool {
+        self.peers.get(&peer).is_some_and(|held| *held >= limit)
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut table = self.slots.table();
         if let Some(held) = table.peers.get_mut(&self.peer) {
             *held -= 1;
             if *held == 0 {
                 table.peers.remove(&self.peer);
             }
         }
-        drop(table);
-        self.slots.freed.notify_one();
     }
 }
 
@@ -172,26 +205,37 @@ mod tests {
     #[tokio::test]
     async fn a_peer_gets_its_share_and_gets_it_again() {
         let (slots, peer) = (slots(3, 1), IpAddr::from([127, 0, 0, 1]));
-        let held = slots.take(peer).await.unwrap();
-        assert!(slots.take(peer).await.is_err());
-        slots.take([127, 0, 0, 2].into()).await.unwrap();
+        let held = slots.take(Some(peer)).await.unwrap();
+        assert!(slots.take(Some(peer)).await.is_err());
+        slots.take(Some([127, 0, 0, 2].into())).await.unwrap();
         drop(held);
-        slots.take(peer).await.unwrap();
+        slots.take(Some(peer)).await.unwrap();
         let table = slots.table();
         assert!(table.taken == 0 && table.peers.is_empty() && table.connections.is_empty());
     }
 
     #[tokio::test]
+    async fn what_comes_through_a_proxy_counts_for_its_client() {
+        let (slots, client) = (slots(3, 1), IpAddr::from([192, 0, 2, 7]));
+        let proxy = (slots.take(None).await.unwrap(), slots.take(None).await.unwrap());
+        let held = slots.share(client).unwrap();
+        assert!(slots.share(client).is_err() && slots.take(Some(client)).await.is_err());
+        slots.share([192, 0, 2, 8].into()).unwrap();
+        drop((held, proxy));
+        assert!(slots.share(client).is_ok() && slots.table().peers.is_empty());
+    }
+
+    #[tokio::test]
     async fn the_one_that_waited_longest_gives_way() {
         let slots = slots(2, 2);
-        let first = slots.take([127, 0, 0, 1].into()).await.unwrap();
-        let second = slots.take([127, 0, 0, 2].into()).await.unwrap();
+        let first = slots.take(Some([127, 0, 0, 1].into())).await.unwrap();
+        let second = slots.take(Some([127, 0, 0, 2].into())).await.unwrap();
         let asked = first.activity().clone();
         let leaving = async move {
             asked.must_give_way().await;
             drop(first);
         };
-        let (third, ()) = tokio::join!(slots.take([127, 0, 0, 3].into()), leaving);
+        let (third, ()) = tokio::join!(slots.take(Some([127, 0, 0, 3].into())), leaving);
         third.unwrap();
         drop(second);
     }
