@@ -1,6 +1,7 @@
 //! The public listener: GraphQL over HTTP and WebSocket, the playground, and the accept loop.
 
 pub mod bearer;
+pub mod compression;
 pub mod csrf;
 pub mod forwarded;
 pub mod graphql;
@@ -17,7 +18,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    http::StatusCode,
+    http::{StatusCode, header},
     middleware::{self, Next},
     response::Response,
     routing::{any, get},
@@ -25,7 +26,8 @@ use axum::{
 use futures_util::FutureExt;
 
 use self::{
-    graphql::RequestError, hosts::Hosts, negotiate::MediaType, origin::Origins, server::Connection,
+    compression::Compression, graphql::RequestError, hosts::Hosts, negotiate::MediaType,
+    origin::Origins, server::Connection,
 };
 use crate::{
     config::limits::RequestLimits,
@@ -48,6 +50,8 @@ pub struct Public {
     pub hosts: Hosts,
     /// The sites whose pages may ask.
     pub origins: Origins,
+    /// Compresses answers, unless a proxy is to do that.
+    pub compression: Option<Compression>,
     /// Whether browsers get the playground.
     pub playground: bool,
     /// Whether the caller's trace is gone on with.
@@ -58,8 +62,9 @@ pub struct Public {
 pub fn router(public: Public) -> Router {
     let (propagate, has_playground) = (public.propagate, public.playground);
     let cors = public.origins.cors();
-    let hosts = public.hosts.clone();
-    let around = move |request, next| around(propagate, hosts.clone(), request, next);
+    let (hosts, compression) = (public.hosts.clone(), public.compression.clone());
+    let around =
+        move |request, next| around(propagate, hosts.clone(), compression.clone(), request, next);
     let pages = if has_playground {
         Router::new()
             .route("/", get(playground::index))
@@ -82,8 +87,16 @@ pub fn router(public: Public) -> Router {
 
 /// What is done for each request, whoever handles it. All in one layer: each would cost three
 /// allocations a request.
-async fn around(propagate: bool, hosts: Hosts, request: Request, next: Next) -> Response {
+async fn around(
+    propagate: bool,
+    hosts: Hosts,
+    compression: Option<Compression>,
+    request: Request,
+    next: Next,
+) -> Response {
     let handle = |request: Request| async move {
+        let accepted = request.headers().get_all(header::ACCEPT_ENCODING);
+        let accepted: Vec<_> = accepted.iter().cloned().collect();
         let connection = request.extensions().get::<Connection>();
         let mut response = if connection.is_some_and(Connection::is_over_share) {
             let message = "Too many requests of this client are being answered.".into();
@@ -97,7 +110,10 @@ async fn around(propagate: bool, hosts: Hosts, request: Request, next: Next) -> 
             graphql::refuse(MediaType::Json, Error::Client(Code::Forbidden, hosts::REFUSAL.into()))
         };
         headers::harden(&mut response);
-        response
+        match compression {
+            Some(compression) => compression.compress(accepted, response).await,
+            None => response,
+        }
     };
     telemetry::http::trace(propagate, request, handle).await
 }

@@ -20,7 +20,8 @@ use crate::{
     error::{Error, Result},
     graphql::{documents::trusted::ManifestError, engine::Engine},
     http::{
-        self, Public, forwarded::TrustedProxies, hosts::Hosts, origin::Origins, server::Server,
+        self, Public, compression::Compression, forwarded::TrustedProxies, hosts::Hosts,
+        origin::Origins, server::Server,
     },
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
@@ -127,6 +128,7 @@ impl Service {
         let router = http::router(Public {
             engine: engine.clone(),
             limits: limits.clone(),
+            compression: http.compression.then(|| Compression::new(engine.backlog().clone())),
             origins: Origins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
             propagate: observation.propagate,

@@ -1,7 +1,7 @@
 //! The page at `/`, embedded in the program so that it works with no internet.
 
 use axum::{
-    Json,
+    Extension, Json,
     body::Bytes,
     extract::Path,
     http::{HeaderMap, HeaderValue, StatusCode, header},
@@ -9,6 +9,8 @@ use axum::{
 };
 use rust_embed::{Embed, EmbeddedFile};
 use serde_json::{Value, json};
+
+use super::compression::StaticFile;
 
 /// What the page may do: load its own files and talk to its own service. Monaco, the editor,
 /// writes style elements, hence the one `unsafe-inline`.
@@ -62,7 +64,8 @@ pub async fn asset(Path(path): Path<String>) -> Response {
         (header::CACHE_CONTROL, HeaderValue::from_static("public, max-age=31536000, immutable")),
         (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(CONTENT_SECURITY_POLICY)),
     ];
-    (headers, bytes(file)).into_response()
+    let file_name = Extension(StaticFile(path));
+    (headers, file_name, bytes(file)).into_response()
 }
 
 /// The answer to paths that are not served.
