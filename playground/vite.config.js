@@ -4,6 +4,8 @@ import { defineConfig } from 'vite';
 const src = (name) => fileURLToPath(new URL(`src/${name}`, import.meta.url));
 
 export default defineConfig({
+  // Relative URLs, for proxies that serve the playground under a path of theirs.
+  base: './',
   resolve: {
     alias: {
       'monaco-editor/esm/vs/editor/edcore.main.js': src('monaco.js'),

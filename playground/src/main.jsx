@@ -13,8 +13,11 @@ import { examples } from './examples.js';
 
 globalThis.MonacoEnvironment = { getWorker: (_id, label) => new MonacoWorker({ name: label }) };
 
+// Beside the page, whatever path a proxy serves it under.
+const endpoint = new URL('graphql', document.baseURI);
+
 async function post(params, headers) {
-  const response = await fetch('/graphql', {
+  const response = await fetch(endpoint, {
     method: 'POST',
     headers: {
       'Content-Type': 'application/json',
