@@ -94,13 +94,13 @@ impl Access {
         matches!(*self.0, Rule::Open)
     }
 
-    /// Whose token this is; without tokens, all are told apart by their `peer`.
+    /// Whose token this is; without tokens, callers are told apart by the host (`client`).
     ///
     /// # Errors
     /// If a token is needed and this is no good one.
-    pub async fn caller(&self, token: Option<&str>, peer: IpAddr) -> Result<Caller, Refused> {
+    pub async fn caller(&self, token: Option<&str>, client: IpAddr) -> Result<Caller, Refused> {
         let Rule::Tokens { file, signed } = &*self.0 else {
-            return Ok(Caller::everybody().known_as(Identity::of(peer)));
+            return Ok(Caller::everybody().known_as(Identity::of(client)));
         };
         let token = token.ok_or(Refused::Missing)?;
         if token.len() > LONGEST_TOKEN {

@@ -112,6 +112,7 @@ impl Places {
     }
 
     /// A place at once, or where one will come.
+    #[expect(clippy::result_large_err, reason = "it is no error, and not kept")]
     fn enter(
         self: &Arc<Self>,
         whose: Identity,

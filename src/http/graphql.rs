@@ -34,14 +34,14 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
         return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
     // Before the body is read.
-    let caller = match public.access.caller(bearer::token(request.headers()), peer(&request)).await
-    {
-        Ok(caller) => caller,
-        Err(refused) => {
-            let error = Error::Client(Code::Unauthenticated, refused.to_string());
-            return refuse(media_type, error);
-        }
-    };
+    let caller =
+        match public.access.caller(bearer::token(request.headers()), client(&request)).await {
+            Ok(caller) => caller,
+            Err(refused) => {
+                let error = Error::Client(Code::Unauthenticated, refused.to_string());
+                return refuse(media_type, error);
+            }
+        };
     let raw = match request::read(&public, request).await {
         Ok(raw) => RawRequest { caller, ..raw },
         Err(error) => return refuse(media_type, error),
@@ -53,10 +53,10 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
     response::of_operation(media_type, answer)
 }
 
-/// The host that a request comes from.
-fn peer(request: &Request) -> IpAddr {
+/// The host that asks.
+fn client(request: &Request) -> IpAddr {
     let connection = request.extensions().get::<Connection>();
-    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| site(it.peer.ip()))
+    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| site(it.client))
 }
 
 /// The response to a request whose handling panicked outside of any resolver.

@@ -215,8 +215,7 @@ impl Session {
     /// withdrawn.
     async fn check_token(&mut self) -> Result<(), End> {
         let access = &self.caller.public.access;
-        let who =
-            access.caller(self.token.as_deref(), site(self.caller.connection.peer.ip())).await;
+        let who = access.caller(self.token.as_deref(), site(self.caller.connection.client)).await;
         self.who = who.map_err(|refused| End::because(Reason::Forbidden, refused.to_string()))?;
         let period = self.limits().socket_ping_interval;
         let until = self.who.remaining().map_or(period, |remaining| remaining.min(period));
