@@ -7,12 +7,12 @@ use std::{
 };
 
 use axum::{
-    body::{Body, Bytes, HttpBody},
+    body::{Body, Bytes, HttpBody, to_bytes},
     extract::Request,
     http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
 use tokio::{sync::Semaphore, task::yield_now};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_http::{
@@ -35,8 +35,8 @@ const MEDIA_TYPES: [&str; 6] = [
 ];
 /// Answers that are compressed at a time. Each takes some megabytes meanwhile.
 const AT_A_TIME: usize = 8;
-/// Pieces of compressed text, of 4 kB or so, between which others may use the worker.
-const PIECES: usize = 8;
+/// Bytes between which others may use the worker: a millisecond of work at most.
+const PIECE: usize = 64 * 1024;
 
 /// Compresses answers.
 #[derive(Clone, Debug)]
@@ -84,48 +84,54 @@ impl Compression {
         if !is_worth_it(&response) {
             return response;
         }
-        let status = response.status();
+        if accepted.is_empty() {
+            let mut response = response;
+            response.headers_mut().append(header::VARY, header::ACCEPT_ENCODING.into());
+            return response;
+        }
+        let (head, body) = response.into_parts();
+        // All there already, so that nothing is waited for or copied.
+        let Ok(plain) = to_bytes(body, usize::MAX).await else { return unusable() };
+        let status = head.status;
+        let mut response =
+            encode(accepted, Response::from_parts(head, in_pieces(plain.clone()))).await;
         // `identity;q=0` with nothing that is known makes it 406, though the operation has been done.
-        let mut response = encode(accepted, response).await;
         *response.status_mut() = status;
         let Some(encoding) = response.headers().get(header::CONTENT_ENCODING).cloned() else {
-            return response;
+            return response.map(|_| Body::from(plain));
         };
+        drop(plain);
         let key = response.extensions().get::<StaticFile>().map(|file| (file.0.clone(), encoding));
         let (head, body) = response.into_parts();
         let known = key.as_ref().and_then(|key| self.files().get(key).cloned());
-        let bytes = match known {
-            Some(bytes) => bytes,
-            None => match self.collect(body).await {
-                Ok(bytes) => bytes,
-                Err(error) => {
-                    tracing::error!(name: "http.compression_failed", %error, "an answer cannot be compressed");
-                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-                }
-            },
+        let bytes = if let Some(bytes) = known {
+            bytes
+        } else {
+            let Ok(bytes) = self.collect(body).await else { return unusable() };
+            if let Some(key) = key {
+                let bytes = Bytes::from(bytes);
+                self.files().insert(key, bytes.clone());
+                bytes
+            } else {
+                let reserved = self.backlog.hold(bytes.len()).await;
+                Bytes::from_owner(Compressed { bytes, _held: reserved })
+            }
         };
-        if let Some(key) = key {
-            self.files().insert(key, bytes.clone());
-        }
-        let mut response = Response::from_parts(head, Body::from(bytes.clone()));
-        response.headers_mut().insert(header::CONTENT_LENGTH, bytes.len().into());
+        let length = bytes.len().into();
+        let mut response = Response::from_parts(head, Body::from(bytes));
+        response.headers_mut().insert(header::CONTENT_LENGTH, length);
         response
     }
 
-    async fn collect(&self, body: Body) -> Result<Bytes, axum::Error> {
+    async fn collect(&self, body: Body) -> Result<Vec<u8>, axum::Error> {
         // Never closed.
         let _turn = self.shared.turns.acquire().await.ok();
-        let (mut bytes, mut pieces) = (Vec::new(), body.into_data_stream().enumerate());
-        while let Some((number, piece)) = pieces.next().await {
+        let (mut bytes, mut pieces) = (Vec::new(), body.into_data_stream());
+        while let Some(piece) = pieces.next().await {
             bytes.extend_from_slice(&piece?);
-            if number % PIECES == PIECES - 1 {
-                yield_now().await;
-            }
         }
         bytes.shrink_to_fit();
-        drop(pieces);
-        let held = self.backlog.hold(bytes.len()).await;
-        Ok(Bytes::from_owner(Compressed { bytes, _held: held }))
+        Ok(bytes)
     }
 
     fn files(&self) -> std::sync::MutexGuard<'_, HashMap<(String, HeaderValue), Bytes>> {
@@ -141,13 +147,24 @@ fn is_worth_it(response: &Response) -> bool {
         && MEDIA_TYPES.iter().any(|known| media_type.starts_with(known.as_bytes()))
 }
 
+/// A body in pieces, before each of which others may use the worker.
+fn in_pieces(bytes: Bytes) -> Body {
+    let pieces = stream::unfold(bytes, |mut rest| async move {
+        yield_now().await;
+        let piece = rest.split_to(rest.len().min(PIECE));
+        (!piece.is_empty()).then(|| (Ok::<_, Infallible>(piece), rest))
+    });
+    // The encoder reads beyond the end.
+    Body::from_stream(pieces.fuse())
+}
+
+fn unusable() -> Response {
+    tracing::error!(name: "http.compression_failed", "an answer cannot be compressed");
+    StatusCode::INTERNAL_SERVER_ERROR.into_response()
+}
+
 /// Has the library choose the encoding, and say by `Vary` that there was a choice.
 async fn encode(accepted: Vec<HeaderValue>, response: Response) -> Response {
-    if accepted.is_empty() {
-        let mut response = response;
-        response.headers_mut().append(header::VARY, header::ACCEPT_ENCODING.into());
-        return response;
-    }
     let mut request = Request::new(Body::empty());
     *request.headers_mut() =
         accepted.into_iter().map(|value| (header::ACCEPT_ENCODING, value)).collect::<HeaderMap>();

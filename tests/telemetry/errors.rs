@@ -3,10 +3,13 @@
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Db, Service,
-    collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
-    trace_of,
+use crate::{
+    page,
+    support::{
+        Db, Service,
+        collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
+        trace_of,
+    },
 };
 
 /// What an operation that failed left behind.
@@ -186,14 +189,14 @@ async fn a_failed_statement_is_red(db: Db, status: &str) {
     failed.is_a_fault("INTERNAL_SERVER_ERROR");
     assert_eq!(
         failed.red(),
-        ["GraphQL Operation Execution", "POST /graphql", "Query.books", "SELECT book", "query"]
+        ["GraphQL Operation Execution", "POST /graphql", "Query.books", page(&db), "query"]
     );
     let exceptions = failed.exceptions();
     assert_eq!(exceptions.len(), 1, "{exceptions:?}");
     let (span, kind, message) = exceptions[0];
-    assert_eq!(span, "SELECT book");
+    assert_eq!(span, page(&db));
     assert!(kind.ends_with("DatabaseFault") && message.contains(status), "{kind}: {message}");
-    let statement = failed.spans.iter().find(|span| span.name == "SELECT book").unwrap();
+    let statement = failed.spans.iter().find(|span| span.name == page(&db)).unwrap();
     assert_eq!(statement.attribute("db.response.status_code"), status);
     assert_eq!(statement.attribute("error.type"), status);
     collector
@@ -231,7 +234,7 @@ async fn out_of_time(limit: (&str, &str)) -> Failed {
 async fn a_timeout_is_red_where_time_ran_out() {
     let failed = out_of_time(("COLOPHON_OPERATION_TIMEOUT", "300ms")).await;
     assert_eq!(failed.exceptions()[0].0, "GraphQL Operation Execution");
-    let statement = failed.spans.iter().find(|span| span.name == "SELECT book").unwrap();
+    let statement = failed.spans.iter().find(|span| span.name == "SELECT SELECT book").unwrap();
     assert_eq!(statement.attribute("error.type"), "cancelled");
 }
 
@@ -240,7 +243,7 @@ async fn a_timeout_is_red_where_time_ran_out() {
 async fn a_statements_timeout_is_red_at_the_statement() {
     let failed = out_of_time(("COLOPHON_STATEMENT_TIMEOUT", "200ms")).await;
     let (span, _, message) = failed.exceptions()[0];
-    assert_eq!(span, "SELECT book");
+    assert_eq!(span, "SELECT SELECT book");
     assert!(message.contains("57014"), "{message}");
 }
 

@@ -12,3 +12,8 @@ mod metrics;
 mod secrecy;
 mod sql;
 mod traces;
+
+/// The summary of the statement that reads a page of books, which on PostgreSQL has a subquery.
+fn page(db: &support::Db) -> &'static str {
+    if db.is_sqlite() { "SELECT book" } else { "SELECT SELECT book" }
+}

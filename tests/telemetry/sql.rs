@@ -3,9 +3,12 @@
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
 use serde_json::json;
 
-use crate::support::{
-    Db,
-    collector::{Collector, prompt},
+use crate::{
+    page,
+    support::{
+        Db,
+        collector::{Collector, prompt},
+    },
 };
 
 /// The service's connections and their last statements, as its administrator sees them.
@@ -29,7 +32,7 @@ async fn the_database_sees_the_trace() {
     let service = db.serve_in(&variables).await;
     let (trace, _) = service.traced("{ books { nodes { title } } }", json!({})).await;
     let spans = collector.trace(&trace);
-    let statement = spans.iter().find(|span| span.name == "SELECT book").unwrap();
+    let statement = spans.iter().find(|span| span.name == page(&db)).unwrap();
     let comment = format!(
         " /*action='Query.books',application='colophon',db_driver='sqlx',\
          framework='async-graphql',route='%2Fgraphql',traceparent='00-{trace}-{}-01'*/",

@@ -17,7 +17,7 @@ query SERVER
   GraphQL Document Validation INTERNAL
   GraphQL Operation Execution INTERNAL
     Query.search INTERNAL
-      SELECT book_search book CLIENT
+      SELECT SELECT book_search SELECT book_search book CLIENT
 ";
 
 fn operations(collector: &Collector) -> Vec<Span> {

@@ -53,6 +53,8 @@ impl Summary {
 struct Part {
     text: String,
     is_table: bool,
+    /// Between parentheses.
+    is_inner: bool,
 }
 
 /// A token of SQL, as far as a summary needs it.
@@ -118,7 +120,21 @@ impl<'a> Reader<'a> {
         if !self.parts.iter().all(is_around) {
             self.parts.retain(|part| !is_around(part));
         }
+        self.drop_subqueries_without_tables();
         self.parts
+    }
+
+    /// They say nothing, and there are many: of a join of subqueries, of a list of values.
+    fn drop_subqueries_without_tables(&mut self) {
+        let mut followed_by_table = false;
+        let mut kept: Vec<_> = self.parts.drain(..).rev().collect();
+        kept.retain(|part| {
+            let is_kept = part.is_table || followed_by_table || !part.is_inner;
+            followed_by_table = part.is_table;
+            is_kept
+        });
+        kept.reverse();
+        self.parts = kept;
     }
 
     fn token(&mut self, before: Option<Token<'a>>, token: Token<'a>, next: Option<Token<'a>>) {
@@ -154,7 +170,8 @@ impl<'a> Reader<'a> {
         } else if token.is_any(&["UNION", "EXCEPT", "INTERSECT"]) {
             self.level = Level { at_start: true, ..Level::default() };
         } else if self.is_operation(before, token) {
-            self.parts.push(Part { text: word.to_ascii_uppercase(), is_table: false });
+            let text = word.to_ascii_uppercase();
+            self.parts.push(Part { text, is_table: false, is_inner: !self.outer.is_empty() });
             let wants_table = token.is_any(&["UPDATE", "TRUNCATE", "ANALYZE", "VACUUM"]);
             self.level = Level { has_operation: true, wants_table, ..Level::default() };
         } else if token.is_any(&["FROM", "JOIN", "INTO", "TABLE"]) {
@@ -187,7 +204,7 @@ impl<'a> Reader<'a> {
             let is_again =
                 self.parts.iter().rev().take_while(|it| it.is_table).any(|it| it.text == name);
             if !is_function && !is_again && !self.expressions.contains(name) {
-                self.parts.push(Part { text: name.to_owned(), is_table: true });
+                self.parts.push(Part { text: name.to_owned(), is_table: true, is_inner: false });
             }
         }
         self.level.at_start &= self.level.in_with;
@@ -287,7 +304,7 @@ mod tests {
             ),
             (
                 r#"SELECT 1 FROM "book" WHERE "id" IN (SELECT value FROM json_each(?))"#,
-                "SELECT book SELECT",
+                "SELECT book",
                 Some("book"),
             ),
             (r#"UPDATE "book" SET "title" = $1"#, "UPDATE book", Some("book")),
@@ -305,7 +322,7 @@ mod tests {
             (
                 "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) \
                  SELECT count(*) FROM n",
-                "SELECT SELECT SELECT",
+                "SELECT",
                 None,
             ),
             (
