@@ -50,13 +50,13 @@ pub mod own {
     pub const TASK_STATE: &str = "tokio.task.state";
 }
 
-/// What a metric is to OTLP. Prometheus sees up-down counters and sums as gauges, since the
-/// facade has no other instrument for them.
+/// What a metric is to OTLP. Prometheus sees up-down counters as gauges, since it has no other type
+/// for them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Kind {
     /// Whole numbers that only grow.
     Counter,
-    /// Fractions that only grow; recorded by setting the total.
+    /// Seconds that only grow; recorded by setting the total.
     Sum,
     /// A number of things that are there now; adding up over instances makes sense.
     UpDown,

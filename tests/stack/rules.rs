@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::support::{repository, stderr, stdout};
+use crate::support::{Db, repository, stderr, stdout};
 
 fn promtool(arguments: &str) {
     let folder = repository().join("collector/prometheus");
@@ -25,6 +25,25 @@ fn promtool(arguments: &str) {
 fn configuration_and_rules_are_right() {
     promtool("check config prometheus.yml");
     promtool("check rules rules/*");
+}
+
+/// But for names that end as a histogram's count would: they follow from the conventions' names.
+#[tokio::test(flavor = "multi_thread")]
+async fn promtool_has_nothing_to_say_of_the_scrape() {
+    let db = Db::sqlite();
+    let service = db.serve().await;
+    service.data("{ books { totalCount } }", serde_json::json!({})).await;
+    let scrape = db.file("metrics", service.scrape().await);
+    let input = fs::File::open(scrape).unwrap();
+    let mut promtool = Command::new("promtool");
+    let output = promtool.args(["check", "metrics"]).stdin(input).output().unwrap();
+    let told = stderr(&output) + &stdout(&output);
+    let others: Vec<_> = told.lines().filter(|line| !line.contains("\"_count\" suffix")).collect();
+    assert!(others.is_empty(), "{others:?}");
+    for name in ["process_cpu_time_seconds", "tokio_worker_busy_time_seconds"] {
+        let line = format!("# TYPE {name}_total counter\n");
+        assert!(service.scrape().await.contains(&line), "{name} is no counter");
+    }
 }
 
 #[test]

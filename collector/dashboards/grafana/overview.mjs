@@ -234,7 +234,7 @@ export default dashboard({
         title: 'CPU', unit: 'suffix: cores', stacked: true,
         shows: 'Cores that an instance keeps busy, in its own code and in the system’s.', bad: 'as many as it has.',
         then: 'take a profile: /debug/pprof/flamegraph?seconds=30 of the instance’s admin listener names the root field.',
-        queries: { '{{instance}} {{cpu_mode}}': sum(rate('process_cpu_time_seconds'), 'instance, cpu_mode') },
+        queries: { '{{instance}} {{cpu_mode}}': sum(rate('process_cpu_time_seconds_total'), 'instance, cpu_mode') },
         links: [runtime, logs()],
       }),
       graph({

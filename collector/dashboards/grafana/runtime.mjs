@@ -74,7 +74,7 @@ export default dashboard({
         title: 'Worker time', unit: 'percentunit', max: 1,
         shows: 'The share of its time that a worker was not parked.', bad: 'above 90 %: there is no room; one worker at 100 %: something blocks it.',
         then: 'slow polls beside name the root field; without any, there is too much to do: more instances.',
-        queries: { [workerLegend]: sum(rate('tokio_worker_busy_time_seconds'), byWorker) },
+        queries: { [workerLegend]: sum(rate('tokio_worker_busy_time_seconds_total'), byWorker) },
         levels: { green: null, yellow: 0.7, red: 0.9 }, links: [slowPolls, told],
       }),
       graph({

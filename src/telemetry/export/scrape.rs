@@ -16,7 +16,7 @@ use metrics_exporter_prometheus::{
     formatting::{sanitize_metric_name, write_help_line, write_metric_line, write_type_line},
 };
 
-use crate::telemetry::names::Metric;
+use crate::telemetry::names::{Kind, Metric, catalogue};
 
 /// The metrics as they are now. Clones share them.
 #[derive(Clone)]
@@ -34,10 +34,25 @@ impl Scrape {
     /// In Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
-        let mut text = self.others.render();
+        let mut text = sums_as_counters(self.others.render());
         self.histograms.render(&mut text);
         text
     }
+}
+
+/// The facade has no counter of fractions, so that they come as gauges.
+fn sums_as_counters(mut text: String) -> String {
+    for metric in catalogue().filter(|metric| metric.kind == Kind::Sum) {
+        let name = format!("{}_seconds", sanitize_metric_name(metric.name));
+        for (gauge, counter) in [
+            (format!("# HELP {name} "), format!("# HELP {name}_total ")),
+            (format!("# TYPE {name} gauge"), format!("# TYPE {name}_total counter")),
+            (format!("\n{name}{{"), format!("\n{name}_total{{")),
+        ] {
+            text = text.replace(&gauge, &counter);
+        }
+    }
+    text
 }
 
 /// The histograms that were ever recorded.
@@ -161,7 +176,7 @@ mod tests {
     use metrics::Label;
 
     use super::*;
-    use crate::telemetry::names::{DB_ROWS, Kind};
+    use crate::telemetry::names::DB_ROWS;
 
     #[test]
     fn a_histogram_is_cumulative_and_escaped() {
