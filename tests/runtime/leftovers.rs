@@ -54,6 +54,8 @@ async fn operations_leave_nothing_behind() {
         // A busy machine may have fifty wait for longer.
         ("COLOPHON_POOL_WAIT", "10s"),
         ("COLOPHON_OPERATION_TIMEOUT", "20s"),
+        // What is left are then no connections of the client's.
+        ("COLOPHON_KEEP_ALIVE", "5s"),
     ]);
     let service = lab_with(&Db::sqlite(), &variables).await;
     load(&service, 1500).await;
