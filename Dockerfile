@@ -42,7 +42,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,targe
     && mkdir /data
 
 FROM gcr.io/distroless/cc-debian12:nonroot
-# With a file of its lines, for /debug/tasks and profiles.
+# With a file of its symbols, for /debug/tasks and profiles.
 COPY --from=build /built /usr/local/bin
 # The database's folder, where SQLite is used. A volume takes over the owner.
 COPY --from=build --chown=nonroot:nonroot /data /data
