@@ -36,6 +36,7 @@ const AFTER_A_FAILURE: &[&str] = &[
     "otelcol_exporter_send_failed_log_records",
     "otelcol_exporter_send_failed_metric_points",
     "otelcol_exporter_send_failed_spans",
+    "otelcol_processor_tail_sampling_early_releases_from_cache_decision",
 ];
 
 #[tokio::test(flavor = "multi_thread")]
