@@ -30,7 +30,7 @@ fn prometheus_name(metric: &Metric) -> String {
         "By" => name.push_str("_bytes"),
         _ => {}
     }
-    if metric.kind == Kind::Counter {
+    if matches!(metric.kind, Kind::Counter | Kind::Sum) {
         name.push_str("_total");
     }
     name
