@@ -44,7 +44,7 @@ pub struct Exposure {
     /// Whether the laboratory's fields are.
     pub lab: bool,
     /// Whether it responds to introspection.
-    pub told: bool,
+    pub introspection: bool,
 }
 
 impl CatalogueSchema {
@@ -52,9 +52,9 @@ impl CatalogueSchema {
     #[must_use]
     pub fn new(exposure: Exposure) -> Self {
         if exposure.lab {
-            Self::WithLab(build(QueryWithLab::default(), exposure.told))
+            Self::WithLab(build(QueryWithLab::default(), exposure.introspection))
         } else {
-            Self::Plain(build(Query, exposure.told))
+            Self::Plain(build(Query, exposure.introspection))
         }
     }
 
@@ -78,7 +78,10 @@ impl CatalogueSchema {
     }
 }
 
-fn build<Q: ObjectType + 'static>(query: Q, told: bool) -> Schema<Q, Mutation, EmptySubscription> {
+fn build<Q: ObjectType + 'static>(
+    query: Q,
+    introspection: bool,
+) -> Schema<Q, Mutation, EmptySubscription> {
     let builder = Schema::build(query, Mutation, EmptySubscription)
         // Documents are valid and within the limits: see `documents`.
         .validation_mode(ValidationMode::Fast)
@@ -89,5 +92,5 @@ fn build<Q: ObjectType + 'static>(query: Q, told: bool) -> Schema<Q, Mutation, E
         .override_output_type_description::<connection::AuthorEdge>(
             "An author and their place in a list.",
         );
-    if told { builder } else { builder.disable_introspection() }.finish()
+    if introspection { builder } else { builder.disable_introspection() }.finish()
 }

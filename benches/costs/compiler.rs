@@ -45,7 +45,7 @@ fn large() -> String {
 }
 
 fn compiler() -> Compiler {
-    let sdl = CatalogueSchema::new(Exposure { lab: false, told: true }).sdl();
+    let sdl = CatalogueSchema::new(Exposure { lab: false, introspection: true }).sdl();
     Compiler::new(&sdl, &settings().limits.documents, true)
 }
 

@@ -6,7 +6,7 @@ use super::print;
 use crate::graphql::{CatalogueSchema, Exposure};
 
 /// As in `schema.graphql`.
-const COMMITTED: Exposure = Exposure { lab: false, told: true };
+const COMMITTED: Exposure = Exposure { lab: false, introspection: true };
 
 /// Prints the GraphQL schema.
 #[must_use]

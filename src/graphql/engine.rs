@@ -88,9 +88,11 @@ impl Engine {
     /// An engine over `db`.
     #[must_use]
     pub fn new(db: Database, settings: &Settings) -> Self {
-        let exposure = Exposure { lab: settings.runtime.lab, told: !settings.security.production };
+        let exposure =
+            Exposure { lab: settings.runtime.lab, introspection: !settings.security.production };
         let schema = CatalogueSchema::new(exposure);
-        let compiler = Compiler::new(&schema.sdl(), &settings.limits.documents, exposure.told);
+        let compiler =
+            Compiler::new(&schema.sdl(), &settings.limits.documents, exposure.introspection);
         Self {
             schema,
             compiler,

@@ -14,7 +14,7 @@ use axum::{
 use super::forwarded::Forwarded;
 use crate::config::security::is_loopback;
 
-/// What a request for another host is told.
+/// The message of the response to a request for another host.
 pub const REFUSAL: &str = "Without a token this is served as localhost only. Name further hosts by \
                            COLOPHON_ALLOWED_HOSTS, or set up tokens.";
 

@@ -14,7 +14,7 @@ use crate::{
 };
 
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
-    let sdl = CatalogueSchema::new(Exposure { lab: false, told: true }).sdl();
+    let sdl = CatalogueSchema::new(Exposure { lab: false, introspection: true }).sdl();
     Compiler::new(&sdl, &limits(), true)
 });
 
