@@ -131,12 +131,6 @@ impl Message {
     }
 }
 
-impl From<Vec<u8>> for Message {
-    fn from(whole: Vec<u8>) -> Self {
-        Self(vec![whole.into()])
-    }
-}
-
 /// What is around the items of an export: whose they are. The same for spans and log records.
 pub struct Envelope {
     resource: Bytes,

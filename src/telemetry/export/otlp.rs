@@ -3,37 +3,32 @@
 mod backoff;
 mod grpc;
 mod http;
+mod metrics;
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::http::{
     HeaderMap,
     header::{HeaderValue, USER_AGENT},
 };
-use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
-use opentelemetry_sdk::{
-    Resource,
-    error::{OTelSdkError, OTelSdkResult},
-    metrics::{Temporality, data::ResourceMetrics, exporter::PushMetricExporter},
-};
+use opentelemetry_otlp::ExporterBuildError;
+use opentelemetry_sdk::{Resource, error::OTelSdkError};
 use prost::Message;
-use tokio::{
-    runtime::Handle,
-    task::{JoinError, JoinHandle},
-    time::timeout,
-};
 
 use self::backoff::{Failure, retried};
+pub use self::metrics::MetricSender;
 use super::{
-    encoded::{self, Encoded, Envelope},
+    encoded::{Encoded, Envelope},
     queue::{SendError, Sink},
-    settings::{ExportSettings, Otlp, Protocol},
+    settings::{Otlp, Protocol},
 };
-use crate::telemetry::runtime::tasks;
 
 /// Why an exporter cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
+    /// The settings contradict one another.
+    #[error("cannot export metrics: {0}")]
+    Build(#[from] ExporterBuildError),
     /// The certificates or the key cannot be used.
     #[error("cannot export telemetry by HTTP: {0}")]
     Client(#[from] reqwest::Error),
@@ -51,13 +46,12 @@ pub enum Signal {
     Spans,
     /// Log records.
     Records,
-    /// Metrics.
-    Points,
 }
 
-/// Sends requests to the collector of a signal.
-struct Client {
+/// Sends spans or log records.
+pub struct Sender {
     collector: Collector,
+    envelope: Envelope,
     timeout: Duration,
 }
 
@@ -66,16 +60,25 @@ enum Collector {
     Http(http::Collector),
 }
 
-impl Client {
-    fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
+impl Sender {
+    /// Sends what `resource` makes.
+    ///
+    /// # Errors
+    /// If the settings cannot be used together.
+    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
         let collector = match otlp.protocol {
             Protocol::Grpc => Collector::Grpc(grpc::Collector::new(otlp, signal)?),
             Protocol::Http => Collector::Http(http::Collector::new(otlp)?),
         };
-        Ok(Self { collector, timeout: otlp.timeout })
+        Ok(Self { collector, envelope: Envelope::new(resource), timeout: otlp.timeout })
     }
+}
 
-    async fn send(&self, message: encoded::Message) -> std::result::Result<(), SendError> {
+impl Sink for Sender {
+    type Batch = Encoded;
+
+    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
+        let message = self.envelope.around(batch);
         let answer = match &self.collector {
             Collector::Grpc(collector) => {
                 retried(self.timeout, || collector.send(message.clone())).await
@@ -86,90 +89,6 @@ impl Client {
             }
         };
         accepted(&answer?)
-    }
-}
-
-/// Sends spans or log records.
-pub struct Sender {
-    client: Client,
-    envelope: Envelope,
-}
-
-impl Sender {
-    /// Sends what `resource` makes.
-    ///
-    /// # Errors
-    /// If the settings cannot be used together.
-    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
-        Ok(Self { client: Client::new(otlp, signal)?, envelope: Envelope::new(resource) })
-    }
-}
-
-impl Sink for Sender {
-    type Batch = Encoded;
-
-    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
-        self.client.send(self.envelope.around(batch)).await
-    }
-}
-
-/// Sends metrics. Polled by the reader's thread, it works in the exporters' runtime, and fails when
-/// that has ended.
-pub struct MetricSender {
-    client: Arc<Client>,
-    temporality: Temporality,
-    timeout: Duration,
-    runtime: Handle,
-}
-
-impl MetricSender {
-    /// Sends as `otlp` and the other settings of metrics have it.
-    ///
-    /// # Errors
-    /// If the settings cannot be used together.
-    pub fn new(otlp: &Otlp, settings: &ExportSettings, runtime: Handle) -> Result<Self> {
-        Ok(Self {
-            client: Arc::new(Client::new(otlp, Signal::Points)?),
-            temporality: settings.temporality,
-            timeout: settings.metric_timeout,
-            runtime,
-        })
-    }
-
-    fn spawn(&self, request: Vec<u8>) -> JoinHandle<OTelSdkResult> {
-        let (client, limit) = (self.client.clone(), self.timeout);
-        let _entered = self.runtime.enter();
-        tasks::spawn("telemetry exporter", async move {
-            match timeout(limit, client.send(request.into())).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(SendError::Failed(error))) => Err(error),
-                Ok(Err(error)) => Err(OTelSdkError::InternalFailure(error.to_string())),
-                Err(_) => Err(OTelSdkError::Timeout(limit)),
-            }
-        })
-    }
-}
-
-impl PushMetricExporter for MetricSender {
-    async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
-        let request = ExportMetricsServiceRequest::from(metrics).encode_to_vec();
-        let ended = |error: JoinError| {
-            let reason = if error.is_panic() { "panicked" } else { "has ended" };
-            Err(OTelSdkError::InternalFailure(format!("the exporter {reason}")))
-        };
-        self.spawn(request).await.unwrap_or_else(ended)
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn shutdown_with_timeout(&self, _: Duration) -> OTelSdkResult {
-        Ok(())
-    }
-
-    fn temporality(&self) -> Temporality {
-        self.temporality
     }
 }
 
@@ -218,6 +137,7 @@ fn client(otlp: &Otlp) -> Result<reqwest::Client> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = reqwest::Client::builder()
         .timeout(otlp.timeout)
+        .default_headers(headers(otlp))
         // The headers are for the collector, not for wherever it may point.
         .redirect(reqwest::redirect::Policy::none());
     if let Some(authority) = &otlp.tls.authority {

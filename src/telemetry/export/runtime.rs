@@ -1,7 +1,7 @@
 //! A runtime for the exporters alone, on a thread of its own: they go on when the service's
 //! workers are blocked, and nothing that this thread does makes telemetry.
 
-use std::{io, thread};
+use std::{io, pin::Pin, task, thread};
 
 use opentelemetry::Context;
 use tokio::{runtime::Handle, sync::oneshot};
@@ -27,8 +27,9 @@ impl ExportRuntime {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             // Ends when told to, or when nobody is left who could tell.
             let _ = runtime.block_on(stopped);
-            // A look-up of the collector's name may hang.
-            runtime.shutdown_background();
+            // Not shut down: what the reader of metrics still polls would panic, and a look-up of the
+            // collector's name may hang. Without this thread nothing of it goes on.
+            std::mem::forget(runtime);
         })?;
         Ok(Self { handle, stop, thread })
     }
@@ -44,5 +45,29 @@ impl ExportRuntime {
         let _ = self.stop.send(());
         // It has nothing to panic with, and if it did, that was told.
         let _ = self.thread.join();
+    }
+}
+
+/// A future that is polled somewhere else but finds its timers and sockets in the exporters'
+/// runtime.
+pub struct OnRuntime<F> {
+    handle: Handle,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> OnRuntime<F> {
+    /// Runs `future` with the resources of `handle`.
+    pub fn new(handle: Handle, future: F) -> Self {
+        Self { handle, future: Box::pin(future) }
+    }
+}
+
+impl<F: Future> Future for OnRuntime<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut task::Context<'_>) -> task::Poll<F::Output> {
+        let this = &mut *self;
+        let _entered = this.handle.enter();
+        this.future.as_mut().poll(context)
     }
 }

@@ -1,4 +1,4 @@
-//! When to try again what has failed, as opentelemetry-otlp does it.
+//! When to try again what has failed, as opentelemetry-otlp does it for metrics.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

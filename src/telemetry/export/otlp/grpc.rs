@@ -33,12 +33,7 @@ pub struct Collector {
 impl Collector {
     /// Connects when something is to be sent.
     pub fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
-        let endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
-        let mut endpoint = kept_alive(endpoint, otlp.timeout);
-        if let Some(tls) = tls(otlp) {
-            endpoint = endpoint.tls_config(tls)?;
-        }
-        let mut client = Grpc::new(endpoint.connect_lazy());
+        let mut client = Grpc::new(channel(otlp)?);
         if otlp.gzip {
             let gzip = CompressionEncoding::Gzip;
             client = client.send_compressed(gzip).accept_compressed(gzip);
@@ -46,7 +41,6 @@ impl Collector {
         let path = PathAndQuery::from_static(match signal {
             Signal::Spans => "/opentelemetry.proto.collector.trace.v1.TraceService/Export",
             Signal::Records => "/opentelemetry.proto.collector.logs.v1.LogsService/Export",
-            Signal::Points => "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export",
         });
         Ok(Self { client, path, metadata: MetadataMap::from_headers(headers(otlp)) })
     }
@@ -63,6 +57,19 @@ impl Collector {
         let answer = client.unary(request, self.path.clone(), Encoded).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
     }
+}
+
+/// A channel to the collector, which connects when something is to be sent.
+///
+/// # Errors
+/// If the endpoint or the certificates cannot be used.
+pub fn channel(otlp: &Otlp) -> Result<Channel> {
+    let endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
+    let mut endpoint = kept_alive(endpoint, otlp.timeout);
+    if let Some(tls) = tls(otlp) {
+        endpoint = endpoint.tls_config(tls)?;
+    }
+    Ok(endpoint.connect_lazy())
 }
 
 /// Has a connection that is dead noticed: an idle one by TCP, whose probes load balancers and NAT

@@ -16,7 +16,7 @@ use url::Url;
 use super::{
     Result,
     backoff::{Failure, Retry},
-    client, headers,
+    client,
 };
 use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
 
@@ -34,14 +34,13 @@ pub struct Collector {
 impl Collector {
     /// Connects when something is to be sent.
     pub fn new(otlp: &Otlp) -> Result<Self> {
-        let mut all = HeaderMap::new();
-        all.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if otlp.gzip {
-            all.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+            headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
         }
-        all.extend(headers(otlp));
         let endpoint = otlp.endpoint.clone();
-        Ok(Self { client: client(otlp)?, endpoint, headers: all, gzip: otlp.gzip })
+        Ok(Self { client: client(otlp)?, endpoint, headers, gzip: otlp.gzip })
     }
 
     /// The body that all attempts to send `message` have.
