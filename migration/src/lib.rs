@@ -10,11 +10,7 @@ use sea_orm_migration::{
 
 mod m20261122_000001_catalogue;
 mod m20261122_000002_search;
-mod m20261124_000003_search_by_length;
-mod m20261128_000004_search_entries_at_once;
-mod m20261128_000005_search_entries_by_rank;
-mod m20261128_000006_search_entries_in_books;
-mod m20261129_000007_latin_letters;
+mod m20261129_000003_latin_letters;
 
 /// All migrations, oldest first.
 #[derive(Debug)]
@@ -26,11 +22,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m20261122_000001_catalogue::Migration),
             Box::new(m20261122_000002_search::Migration),
-            Box::new(m20261124_000003_search_by_length::Migration),
-            Box::new(m20261128_000004_search_entries_at_once::Migration),
-            Box::new(m20261128_000005_search_entries_by_rank::Migration),
-            Box::new(m20261128_000006_search_entries_in_books::Migration),
-            Box::new(m20261129_000007_latin_letters::Migration),
+            Box::new(m20261129_000003_latin_letters::Migration),
         ]
     }
 }

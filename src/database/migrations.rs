@@ -64,9 +64,14 @@ impl Database {
     /// The name of each migration, oldest first, and whether it is applied.
     ///
     /// # Errors
-    /// If the database cannot be reached.
+    /// If the database cannot be reached, or has migrations that this program does not know.
     pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.reader(None)).await?;
+        let pending = Migrator::get_pending_migrations_read_only(&self.reader(None)).await;
+        let pending = pending.map_err(|error| match error {
+            // Its only one: migrations that are applied and unknown.
+            DbErr::Custom(text) => DbErr::Migration(text),
+            other => other,
+        })?;
         let is_pending = |name: &str| pending.iter().any(|migration| migration.name() == name);
         let names = Migrator::migrations().into_iter().map(|migration| migration.name().to_owned());
         Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())

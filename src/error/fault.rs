@@ -81,6 +81,10 @@ impl From<&DbErr> for DatabaseFault {
             DbErr::RecordNotFound(_) | DbErr::RecordNotInserted | DbErr::RecordNotUpdated => {
                 Self::fault("no_record", "a row that must be there is not")
             }
+            DbErr::Migration(text) => {
+                let text = format!("another version of this program has migrated it: {text}");
+                Self::fault("unknown_migration", &text)
+            }
             _ => Self::fault("orm", "an answer of the database does not fit its entity"),
         }
     }

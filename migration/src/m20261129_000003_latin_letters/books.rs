@@ -19,7 +19,7 @@ const POSTGRES: &[&str] = &["UPDATE book SET title_key = entry.title_key, \
     FROM jsonb_to_recordset($1::jsonb) AS entry \
     (book_id bigint, title_key text, document text, words integer) WHERE book.id = book_id"];
 
-/// As in the fifth migration, an entry's row id is the length of the title before the book's id.
+/// As the second migration says, an entry's row id is the length of the title before the book's id.
 const SQLITE: &[&str] = &[
     "UPDATE book SET title_key = value ->> 'title_key' FROM json_each($1) \
      WHERE book.id = value ->> 'book_id'",
