@@ -189,7 +189,7 @@ impl Telemetry {
                 Some(metrics::provider(exporter, interval, resource.clone()))
             }
         };
-        self.scrape = metrics::install(provider.as_ref(), settings.scrape);
+        self.scrape = metrics::install(provider.as_ref(), settings.scrape, resource);
         if let Some(provider) = provider {
             self.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
         }

@@ -10,6 +10,8 @@ use crate::support::{
 
 /// What the service is to be started with: limits that are reached soon, a pool that is small.
 pub const VARIABLES: &[(&str, &str)] = &[
+    // Dashboards follow any name.
+    ("OTEL_SERVICE_NAME", "shelf"),
     ("COLOPHON_SLOW_POLL", "20ms"),
     ("COLOPHON_POOL_SIZE", "4"),
     ("COLOPHON_POOL_WAIT", "300ms"),

@@ -145,7 +145,7 @@ fn replaced(expression: &str) -> String {
         ("__rate_interval", "30s"),
         ("__interval", "10s"),
         ("__range", "1m"),
-        ("job", "colophon"),
+        ("job", "shelf"),
         ("instance", ".*"),
         ("root_field", ".*"),
     ] {

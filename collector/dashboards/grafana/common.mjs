@@ -186,8 +186,7 @@ export function dashboard({ uid, title, description, rows, byRootField }) {
       sourceVariable('prometheus', 'Prometheus'),
       sourceVariable('tempo', 'Tempo'),
       sourceVariable('loki', 'Loki'),
-      choice('job', 'Job', 'label_values(process_uptime_seconds, job)')
-        .current({ text: 'colophon', value: 'colophon' }),
+      choice('job', 'Job', 'label_values(process_uptime_seconds, job)'),
       choices('instance', 'Instance', 'label_values(process_uptime_seconds{job="$job"}, instance)'),
       ...(byRootField ? [rootField] : []),
     ]);

@@ -131,7 +131,7 @@ export default dashboard({
       }),
       graph({
         title: 'Samples of a scrape', unit: 'short', shows: 'How many series a target has.', bad: 'a steady rise: a label has values without bound.',
-        then: 'find it: topk(10, count by (__name__) ({job="colophon"})).', queries: { '{{job}} {{instance}}': 'max by (job, instance) (scrape_samples_scraped)' }, links: [logs()],
+        then: 'find it: topk(10, count by (__name__) ({job="$job"})).', queries: { '{{job}} {{instance}}': 'max by (job, instance) (scrape_samples_scraped)' }, links: [logs()],
       }),
       graph({
         title: 'Series by job', unit: 'short', width: 12, shows: 'Series that Prometheus has now, by job.', bad: 'a steady rise of one.',

@@ -244,19 +244,19 @@ function placed(panels) {
 
 /** Filters above a dashboard, by title. They hold for all its panels. */
 const choices = {
-  Service: { signal: 'metrics', field: 'resource.attributes.service.name', selected: ['colophon'] },
-  'Root field': { signal: 'metrics', field: 'attributes.graphql.root_field', selected: [] },
+  Service: { signal: 'metrics', field: 'resource.attributes.service.name' },
+  'Root field': { signal: 'metrics', field: 'attributes.graphql.root_field' },
 };
 
 function controls(titles) {
   const panels = titles.map((title, order) => {
-    const { field, selected } = choices[title];
+    const { field } = choices[title];
     const id = `control-${order + 1}`;
     const explicitInput = {
       id,
       title,
       fieldName: field,
-      selectedOptions: selected,
+      selectedOptions: [],
       searchTechnique: 'prefix',
       sort: { by: '_key', direction: 'asc' },
     };

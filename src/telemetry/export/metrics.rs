@@ -38,19 +38,24 @@ use super::{
 };
 use crate::telemetry::names::{Kind, Metric, POINTS_EXPORTED, catalogue};
 
-/// Makes the process's recorder, of which each series goes to the scrape and to `provider`.
+/// Makes the process's recorder, of which each series goes to `provider` and, with `resource`, to the
+/// scrape.
 ///
 /// # Panics
 /// If there is one already.
 #[must_use]
-pub fn install(provider: Option<&SdkMeterProvider>, scrape: bool) -> Option<Scrape> {
+pub fn install(
+    provider: Option<&SdkMeterProvider>,
+    scrape: bool,
+    resource: &Resource,
+) -> Option<Scrape> {
     let mut others = FanoutBuilder::default();
     let histograms = scrape.then(Arc::<Histograms>::default);
     let scrape = histograms.clone().map(|histograms| {
         let recorder = PrometheusBuilder::new().with_recommended_naming(true).build_recorder();
         let handle = recorder.handle();
         others = std::mem::take(&mut others).add_recorder(recorder);
-        Scrape::new(handle, histograms)
+        Scrape::new(resource, handle, histograms)
     });
     let otlp = provider.map(|provider| Arc::new(Otlp::new(provider.meter_with_scope(scope()))));
     if let Some(otlp) = otlp.clone() {

@@ -10,34 +10,68 @@ use std::{
     },
 };
 
-use metrics::{Histogram, HistogramFn, Key, Unit};
+use metrics::{Histogram, HistogramFn, Key, Label, Unit};
 use metrics_exporter_prometheus::{
     LabelSet, PrometheusHandle,
     formatting::{sanitize_metric_name, write_help_line, write_metric_line, write_type_line},
 };
+use opentelemetry_sdk::Resource;
 
 use crate::telemetry::names::{Kind, Metric, catalogue};
 
 /// The metrics as they are now. Clones share them.
 #[derive(Clone)]
 pub struct Scrape {
+    /// `target_info`, by which the scrape says whose it is.
+    target: Arc<str>,
     others: PrometheusHandle,
     histograms: Arc<Histograms>,
 }
 
 impl Scrape {
-    /// Of the recorder that has `others`, and of `histograms`.
-    pub fn new(others: PrometheusHandle, histograms: Arc<Histograms>) -> Self {
-        Self { others, histograms }
+    /// Of the recorder that has `others`, and of `histograms`, by what `resource` is.
+    pub fn new(resource: &Resource, others: PrometheusHandle, histograms: Arc<Histograms>) -> Self {
+        Self { target: target_info(resource).into(), others, histograms }
     }
 
     /// In Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = sums_as_counters(self.others.render());
+        text.push_str(&self.target);
         self.histograms.render(&mut text);
         text
     }
+}
+
+/// The attributes of `resource`, as the labels of a series that is always 1
+/// (opentelemetry.io/docs/specs/otel/compatibility/prometheus_and_openmetrics/#resource-attributes-1).
+fn target_info(resource: &Resource) -> String {
+    const NAME: &str = "target_info";
+    let labels: Vec<Label> = resource
+        .iter()
+        .map(|(key, value)| Label::new(key.as_str().to_owned(), value.to_string()))
+        .collect();
+    let mut text = String::new();
+    write_help_line(&mut text, NAME, None, None, "What is scraped, by its resource attributes.");
+    write_type_line(&mut text, NAME, None, None, "gauge");
+    let none = None::<(_, &str)>;
+    write_metric_line(
+        &mut text,
+        NAME,
+        None,
+        &labels_of(&Key::from_parts(NAME, labels)),
+        none,
+        1,
+        None,
+    );
+    text.push('\n');
+    text
+}
+
+#[expect(clippy::default_trait_access, reason = "the map is of a crate that we have not")]
+fn labels_of(key: &Key) -> LabelSet {
+    LabelSet::from_key_and_global(key, &Default::default())
 }
 
 /// The facade has no counter of fractions, so that they come as gauges.
@@ -101,11 +135,7 @@ impl Family {
         write_help_line(text, &name, unit, None, self.metric.help);
         write_type_line(text, &name, unit, None, "histogram");
         for (key, buckets) in &self.series {
-            #[expect(
-                clippy::default_trait_access,
-                reason = "the map is of a crate that we have not"
-            )]
-            let labels = LabelSet::from_key_and_global(key, &Default::default());
+            let labels = labels_of(key);
             let mut count = 0;
             let bounds = buckets.bounds.iter().map(f64::to_string).chain(["+Inf".to_owned()]);
             for (bound, bucket) in bounds.zip(&buckets.counts) {
