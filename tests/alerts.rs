@@ -71,7 +71,7 @@ async fn alerts_fire_on_faults_and_only_then() {
 /// A minute of what the service is for, during which no alert fires.
 async fn quiet(stack: &Stack) {
     let prometheus = &stack.prometheus;
-    let is_scraped = async || !prometheus.query("up{job=\"shelf\"} == 1").await.is_empty();
+    let is_scraped = async || !prometheus.query("up{job=\"colophon\"} == 1").await.is_empty();
     prometheus.wait("the service is scraped", is_scraped).await;
     for number in 0..20 {
         stack.service.create(json!({ "title": format!("Book {number}") })).await;

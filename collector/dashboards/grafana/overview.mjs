@@ -62,7 +62,7 @@ export default dashboard({
         title: 'Instances up', unit: 'short',
         shows: 'How many instances answer the collector.', bad: 'fewer than were started.',
         then: 'see whether they restart (uptime below), and their last lines of log.',
-        queries: { up: orZero(sum(gauge('up'))) }, levels: { red: null, green: 1 }, links: [logs()],
+        queries: { up: orZero(sum(`up and on (instance) ${gauge('process_uptime_seconds')}`)) }, levels: { red: null, green: 1 }, links: [logs()],
       }),
       graph({
         title: 'Burn rate', unit: 'short', width: 12,
