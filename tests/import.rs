@@ -4,7 +4,11 @@
 
 mod support;
 
-use std::{path::Path, process::Output};
+use std::{
+    io::Write,
+    path::Path,
+    process::{Output, Stdio},
+};
 
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
@@ -156,23 +160,29 @@ on_both_databases! {
     }
 
     async fn a_killed_import_is_finished_by_the_next(db: Db) {
-        let file = db.file("many.csv", many(2_000));
+        let file = db.file("many.csv", many(6_000));
         let whole = Db::sqlite();
-        assert_eq!(summary(&import(&whole, &file))[0], 2_000);
+        assert_eq!(summary(&import(&whole, &file))[0], 6_000);
 
-        let mut child = db.command(&["import", file.to_str().unwrap()]).spawn().unwrap();
+        // Half of the file, and then it waits for the rest.
+        let mut child = db.command(&["import", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let text = std::fs::read(&file).unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(&text[..text.len() / 2]).unwrap();
         let watcher = db.serve().await;
         let count = async || {
             let data = watcher.data("{ books { totalCount } }", json!({})).await;
             data["books"]["totalCount"].as_u64().unwrap()
         };
-        while count().await == 0 {}
+        while count().await == 0 {
+            assert_eq!(child.try_wait().unwrap(), None, "it waits for the rest");
+        }
         child.kill().unwrap();
         child.wait().unwrap();
         let committed = count().await;
-        assert!((1..2_000).contains(&committed), "killed half-way, at {committed}");
+        assert!((1..6_000).contains(&committed), "killed half-way, at {committed}");
         let [added, updated, unchanged, refused] = summary(&import(&db, &file));
-        assert_eq!((added, updated, unchanged, refused), (2_000 - committed, 0, committed, 0));
+        assert_eq!((added, updated, unchanged, refused), (6_000 - committed, 0, committed, 0));
         // Numbers that a sequence has given out to a transaction that was killed are lost.
         let plain = |text: String| -> String {
             let ids = ["\"book_", "\"author_"];

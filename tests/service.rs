@@ -12,7 +12,7 @@ use std::{
 use reqwest::{RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use support::{Db, Service, postgres::Cluster, program, repository, stderr, stdout};
+use support::{Db, Service, allowed, postgres::Cluster, program, repository, stderr, stdout};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
@@ -106,7 +106,7 @@ fn bad_settings_end_the_process_at_once_and_are_explained() {
         for command in &commands[usize::from(flag == "--sample")..] {
             let started = Instant::now();
             let output = command().output().unwrap();
-            assert!(started.elapsed() < Duration::from_secs(1), "{flag}");
+            assert!(started.elapsed() < allowed(Duration::from_secs(1)), "{flag}");
             assert_eq!(output.status.code(), Some(2), "{flag}");
             let text = stderr(&output);
             for part in [flag, variable, right] {
@@ -305,7 +305,7 @@ async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
     assert!(answer.get("data").is_none() && !answer.to_string().contains("sock"), "{answer}");
 
     cluster.set("start");
-    assert!(service.ready().await < Duration::from_secs(3));
+    assert!(service.ready().await < allowed(Duration::from_secs(3)));
     service.create(json!({ "title": "One" })).await;
 
     cluster.set("stop");
@@ -314,10 +314,10 @@ async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
     let (status, answer) =
         send(post(&service, &json!({ "query": "{ books { totalCount } }" }))).await;
     assert_eq!((status.as_u16(), code(&answer)), (503, "DATABASE_UNAVAILABLE"));
-    assert!(started.elapsed() < Duration::from_secs(2), "pool wait and a second");
+    assert!(started.elapsed() < allowed(Duration::from_secs(2)), "pool wait and a second");
     assert!(!answer.to_string().to_lowercase().contains("postgres"), "{answer}");
     cluster.set("start");
-    assert!(service.ready().await < Duration::from_secs(3));
+    assert!(service.ready().await < allowed(Duration::from_secs(3)));
     service.create(json!({ "title": "Two" })).await;
     let told =
         service.log().iter().filter(|event| event["event"] == "database.unreachable").count();
@@ -433,7 +433,7 @@ async fn an_operation_that_takes_too_long_is_ended_and_leaves_no_trace() {
     // The connection whose BEGIN was cancelled comes back clean.
     let started = Instant::now();
     while send(post(&service, &create)).await.0 != 200 {
-        assert!(started.elapsed() < Duration::from_secs(8), "writes do not come back");
+        assert!(started.elapsed() < allowed(Duration::from_secs(8)), "writes do not come back");
     }
     let data = service.data("{ books { totalCount } }", json!({})).await;
     assert_eq!(data["books"]["totalCount"], 1);

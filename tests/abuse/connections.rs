@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     http::{Connection, allow_many_sockets, half_head, peer, post},
-    support::{Db, PATIENCE, Service, probe::Probe},
+    support::{Db, PATIENCE, Service, allowed, probe::Probe},
     turn,
 };
 
@@ -149,11 +149,11 @@ async fn silent_and_idle_connections_and_half_heads_end() {
     for connection in [&mut silent, &mut half, &mut again] {
         connection.closed().await;
     }
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(started.elapsed() < allowed(Duration::from_secs(5)), "{:?}", started.elapsed());
     assert!(idle.is_open().await);
     idle.closed().await;
     let took = started.elapsed();
-    assert!((Duration::from_secs(6)..Duration::from_secs(10)).contains(&took), "{took:?}");
+    assert!((Duration::from_secs(6)..allowed(Duration::from_secs(10))).contains(&took), "{took:?}");
     assert_eq!(closed(&service, "head_timeout").await, 3);
     assert_eq!(closed(&service, "idle_timeout").await, 1);
 }
@@ -169,14 +169,14 @@ async fn a_connection_is_kept_for_longer_than_a_head_may_take() {
     }
     // A head that comes drop by drop ends with its time, however late it began.
     let began = Instant::now();
-    let mut dripped = 0;
-    while began.elapsed() < PATIENCE
-        && kept.send(b"POST"[dripped % 4..][..1].to_vec()).await.is_ok()
-    {
-        dripped += 1;
+    for drop in b"POST".iter().cycle() {
+        if kept.send(vec![*drop]).await.is_err() {
+            break;
+        }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    assert!((5..30).contains(&dripped), "{dripped}");
+    let took = began.elapsed();
+    assert!((Duration::from_millis(900)..PATIENCE).contains(&took), "{took:?}");
     assert_eq!(closed(&service, "head_timeout").await, 1);
 }
 
@@ -194,7 +194,7 @@ async fn a_short_keep_alive_does_not_shorten_heads() {
     slow.send(first).await.unwrap();
     let asked = Instant::now();
     idle.closed().await;
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < allowed(Duration::from_secs(3)), "{:?}", asked.elapsed());
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(slow.ask(second).await.unwrap().status, 200);
     assert_eq!(closed(&service, "idle_timeout").await, 1);
@@ -209,7 +209,7 @@ async fn a_body_that_does_not_come_is_refused() {
     let asked = Instant::now();
     let answer = connection.ask(head.as_bytes()).await.unwrap();
     assert_eq!((answer.status, answer.code().as_str()), (408, "REQUEST_TIMEOUT"));
-    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    assert!(asked.elapsed() < allowed(Duration::from_secs(5)), "{:?}", asked.elapsed());
     connection.closed().await;
 }
 
@@ -230,7 +230,7 @@ async fn a_thousand_connections_do_not_take_the_last_descriptor() {
     assert_eq!(honest.ask(&post(SMALL)).await.unwrap().status, 200);
     let took = flooded.elapsed();
     println!("accepting again after {took:?}");
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < allowed(Duration::from_secs(2)), "{took:?}");
     // The database opens files when it needs them.
     service.create(json!({ "title": "In the flood" })).await;
     let open = std::fs::read_dir(format!("/proc/{}/fd", service.pid())).unwrap().count();

