@@ -84,6 +84,8 @@ struct Observed {
     /// With its span.
     context: Context,
     method: &'static str,
+    /// `http` or, by a trusted proxy, `https`.
+    scheme: &'static str,
     path: Cow<'static, str>,
     route: Option<&'static str>,
     version: &'static str,
@@ -98,9 +100,12 @@ impl Observed {
         let method = method(request.method());
         let route = request.extensions().get::<MatchedPath>().map(|path| intern(path.as_str()));
         let path = request.uri().path();
+        let forwarded = request.extensions().get::<Forwarded>();
+        let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
         let mut this = Self {
             context: Context::new(),
             method,
+            scheme,
             path: match route {
                 Some(route) if route == path => route.into(),
                 _ => client_text(path).to_owned().into(),
@@ -114,7 +119,7 @@ impl Observed {
                 .exact()
                 .or_else(|| announced(request.headers())),
             is_answered: false,
-            _active: Active::new(method),
+            _active: Active::new(method, scheme),
         };
         this.context = this.begin(request, propagate);
         this
@@ -137,8 +142,7 @@ impl Observed {
         to.text(attr::HTTP_REQUEST_METHOD, self.method);
         to.text(attr::URL_PATH, &self.path);
         let forwarded = request.extensions().get::<Forwarded>();
-        let scheme = forwarded.and_then(|forwarded| forwarded.scheme).unwrap_or("http");
-        to.text(attr::URL_SCHEME, scheme);
+        to.text(attr::URL_SCHEME, self.scheme);
         to.text(attr::NETWORK_PROTOCOL_VERSION, self.version);
         if let Some(route) = self.route {
             to.text(attr::HTTP_ROUTE, route);
@@ -151,7 +155,7 @@ impl Observed {
         }
         let host = forwarded.and_then(|forwarded| forwarded.host.as_ref()).map(Authority::as_str);
         let host = host.or_else(|| header(header::HOST));
-        if let Some((host, port)) = host.and_then(|host| server(host, scheme)) {
+        if let Some((host, port)) = host.and_then(|host| server(host, self.scheme)) {
             to.text(attr::SERVER_ADDRESS, client_text(host));
             to.integer(attr::SERVER_PORT, port);
         }
@@ -202,6 +206,7 @@ impl Observed {
     ) {
         let series = series().of(SeriesKey {
             method: self.method,
+            scheme: self.scheme,
             route: self.route,
             status: status.map(|status| status.as_u16()),
             error,
@@ -245,6 +250,7 @@ fn server_error(response: &Response) -> Option<&'static str> {
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct SeriesKey {
     method: &'static str,
+    scheme: &'static str,
     route: Option<&'static str>,
     status: Option<u16>,
     error: Option<&'static str>,
@@ -276,7 +282,7 @@ impl SeriesKey {
     fn labels(&self) -> Vec<Label> {
         let mut labels = vec![
             Label::new(attr::HTTP_REQUEST_METHOD, self.method),
-            Label::new(attr::URL_SCHEME, "http"),
+            Label::new(attr::URL_SCHEME, self.scheme),
             Label::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
         ];
         labels.extend(self.route.map(|route| Label::new(attr::HTTP_ROUTE, route)));
@@ -291,16 +297,17 @@ impl SeriesKey {
 struct Active(Gauge);
 
 impl Active {
-    fn new(method: &'static str) -> Self {
-        static ACTIVE: LazyLock<Series<&'static str, Gauge>> = LazyLock::new(|| {
-            Series::new(|method: &&'static str| {
-                HTTP_ACTIVE.gauge(vec![
-                    Label::new(attr::HTTP_REQUEST_METHOD, *method),
-                    Label::new(attr::URL_SCHEME, "http"),
-                ])
-            })
-        });
-        let gauge = ACTIVE.of(method);
+    fn new(method: &'static str, scheme: &'static str) -> Self {
+        static ACTIVE: LazyLock<Series<(&'static str, &'static str), Gauge>> =
+            LazyLock::new(|| {
+                Series::new(|(method, scheme)| {
+                    HTTP_ACTIVE.gauge(vec![
+                        Label::new(attr::HTTP_REQUEST_METHOD, *method),
+                        Label::new(attr::URL_SCHEME, *scheme),
+                    ])
+                })
+            });
+        let gauge = ACTIVE.of((method, scheme));
         gauge.increment(1);
         Self(gauge)
     }

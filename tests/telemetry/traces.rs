@@ -194,6 +194,14 @@ async fn what_a_trusted_proxy_says_is_in_the_span() {
             assert_eq!(span.attribute("network.peer.address"), "127.0.0.1");
             assert!(port.is_empty() || span.attribute("server.port") == port);
         }
+        let scrape = service.scrape().await;
+        let counted = |line: &str| {
+            line.starts_with("http_server_request_duration_seconds_count")
+                && line.contains("http_route=\"/graphql\"")
+                && line.contains(&format!("url_scheme=\"{scheme}\""))
+                && line.ends_with(" 3")
+        };
+        assert!(scrape.lines().any(counted), "{scheme}: {scrape}");
     }
 }
 
