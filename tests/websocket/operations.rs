@@ -161,6 +161,52 @@ async fn only_so_many_run_at_a_time() {
     client.answer("slower").await;
 }
 
+/// Of a socket whose operations all wait, what comes is read; and who goes leaves nothing waiting.
+#[tokio::test(flavor = "multi_thread")]
+async fn operations_that_wait_have_no_place() {
+    let service = Db::sqlite().serve_with(&["--lab", "--max-operations", "2"]).await;
+    let mut busy = Client::hello(&service).await;
+    for id in ["1", "2"] {
+        busy.subscribe(id, "{ labSleep(ms: 3000) }").await;
+    }
+    active(&service, "query", 2.0).await;
+    let mut waiting = Client::hello(&service).await;
+    let mut leaving = Client::hello(&service).await;
+    for client in [&mut waiting, &mut leaving] {
+        for id in ["1", "2", "3"] {
+            client.subscribe(id, "{ labSleep(ms: 1) }").await;
+        }
+        client.say(json!({ "type": "ping" })).await;
+        assert_eq!(client.hear().await, json!({ "type": "pong" }));
+    }
+    active(&service, "query", 2.0).await;
+    drop(leaving);
+    waiting.say(json!({ "type": "complete", "id": "2" })).await;
+    // It was read: of the three that wait, one does not any more.
+    waiting.say(json!({ "type": "ping" })).await;
+    assert_eq!(waiting.hear().await, json!({ "type": "pong" }));
+    assert_eq!(completed(&mut waiting, 2).await, ["1", "3"]);
+    assert_eq!(completed(&mut busy, 2).await, ["1", "2"]);
+    let name = "graphql_server_request_duration_seconds_count";
+    let ran = ["graphql_root_field=\"Query.labSleep\""];
+    metric_is(&service, name, &ran, 4.0).await;
+}
+
+/// The ids of the next operations that are answered with data, in order.
+async fn completed(client: &mut Client, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    while ids.len() < count {
+        let heard = client.hear().await;
+        match heard["type"].as_str().unwrap() {
+            "next" => assert!(heard["payload"]["data"].is_object(), "{heard:#}"),
+            "complete" => ids.push(heard["id"].as_str().unwrap().to_owned()),
+            _ => panic!("{heard:#}"),
+        }
+    }
+    ids.sort();
+    ids
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_wants_no_more_ends_its_query() {
     let service = Db::sqlite()

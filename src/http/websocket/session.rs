@@ -1,6 +1,12 @@
 //! What is said on a socket: hello, operations and their answers, goodbye.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use futures_util::{
     FutureExt, StreamExt,
@@ -18,10 +24,7 @@ use super::{
 };
 use crate::{
     config::limits::RequestLimits,
-    graphql::{
-        engine::{Operation, RawRequest},
-        present::Answer,
-    },
+    graphql::{engine::RawRequest, present::Answer},
     http::{
         bearer,
         graphql::{Rendered, from_parameters},
@@ -60,8 +63,9 @@ pub struct Session {
 /// An operation whose answer is wanted.
 struct Wanted {
     number: u64,
-    /// Ends it; a mutation is not ended.
-    abort: Option<AbortHandle>,
+    abort: AbortHandle,
+    /// A mutation that has begun is not ended. (It would go on, and count as one that has ended.)
+    is_mutation: Arc<AtomicBool>,
 }
 
 /// An operation that ran to its end.
@@ -193,10 +197,11 @@ impl Session {
             ClientMessage::Subscribe { .. } if !self.is_acknowledged => {
                 Err(Reason::Unauthorized.into())
             }
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload).await,
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload),
             ClientMessage::Complete { id } => {
-                if let Some(Wanted { abort: Some(abort), .. }) = self.wanted.remove(&id) {
-                    abort.abort();
+                let wanted = self.wanted.remove(&id);
+                if let Some(wanted) = wanted.filter(|it| !it.is_mutation.load(Ordering::Relaxed)) {
+                    wanted.abort.abort();
                 }
                 Ok(())
             }
@@ -223,7 +228,7 @@ impl Session {
         Ok(())
     }
 
-    async fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
+    fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
         if self.wanted.contains_key(&id) {
             let text = format!("Subscriber for {id} already exists");
             return Err(End::because(Reason::IdTaken, text));
@@ -235,38 +240,38 @@ impl Session {
         self.quiet_since = Instant::now();
         let raw = RawRequest { source, caller: self.who, ..raw };
         if self.running.len() < self.limits().max_socket_operations {
-            self.begin(id, raw).await
+            self.start(id, raw);
         } else {
             self.waiting = Some((id, raw));
-            Ok(())
-        }
-    }
-
-    async fn begin(&mut self, id: String, raw: RawRequest) -> Result<(), End> {
-        match self.caller.public.engine.prepare(raw).await {
-            Ok(operation) => self.start(id, operation),
-            Err(answer) => self.answer(&id, &answer).await?,
         }
         Ok(())
     }
 
-    fn start(&mut self, id: String, operation: Operation) {
+    /// Runs an operation as soon as the engine has room; meanwhile the socket is read.
+    fn start(&mut self, id: String, raw: RawRequest) {
         self.operations += 1;
         let number = self.operations;
-        let is_mutation = operation.is_mutation();
+        let is_mutation = Arc::<AtomicBool>::default();
         let (engine, name) = (self.caller.public.engine.clone(), id.clone());
+        let begun = is_mutation.clone();
         let (work, abort) = abortable(async move {
-            let answer = engine.run(operation).await;
+            let answer = match engine.prepare(raw).await {
+                Ok(operation) => {
+                    begun.store(operation.is_mutation(), Ordering::Relaxed);
+                    engine.run(operation).await
+                }
+                Err(answer) => *answer,
+            };
             Done { id: name, number, answer }
         });
         self.running.push(work.map(Result::ok).boxed());
-        self.wanted.insert(id, Wanted { number, abort: (!is_mutation).then_some(abort) });
+        self.wanted.insert(id, Wanted { number, abort, is_mutation });
     }
 
     async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
         self.quiet_since = Instant::now();
         if let Some((id, raw)) = self.waiting.take() {
-            self.begin(id, raw).await?;
+            self.start(id, raw);
         }
         // It was aborted, or its client wants to hear no more of it, and may have given its id to
         // another.
