@@ -6,13 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-use support::{
+use testing::{
     Db, Service,
     stack::{FAULT, Stack, make_unbearable},
 };

@@ -3,8 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "clients are tasks of the test")]
 
-mod support;
-
 use clap::Parser;
 use colophon::{
     books::{filter::BookFilter, order::BookOrder, page::Window, store::list},
@@ -13,7 +11,7 @@ use colophon::{
 };
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use serde_json::{Value, json};
-use support::Db;
+use testing::{Db, on_both_databases};
 
 const CREATE: &str = "mutation($input: CreateBookInput!) { createBook(input: $input) {
     id title pages isbn13 publishedYear language version createdAt updatedAt authors { id name } } }";
@@ -286,7 +284,7 @@ on_both_databases! {
 
 /// Reads a whole list page by page; backwards, from its end.
 async fn pages(
-    service: &support::Service,
+    service: &testing::Service,
     order: &Value,
     size: usize,
     backward: bool,

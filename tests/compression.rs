@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::io::Read;
 
 use flate2::read::GzDecoder;
 use reqwest::{Response, header::HeaderMap};
 use serde_json::{Value, json};
 
-use support::{Db, Service};
+use testing::{Db, Service};
 
 const LARGE: &str = "{ books(first: 100) { nodes { id title isbn13 authors { name } } } }";
 const SMALL: &str = "{ books(first: 1) { nodes { id } } }";

@@ -4,8 +4,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::{
     alloc::System,
     io::{Read, Write},
@@ -19,7 +17,7 @@ use colophon::{command::serve, config::Cli};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
-use support::{Db, Service, collector::Collector, program};
+use testing::{Db, Service, collector::Collector, program};
 
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;

@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::{Value, json};
-use support::{Db, Service, stderr, stdout};
+use testing::{Db, Service, on_both_databases, stderr, stdout};
 
 /// Titles and authors with letters that do not decompose, and queries for them in plain letters.
 const BOOKS: [(&str, &str, &str); 9] = [

@@ -3,13 +3,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use reqwest::{Method, RequestBuilder, Response};
 use serde_json::{Value, json};
-use support::{Db, Service, allowed, repository};
+use testing::{Db, Service, allowed, repository};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::{
     io::Write,
     path::Path,
@@ -12,7 +10,7 @@ use std::{
 
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::json;
-use support::{Db, repository, stderr, stdout};
+use testing::{Db, on_both_databases, repository, stderr, stdout};
 
 /// What dirty files are like: a lost zero, an ISBN-13 that a spreadsheet rounded, quoted commas
 /// and line breaks, several authors, many scripts, a byte order mark.

@@ -2,12 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::process::{Output, Stdio};
 
 use serde_json::{Value, json};
-use support::{Db, repository, stderr, stdout};
+use testing::{Db, on_both_databases, repository, stderr, stdout};
 
 /// Imports a file of `tests/import` and expects every row to go in.
 fn import(db: &Db, name: &str, flags: &[&str]) -> Output {

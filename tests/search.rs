@@ -2,11 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use sea_orm::{ConnectionTrait, Database, Statement};
 use serde_json::{Value, json};
-use support::Db;
+use testing::{Db, on_both_databases};
 
 fn titles(connection: &Value) -> Vec<&str> {
     connection["nodes"].as_array().unwrap().iter().map(|b| b["title"].as_str().unwrap()).collect()

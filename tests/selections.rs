@@ -4,14 +4,12 @@
 #![expect(clippy::disallowed_methods, reason = "clients are tasks of the test")]
 #![expect(clippy::float_cmp, reason = "whole numbers")]
 
-mod support;
-
 use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use support::{
-    Db, PATIENCE, Service,
+use testing::{
+    Db, PATIENCE, Service, on_both_databases,
     socket::{Client, metric},
 };
 
@@ -162,7 +160,7 @@ on_both_databases! {
         service.data("{ books { nodes { id } } books { nodes { title } } }", json!({})).await;
         assert_eq!(caller.statements("Query.books").await, once);
 
-        let until = Instant::now() + Duration::from_secs(if support::full() { 20 } else { 3 });
+        let until = Instant::now() + Duration::from_secs(if testing::full() { 20 } else { 3 });
         let writers = (0..3).map(|writer| {
             let (client, url) = (service.client.clone(), format!("{}/graphql", service.url));
             tokio::spawn(async move {

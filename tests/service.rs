@@ -2,8 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-mod support;
-
 use std::{
     process::Command,
     time::{Duration, Instant},
@@ -12,7 +10,9 @@ use std::{
 use reqwest::{RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-use support::{Db, Service, allowed, postgres::Cluster, program, repository, stderr, stdout};
+use testing::{
+    Db, Service, allowed, on_both_databases, postgres::Cluster, program, repository, stderr, stdout,
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,

@@ -9,9 +9,9 @@ use serde_json::json;
 
 use crate::{
     http::{Connection, allow_many_sockets, half_head, peer, post},
-    support::{Db, PATIENCE, Service, allowed, probe::Probe},
     turn,
 };
+use testing::{Db, PATIENCE, Service, allowed, probe::Probe};
 
 const SMALL: &str = "{ books(first: 1) { nodes { id } } }";
 

@@ -14,7 +14,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::support::{PATIENCE, Service};
+use testing::{PATIENCE, Service};
 
 /// A connection from an address of the loopback network.
 pub struct Connection {

@@ -7,8 +7,6 @@ mod http;
 mod overload;
 mod shutdown;
 mod slow;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::sync::LazyLock;
 

@@ -17,11 +17,11 @@ use crate::{
     connections::value,
     http::{Connection, allow_many_sockets, header, peer, post},
     slow::memory,
-    support::{
-        Db, Service, allowed, full,
-        probe::{Probe, percentile},
-    },
     turn,
+};
+use testing::{
+    Db, Service, allowed, full,
+    probe::{Probe, percentile},
 };
 
 const QUERY: &str = "{ books(first: 50) { nodes { id title authors { id name } } } }";

@@ -11,9 +11,9 @@ use tokio::{
 use crate::{
     connections::{until, value},
     http::{Connection, half_head, peer, post},
-    support::{Db, Service, allowed, full, socket::Client},
     turn,
 };
+use testing::{Db, Service, allowed, full, socket::Client};
 
 /// Takes a while, so that some are always in flight.
 const QUERY: &str = "{ labSleep(ms: 200) books(first: 2) { nodes { title } } }";

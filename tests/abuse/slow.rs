@@ -20,9 +20,9 @@ use tokio::{
 use crate::{
     connections::{closed, until},
     http::{Connection, address, allow_many_sockets, half_head, peer, post},
-    support::{Db, PATIENCE, Service, full, probe::Probe},
     turn,
 };
+use testing::{Db, PATIENCE, Service, full, probe::Probe};
 
 /// Books with long titles.
 const BOOKS: usize = 20;

@@ -2,14 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod poolers;
 mod privileges;
 
 use serde_json::{Value, json};
-use support::{Db, Service};
+use testing::{Db, Service};
 
 const READ: &str = "{ books(first: 2) { totalCount nodes { id title authors { name } } } }";
 const CREATE: &str = "mutation { createBook(input: { title: \"One\" }) { id title } }";

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{
-    CREATE, READ, as_owner, event, failure, readiness,
-    support::{Db, stderr, stdout},
-};
+use super::{CREATE, READ, as_owner, event, failure, readiness};
+use testing::{Db, stderr, stdout};
 
 const DML: &str = "GRANT USAGE ON SCHEMA public TO ROLE; \
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ROLE; \
@@ -209,7 +207,7 @@ async fn reports_reads_that_are_not_permitted() {
     assert!(event(&mut service, "database.permission_denied").contains("42501"));
 }
 
-async fn assert_not_ready(service: &mut super::support::Service, status: &str, condition: &str) {
+async fn assert_not_ready(service: &mut testing::Service, status: &str, condition: &str) {
     let line = event(service, "database.unprepared");
     assert!(line.contains(status) && line.contains(condition), "{line}");
     let ready = readiness(service).await;

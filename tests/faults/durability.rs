@@ -11,11 +11,9 @@ use std::{
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
 
-use super::{
-    CREATE, MACHINE,
-    support::{Db, Service, allowed, full},
-};
-use crate::on_both_databases;
+use super::{CREATE, MACHINE};
+use testing::on_both_databases;
+use testing::{Db, Service, allowed, full};
 
 /// Clients that write at the same time.
 const WRITERS: usize = 8;

@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod durability;
 mod postgres;
 mod sqlite;
@@ -13,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::Client;
 use serde_json::{Value, json};
-use support::Service;
+use testing::Service;
 use tokio::sync::Mutex;
 
 /// Tests that measure time have the machine to themselves, one after the other.
@@ -84,7 +81,7 @@ async fn ask_at_once(service: &Service, count: usize, query: &str) -> Vec<Answer
 async fn recovery(service: &Service, count: usize) -> Duration {
     let started = Instant::now();
     while !ask_at_once(service, count, READ).await.iter().all(Answer::is_good) {
-        assert!(started.elapsed() < support::PATIENCE, "never again");
+        assert!(started.elapsed() < testing::PATIENCE, "never again");
     }
     started.elapsed()
 }

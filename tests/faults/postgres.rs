@@ -6,13 +6,11 @@ use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 
-use super::{
-    CREATE, MACHINE, READ, ask, ask_at_once, recovery,
-    support::{
-        Db, PATIENCE, Service, allowed, full,
-        postgres::{Cluster, number},
-        proxy::Proxy,
-    },
+use super::{CREATE, MACHINE, READ, ask, ask_at_once, recovery};
+use testing::{
+    Db, PATIENCE, Service, allowed, full,
+    postgres::{Cluster, number},
+    proxy::Proxy,
 };
 
 /// Connections in the service's pool.
@@ -144,7 +142,7 @@ async fn a_crash_of_the_server_is_over_within_three_seconds() {
 }
 
 fn crash(dir: &str) {
-    let script = super::support::repository().join("scripts/postgres");
+    let script = testing::repository().join("scripts/postgres");
     assert!(std::process::Command::new(script).args(["crash", dir]).status().unwrap().success());
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use super::{code, post, send};
-use crate::support::{Db, Service, probe::Probe};
+use testing::{Db, Service, probe::Probe};
 
 /// How soon an answer must be there; a debug build takes some ten times as long as a release build.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 250 });
@@ -318,7 +318,7 @@ async fn hostile_requests_are_answered_soon_and_nobody_else_notices() {
     // The time it takes is that of an optimised build.
     if cfg!(debug_assertions) {
         let answers = probe.answers().await;
-        assert!(answers.iter().all(crate::support::probe::Answer::is_good), "{answers:?}");
+        assert!(answers.iter().all(testing::probe::Answer::is_good), "{answers:?}");
     } else {
         probe.saw_nothing().await;
     }

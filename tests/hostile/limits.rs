@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{code, post, send};
-use crate::support::Db;
+use testing::Db;
 
 /// What GraphiQL asks when it is opened.
 const GRAPHIQL: &str = "query IntrospectionQuery { __schema { description

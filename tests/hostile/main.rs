@@ -2,16 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod abuse;
 mod limits;
 mod trusted;
 
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
-use support::Service;
+use testing::Service;
 
 /// A request with this body.
 fn post(service: &Service, body: impl Into<reqwest::Body>) -> RequestBuilder {

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::{code, post, send};
-use crate::support::{Db, Service, stderr};
+use testing::{Db, Service, stderr};
 
 const TYPENAME: &str = "query Kind { __typename }";
 const FIRST: &str = "query First($n: Int!) { books(first: $n) { nodes { title } } }";

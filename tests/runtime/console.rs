@@ -9,10 +9,8 @@ use console_api::{
 };
 use serde_json::json;
 
-use crate::{
-    lab_with,
-    support::{Db, PATIENCE, Service},
-};
+use crate::lab_with;
+use testing::{Db, PATIENCE, Service};
 
 /// What a console has been told.
 #[derive(Default)]
@@ -169,7 +167,7 @@ fn a_console_that_cannot_be_is_an_error_that_names_the_variable() {
         command.env("TOKIO_CONSOLE", "1").env(variable, value);
         let output = command.output().unwrap();
         assert!(!output.status.success(), "{variable}={value} was taken");
-        let told = crate::support::stderr(&output);
+        let told = testing::stderr(&output);
         assert!(told.contains(variable), "{variable}={value}: {told}");
     }
 }

@@ -7,12 +7,11 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{
-    lab, number, observed_lab, on_both_databases, series,
-    support::{
-        Db, PATIENCE, Service,
-        collector::{Collector, Span},
-    },
+use crate::{lab, number, observed_lab, series};
+use testing::{
+    Db, PATIENCE, Service,
+    collector::{Collector, Span},
+    on_both_databases,
 };
 
 /// Runs a document and answers its trace and the span of its operation.
@@ -243,6 +242,6 @@ async fn the_laboratory_is_closed_unless_asked_for() {
     assert_eq!(service.code("{ labBlock }", json!({})).await, "GRAPHQL_VALIDATION_FAILED");
     let refused = db.run(&["serve", "--lab", "--listen", "0.0.0.0:0"]);
     assert_eq!(refused.status.code(), Some(1));
-    let told = crate::support::stderr(&refused);
+    let told = testing::stderr(&refused);
     assert!(told.contains("--lab") && told.contains("loopback"), "{told}");
 }

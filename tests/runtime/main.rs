@@ -3,9 +3,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod console;
 mod dump;
 mod fingerprints;
@@ -14,7 +11,7 @@ mod profile;
 mod recording;
 mod watchdog;
 
-use support::{
+use testing::{
     Db, Service,
     collector::{Collector, Span, prompt},
 };
@@ -42,7 +39,7 @@ async fn observed_lab(db: &Db, collector: &Collector) -> Service {
 async fn told(service: &Service, event: &str, times: usize) {
     let started = std::time::Instant::now();
     while service.log().iter().filter(|line| line["event"] == event).count() < times {
-        assert!(started.elapsed() < support::PATIENCE, "{event} was not told {times} times");
+        assert!(started.elapsed() < testing::PATIENCE, "{event} was not told {times} times");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -5,7 +5,8 @@ use std::{io::Write, process::Command};
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::{lab, support::Db, told};
+use crate::{lab, told};
+use testing::Db;
 
 /// What `go tool pprof` says of a profile.
 fn pprof(option: &str, profile: &[u8]) -> String {

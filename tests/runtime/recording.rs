@@ -14,11 +14,8 @@ use reqwest::Response;
 use serde_json::json;
 use tempfile::NamedTempFile;
 
-use crate::{
-    lab, lab_with,
-    support::{Db, PATIENCE, Service},
-    told,
-};
+use crate::{lab, lab_with, told};
+use testing::{Db, PATIENCE, Service};
 
 /// What a recording tells.
 #[derive(Debug, Default)]

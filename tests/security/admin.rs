@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{Db, Service};
+use testing::{Db, Service};
 
 const TOKEN: &str = "0123456789s3cret";
 /// Paths that tell more than whether the service is well.

@@ -4,7 +4,7 @@ use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
 
 use super::tokens::{ask, code, token};
-use crate::support::{Db, Service};
+use testing::{Db, Service};
 
 /// A browser's request, without any header of our own client's.
 fn request(service: &Service, method: Method, path: &str) -> RequestBuilder {

@@ -195,7 +195,7 @@ impl KeyServer {
     pub async fn asked_again(&self, more: usize) {
         let (before, since) = (self.asked(), tokio::time::Instant::now());
         while self.asked() < before + more {
-            assert!(since.elapsed() < crate::support::PATIENCE, "nobody asks for the keys");
+            assert!(since.elapsed() < testing::PATIENCE, "nobody asks for the keys");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }

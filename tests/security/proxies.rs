@@ -3,7 +3,7 @@
 use reqwest::Client;
 use tokio::net::TcpStream;
 
-use crate::support::{
+use testing::{
     Db,
     socket::{PROTOCOL, address, upgrade},
 };
@@ -64,7 +64,7 @@ async fn a_network_that_is_none_ends_the_start() {
     for value in ["proxy.example", "10.0.0.0/33", "10.0.0.1:80"] {
         let output = Db::sqlite().run(&["serve", "--trusted-proxies", value]);
         assert_eq!(output.status.code(), Some(2), "{value}");
-        let told = crate::support::stderr(&output);
+        let told = testing::stderr(&output);
         assert!(told.contains("COLOPHON_TRUSTED_PROXIES") && told.contains("10.0.0.0/8"), "{told}");
     }
 }

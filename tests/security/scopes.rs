@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::tokens::{ask, code, token};
-use crate::support::Db;
+use testing::Db;
 
 /// Each root, and what a token with the other scope may do there: nothing.
 const ROOTS: [(&str, &str, &str); 2] =

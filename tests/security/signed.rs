@@ -11,7 +11,7 @@ use super::{
     issuer::{AUDIENCE, ISSUER, KeyServer, Signer, claims, message, now, set},
     tokens::{READ, WRITE, ask, code, until},
 };
-use crate::support::{Db, Service, socket::Client};
+use testing::{Db, Service, socket::Client};
 
 async fn serve(db: &Db, keys: &str) -> Service {
     serve_with(db, keys, &[]).await

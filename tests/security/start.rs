@@ -1,6 +1,6 @@
 //! What the service refuses to start with.
 
-use crate::support::{Db, program, stderr, stdout};
+use testing::{Db, program, stderr, stdout};
 
 /// Runs to the end, which is 2 if the settings are refused; the database cannot be opened, so that it
 /// is 1 if they are not, and no address is ever listened at.

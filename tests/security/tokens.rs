@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{Db, PATIENCE, Service, program, stdout};
+use testing::{Db, PATIENCE, Service, program, stdout};
 
 /// A token with these scopes, and its line.
 pub fn token(scopes: &[&str]) -> (String, String) {

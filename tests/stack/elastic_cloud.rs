@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::support::{
+use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, Options, free_port, prompt},
 };

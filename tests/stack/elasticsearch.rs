@@ -5,14 +5,12 @@ use std::{collections::BTreeMap, fs, time::Instant};
 
 use serde_json::Value;
 
-use crate::{
-    load,
-    support::{
-        Db, PATIENCE,
-        collector::{Collector, Options, prompt},
-        elasticsearch::Elasticsearch,
-        repository,
-    },
+use crate::load;
+use testing::{
+    Db, PATIENCE,
+    collector::{Collector, Options, prompt},
+    elasticsearch::Elasticsearch,
+    repository,
 };
 
 /// Types of fields by name, by the pattern of indices.

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::support::{
+use testing::{
     collector::{Collector, Options, configuration, program},
     stderr,
 };

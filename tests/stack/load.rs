@@ -3,7 +3,7 @@
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use crate::support::{
+use testing::{
     Db, Service,
     stack::{FAULT, make_unbearable},
 };

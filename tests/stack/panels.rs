@@ -8,14 +8,12 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
-    load,
-    support::{
-        Db, PATIENCE,
-        prometheus::{Prometheus, Sample},
-        repository,
-        stack::Stack,
-    },
+use crate::load;
+use testing::{
+    Db, PATIENCE,
+    prometheus::{Prometheus, Sample},
+    repository,
+    stack::Stack,
 };
 
 /// An expression of a panel.

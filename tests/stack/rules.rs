@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use crate::support::{Db, repository, stderr, stdout};
+use testing::{Db, repository, stderr, stdout};
 
 fn promtool(arguments: &str) {
     let folder = repository().join("collector/prometheus");

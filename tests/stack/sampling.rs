@@ -9,7 +9,7 @@ use futures_util::{StreamExt, stream};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 
-use crate::support::{
+use testing::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
     repository,
@@ -140,7 +140,7 @@ async fn traces_that_take_long_are_kept_whole() {
     };
     let ((), slow) = tokio::join!(load, slow);
     let wanted: HashSet<_> = slow.into_iter().collect();
-    let names = |spans: &[crate::support::collector::Span]| {
+    let names = |spans: &[testing::collector::Span]| {
         spans.iter().map(|span| span.name.clone()).collect::<HashSet<_>>()
     };
     backend.wait("each is kept, whole", |c| {

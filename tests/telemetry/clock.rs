@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::json;
 
-use crate::support::{
+use testing::{
     Db, PATIENCE,
     collector::{Collector, prompt},
 };

@@ -21,7 +21,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::support::{
+use testing::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
     trace_of,

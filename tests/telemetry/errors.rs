@@ -3,13 +3,11 @@
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::{
-    page,
-    support::{
-        Db, Service,
-        collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
-        trace_of,
-    },
+use crate::page;
+use testing::{
+    Db, Service,
+    collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
+    trace_of,
 };
 
 /// What an operation that failed left behind.
@@ -302,7 +300,7 @@ async fn exceptions_go_where_they_are_asked_to() {
         let failed = Failed::with(&service, &collector, "INTERNAL_SERVER_ERROR", body).await;
         assert_eq!(!failed.exceptions().is_empty(), on_span, "{signal}");
         let statement = failed.spans.iter().find(|span| span.name == "SELECT book").unwrap();
-        let record = collector.wait_for("the exception's record", crate::support::PATIENCE, |c| {
+        let record = collector.wait_for("the exception's record", testing::PATIENCE, |c| {
             c.records().into_iter().find(|record| record.event == "exception")
         });
         assert_eq!((&record.trace, &record.span), (&statement.trace, &statement.id));

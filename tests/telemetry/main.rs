@@ -2,9 +2,6 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
-#[path = "../support/mod.rs"]
-mod support;
-
 mod clock;
 mod delivery;
 mod errors;
@@ -14,6 +11,6 @@ mod sql;
 mod traces;
 
 /// The summary of the statement that reads a page of books, which on PostgreSQL has a subquery.
-fn page(db: &support::Db) -> &'static str {
+fn page(db: &testing::Db) -> &'static str {
     if db.is_sqlite() { "SELECT book" } else { "SELECT SELECT book" }
 }

@@ -12,7 +12,7 @@ use colophon::{
 use futures_util::{StreamExt, stream};
 use serde_json::json;
 
-use crate::support::{
+use testing::{
     Db, PATIENCE, Service,
     collector::{Attributes, Collector, Metrics, Options, Point, observed, prompt},
 };

@@ -3,7 +3,7 @@
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 
-use crate::support::{
+use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, Record, observed, prompt},
     stdout, trace_of,

@@ -3,12 +3,10 @@
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
 use serde_json::json;
 
-use crate::{
-    page,
-    support::{
-        Db,
-        collector::{Collector, prompt},
-    },
+use crate::page;
+use testing::{
+    Db,
+    collector::{Collector, prompt},
 };
 
 /// The service's connections and their last statements, as its administrator sees them.

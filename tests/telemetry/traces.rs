@@ -5,13 +5,11 @@ use std::collections::BTreeMap;
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
 
-use crate::{
-    page,
-    support::{
-        Db, Service,
-        collector::{Collector, Span, observed, prompt, tree},
-        trace_of,
-    },
+use crate::page;
+use testing::{
+    Db, Service,
+    collector::{Collector, Span, observed, prompt, tree},
+    trace_of,
 };
 
 const NESTED: &str = "query Nested($first: Int) { books(first: $first) { nodes {

@@ -5,7 +5,7 @@ use std::{fs, path::PathBuf};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use crate::support::{
+use testing::{
     Db, Service,
     socket::{Client, PROTOCOL, address, closed_for, upgrade},
     stdout,

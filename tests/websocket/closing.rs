@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{
     },
 };
 
-use crate::support::{
+use testing::{
     Db, PATIENCE, Service, allowed,
     probe::Probe,
     socket::{Client, PROTOCOL, active, address, closed_for, metric_is, upgrade},

@@ -5,12 +5,9 @@ use std::time::{Duration, Instant};
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use serde_json::{Value, json};
 
-use crate::{
-    on_both_databases,
-    support::{
-        Db,
-        socket::{Client, active, metric, metric_is},
-    },
+use testing::{
+    Db, on_both_databases,
+    socket::{Client, active, metric, metric_is},
 };
 
 const CREATE: &str =

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{
+use testing::{
     Db,
     collector::{Collector, Span, prompt, tree},
     socket::{Client, closed_for},

@@ -14,7 +14,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{
+use crate::{
     PATIENCE, client,
     collector::{Attributes, free_port},
     repository,
@@ -22,6 +22,7 @@ use super::{
 
 /// A running Prometheus; killed when dropped.
 pub struct Prometheus {
+    /// Where it listens.
     pub url: String,
     client: Client,
     child: Child,
@@ -31,7 +32,9 @@ pub struct Prometheus {
 /// A series and its latest value.
 #[derive(Debug)]
 pub struct Sample {
+    /// Its labels, with its name as `__name__`.
     pub labels: Attributes,
+    /// The value.
     pub value: f64,
 }
 
@@ -44,6 +47,7 @@ pub struct Targets {
 }
 
 impl Targets {
+    /// Ports that are free.
     pub fn choose() -> Self {
         let address = || format!("127.0.0.1:{}", free_port());
         Self { exposed: address(), own: address() }

@@ -15,8 +15,9 @@ use tokio_tungstenite::{
     },
 };
 
-use super::{PATIENCE, Service};
+use crate::{PATIENCE, Service};
 
+/// The subprotocol that the service speaks.
 pub const PROTOCOL: &str = "graphql-transport-ws";
 
 /// A socket, seen from the client.
@@ -29,7 +30,10 @@ pub fn address(service: &Service) -> &str {
     service.url.trim_start_matches("http://")
 }
 
-/// What a request for a socket is answered with, and the socket if there is one.
+/// What a request for a socket is answered with, and the socket.
+///
+/// # Errors
+/// What the library says where it is answered without a socket.
 pub async fn upgrade(
     service: &Service,
     stream: TcpStream,
@@ -51,6 +55,7 @@ impl Client {
         Self::open_on(service, stream).await
     }
 
+    /// A socket on a connection, on which nothing was said.
     pub async fn open_on(service: &Service, stream: TcpStream) -> Self {
         let headers = [(header::SEC_WEBSOCKET_PROTOCOL.as_str(), PROTOCOL)];
         let (client, response) = upgrade(service, stream, &headers).await.unwrap();
@@ -65,6 +70,7 @@ impl Client {
         client
     }
 
+    /// Says hello, which must be acknowledged.
     pub async fn greet(&mut self) {
         self.say(json!({ "type": "connection_init" })).await;
         assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
@@ -77,19 +83,23 @@ impl Client {
         assert_eq!(self.hear().await, json!({ "type": "connection_ack" }));
     }
 
+    /// Sends a frame.
     pub async fn send(&mut self, message: Message) {
         // The service may have closed the socket already, which the test then hears.
         let _ = self.socket.send(message).await;
     }
 
+    /// Sends a message.
     pub async fn say(&mut self, message: Value) {
         self.send(Message::text(message.to_string())).await;
     }
 
+    /// Asks for an operation by its document alone.
     pub async fn subscribe(&mut self, id: &str, query: &str) {
         self.ask(id, json!({ "query": query })).await;
     }
 
+    /// Asks for an operation.
     pub async fn ask(&mut self, id: &str, payload: Value) {
         self.say(json!({ "type": "subscribe", "id": id, "payload": payload })).await;
     }
@@ -127,7 +137,10 @@ impl Client {
         }
     }
 
-    /// The next message, or how the socket was closed.
+    /// The next message.
+    ///
+    /// # Errors
+    /// How the socket was closed.
     pub async fn next(&mut self) -> Result<Value, Option<CloseFrame>> {
         let next = async {
             loop {

@@ -11,10 +11,11 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{client, repository};
+use crate::{client, repository};
 
 /// A running node; killed when dropped.
 pub struct Elasticsearch {
+    /// Where it listens.
     pub url: String,
     client: reqwest::Client,
     child: Child,

@@ -1,6 +1,14 @@
-//! Starts the program as users do: as a process, with flags and environment, over HTTP.
+//! Starts the program as users do: as a process, with flags and environment, over HTTP. And what
+//! stands around it: databases, a pooler, collectors, Prometheus, Elasticsearch.
+//!
+//! Everything panics where it cannot go on, which fails the test.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    reason = "a test that cannot go on fails"
+)]
+#![expect(clippy::must_use_candidate, reason = "what a test does not look at is no mistake")]
 
 pub mod collector;
 pub mod elasticsearch;
@@ -72,11 +80,14 @@ macro_rules! on_both_databases {
 
 /// An empty database.
 pub struct Db {
+    /// The URL that the service is given.
     pub url: String,
+    /// A folder for its files, which is removed with the last user.
     pub dir: Arc<TempDir>,
 }
 
 impl Db {
+    /// A file of SQLite, which the service creates.
     pub fn sqlite() -> Self {
         let dir = Arc::new(TempDir::new().unwrap());
         let url = format!("sqlite://{}?mode=rwc", dir.path().join("books.db").display());
@@ -100,6 +111,7 @@ impl Db {
         Self { url, dir: Arc::new(TempDir::new().unwrap()) }
     }
 
+    /// Whether it is one of SQLite.
     pub fn is_sqlite(&self) -> bool {
         self.url.starts_with("sqlite")
     }
@@ -123,10 +135,12 @@ impl Db {
         self.command(arguments).output().unwrap()
     }
 
+    /// Starts the service and waits until it is ready.
     pub async fn serve(&self) -> Service {
         self.serve_with(&[]).await
     }
 
+    /// Starts the service with these flags and waits until it is ready.
     pub async fn serve_with(&self, arguments: &[&str]) -> Service {
         let service = self.spawn(arguments);
         service.ready().await;
@@ -185,8 +199,8 @@ impl Db {
 /// The program that is built with the tests or, where COLOPHON_TEST_PROGRAM names one, another build of
 /// it; with nothing of our environment that it would read.
 pub fn program(arguments: &[&str]) -> Command {
-    let built = env!("CARGO_BIN_EXE_colophon").to_owned();
-    let mut command = Command::new(std::env::var("COLOPHON_TEST_PROGRAM").unwrap_or(built));
+    let named = std::env::var_os("COLOPHON_TEST_PROGRAM");
+    let mut command = Command::new(named.map_or_else(built, PathBuf::from));
     for (name, _) in std::env::vars() {
         let is_ours =
             ["COLOPHON_", "OTEL_", "TOKIO_"].iter().any(|prefix| name.starts_with(prefix));
@@ -204,10 +218,19 @@ pub fn program(arguments: &[&str]) -> Command {
     command
 }
 
+/// The program that Cargo builds for the tests of its package, above the folder of their own programs.
+fn built() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.parent().unwrap().with_file_name("colophon")
+}
+
 /// A running service; killed when dropped.
 pub struct Service {
+    /// Where the public listener is, without a slash at the end.
     pub url: String,
+    /// Where the admin listener is.
     pub admin: String,
+    /// A client for both.
     pub client: Client,
     child: Child,
     log: Arc<Mutex<Vec<Value>>>,
@@ -240,6 +263,7 @@ impl Service {
         release
     }
 
+    /// Runs `command`, whose files are in `dir`, and waits until it listens.
     pub fn start(mut command: Command, dir: Arc<TempDir>) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let log = Arc::<Mutex<Vec<Value>>>::default();
@@ -265,10 +289,12 @@ impl Service {
         service
     }
 
+    /// The id of the process.
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
+    /// What it has written to standard output so far, an event for each line.
     pub fn log(&self) -> Vec<Value> {
         self.log.lock().unwrap().clone()
     }
@@ -298,6 +324,7 @@ impl Service {
         started.elapsed()
     }
 
+    /// The status of `/readyz`.
     pub async fn readyz(&self) -> u16 {
         self.client.get(format!("{}/readyz", self.admin)).send().await.unwrap().status().as_u16()
     }
@@ -349,6 +376,7 @@ impl Service {
         data["createBook"]["id"].as_str().unwrap().to_owned()
     }
 
+    /// Sends a signal, such as `-TERM`.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.pid().to_string()]).status();
         assert!(status.unwrap().success());
@@ -394,5 +422,5 @@ pub fn stderr(output: &Output) -> String {
 
 /// The folder of the repository.
 pub fn repository() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }

@@ -17,11 +17,13 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{Db, PATIENCE, Service, repository};
+use crate::{Db, PATIENCE, Service, repository};
 
 /// A running collector; killed when dropped.
 pub struct Collector {
+    /// Where it takes OTLP by gRPC.
     pub grpc: String,
+    /// Where it takes OTLP by HTTP.
     pub http: String,
     child: Child,
     log: Arc<Mutex<String>>,
@@ -49,29 +51,44 @@ pub type Attributes = BTreeMap<String, String>;
 /// A span as it arrived.
 #[derive(Clone, Debug)]
 pub struct Span {
+    /// What was done.
     pub name: String,
+    /// The id of its trace, as all ids in hexadecimal digits.
     pub trace: String,
+    /// Its own id.
     pub id: String,
+    /// The id of the span that it is part of; empty for a root.
     pub parent: String,
     /// As OTLP has it: 1 internal, 2 server, 3 client.
     pub kind: u64,
     /// 0 unset, 1 ok, 2 error.
     pub status: u64,
+    /// What it is described with.
     pub attributes: Attributes,
+    /// The traces of the spans that it is linked to.
     pub links: Vec<String>,
+    /// Its events, by name.
     pub events: Vec<(String, Attributes)>,
+    /// Its begin, in nanoseconds since 1970.
     pub started: u64,
+    /// Its end, in nanoseconds since 1970.
     pub ended: u64,
 }
 
 /// A log record as it arrived.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// The name of the event.
     pub event: String,
+    /// The message.
     pub body: String,
+    /// The module that it comes from.
     pub scope: String,
+    /// The trace that it belongs to; empty for none.
     pub trace: String,
+    /// The span that it belongs to; empty for none.
     pub span: String,
+    /// The fields of the event.
     pub attributes: Attributes,
 }
 
@@ -82,12 +99,17 @@ pub enum Point {
     Counter(f64),
     /// A sum that may fall.
     UpDown(f64),
+    /// A value that is not added up.
     Gauge(f64),
     /// Count, sum and the counts of all buckets with their bounds.
     Histogram {
+        /// How many values there were.
         count: u64,
+        /// The sum of the values.
         sum: f64,
+        /// The upper bounds of all buckets but the last.
         bounds: Vec<f64>,
+        /// How many values fell into each bucket.
         buckets: Vec<u64>,
     },
 }
@@ -96,6 +118,7 @@ pub enum Point {
 pub type Metrics = BTreeMap<(String, Attributes), Point>;
 
 impl Collector {
+    /// Starts a collector with `collector/config.yaml` alone.
     pub fn start() -> Self {
         Self::start_with(&Options::default())
     }
@@ -172,6 +195,7 @@ impl Collector {
         self.http.rsplit_once(':').unwrap().1.parse().unwrap()
     }
 
+    /// Sends a signal, such as `-STOP`.
     pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
         assert!(status.unwrap().success());

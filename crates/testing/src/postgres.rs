@@ -5,12 +5,14 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 use sea_orm::{ConnectionTrait, DatabaseConnection};
 use tempfile::TempDir;
 
-use super::{Db, repository, stderr};
+use crate::{Db, repository, stderr};
 
 /// A cluster, not yet started; stopped when dropped.
 pub struct Cluster(TempDir);
 
 impl Cluster {
+    /// A folder for a cluster.
+    #[expect(clippy::new_without_default, reason = "there is none by default")]
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         // PostgreSQL, which does not run as root, must reach the folder.
@@ -18,12 +20,14 @@ impl Cluster {
         Self(folder)
     }
 
+    /// A cluster that runs.
     pub fn started() -> Self {
         let cluster = Self::new();
         cluster.set("start");
         cluster
     }
 
+    /// The URL of its database `postgres`.
     pub fn url(&self) -> String {
         format!("postgres://postgres@localhost/postgres?host={}", self.dir())
     }
@@ -35,10 +39,12 @@ impl Cluster {
         db
     }
 
+    /// Connects to it, beside the service.
     pub async fn connect(&self) -> DatabaseConnection {
         sea_orm::Database::connect(self.url()).await.unwrap()
     }
 
+    /// The path of its socket.
     pub fn socket(&self) -> String {
         format!("{}/.s.PGSQL.5432", self.dir())
     }

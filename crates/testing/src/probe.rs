@@ -13,7 +13,7 @@ use reqwest::Client;
 use serde_json::{Value, json};
 use tokio::{runtime::Handle, task::JoinHandle};
 
-use super::{Service, allowed};
+use crate::{Service, allowed};
 
 /// How often the probe asks.
 const INTERVAL: Duration = Duration::from_millis(100);

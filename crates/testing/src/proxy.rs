@@ -13,11 +13,13 @@ use tokio::{
 
 /// Forwards connections at a port of the loopback to a socket.
 pub struct Proxy {
+    /// The port at which it listens.
     pub port: u16,
     hole: Arc<AtomicBool>,
 }
 
 impl Proxy {
+    /// A proxy to a Unix socket.
     pub async fn to(socket: String) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();

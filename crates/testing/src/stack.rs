@@ -4,7 +4,7 @@
 
 use sea_orm::{ConnectionTrait, Database};
 
-use super::{
+use crate::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
     prometheus::{Prometheus, Targets},
@@ -13,9 +13,13 @@ use super::{
 /// All of it. In the place of Tempo and Loki there is another collector, which writes down what it
 /// gets.
 pub struct Stack {
+    /// The service.
     pub service: Service,
+    /// The collector that it sends to, and that scrapes it.
     pub collector: Collector,
+    /// What stands in for Tempo and Loki.
     pub backend: Option<Collector>,
+    /// Prometheus with the rules of the repository.
     pub prometheus: Prometheus,
 }
 

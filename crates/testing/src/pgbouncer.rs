@@ -13,7 +13,7 @@ use std::{
 use sea_orm::sqlx::postgres::PgConnectOptions;
 use tempfile::TempDir;
 
-use super::{Db, PATIENCE};
+use crate::{Db, PATIENCE};
 
 /// A running PgBouncer; killed when dropped.
 pub struct PgBouncer {
