@@ -4,6 +4,7 @@
 //! thread. Profiles know the operation that a worker was polling when it was sampled.
 
 pub mod output;
+mod pprof;
 pub mod source;
 pub mod timeline;
 
