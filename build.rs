@@ -1,5 +1,6 @@
-//! Builds the playground, to be embedded, if npm is there. Without it the service serves a page
-//! that says how to get one; where COLOPHON_REQUIRE_PLAYGROUND is set, the build fails.
+//! Refuses to build without the flags that the service needs. And builds the playground, to be embedded,
+//! if npm is there: without it the service serves a page that says how to get one; where
+//! COLOPHON_REQUIRE_PLAYGROUND is set, the build fails.
 
 use std::{
     env, fs, io,
@@ -10,10 +11,18 @@ use std::{
 const SOURCE: &str = "playground";
 const INPUTS: [&str; 5] =
     ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
+const WITHOUT_FLAGS: &str = "The flag `--cfg tokio_unstable` is missing: RUSTFLAGS in the environment takes \
+    the place of the flags in .cargo/config.toml. Unset it, or add them to it: \
+    RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable -C force-frame-pointers=yes\".";
 const REQUIRED: &str = "COLOPHON_REQUIRE_PLAYGROUND";
 
 fn main() {
-    if env::var("PROFILE").as_deref() == Ok("release") {
+    if env::var_os("CARGO_CFG_TOKIO_UNSTABLE").is_none() {
+        // Before tokio's own error, which does not say where the flag has gone.
+        println!("cargo::error={WITHOUT_FLAGS}");
+    }
+    let is_linux = env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux");
+    if is_linux && env::var("PROFILE").as_deref() == Ok("release") {
         // Two thirds of what line tables take. Readers of backtraces and profiles know it.
         println!("cargo::rustc-link-arg-bins=-Wl,--compress-debug-sections=zlib");
     }

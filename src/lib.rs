@@ -13,6 +13,10 @@
 //! - [`descriptors`]: the files it may have open;
 //! - [`error`]: every error, its code, and what a client may see of it.
 
+// See build.rs, which says what to do.
+#[cfg(not(tokio_unstable))]
+compile_error!("the service needs `--cfg tokio_unstable`");
+
 pub mod admin;
 pub mod backlog;
 pub mod books;

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use super::{Admin, tasks};
 use crate::telemetry::runtime::{
     cpu::{ProfileError, output::Named},
-    dump,
+    dump::{self, DumpError},
     recorder::{RecordError, Recording},
 };
 
@@ -143,9 +143,13 @@ fn download(content_type: &'static str, suffix: &str, file: Vec<u8>) -> Response
 /// All live tasks and where they are parked: JSON if asked for, text otherwise.
 async fn tasks(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Refusal> {
     let made = spawn_blocking(move || dump::dump(&admin.runtime, DUMP_LIMIT)).await;
-    let dump = made
-        .map_err(Refusal::failed)?
-        .map_err(|busy| Refusal(StatusCode::CONFLICT, busy.to_string()))?;
+    let dump = made.map_err(Refusal::failed)?.map_err(|error| {
+        let status = match error {
+            DumpError::Busy => StatusCode::CONFLICT,
+            DumpError::Unsupported => StatusCode::NOT_IMPLEMENTED,
+        };
+        Refusal(status, error.to_string())
+    })?;
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
     Ok(if accepted.is_some_and(|accepted| accepted.contains("application/json")) {
         Json(dump).into_response()

@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Write};
 
-use crate::telemetry::runtime::dump::{Dump, Frame, State, TaskDump};
+use crate::telemetry::runtime::{
+    dump::{Dump, State, TaskDump},
+    symbols::Frame,
+};
 
 /// A dump as text.
 pub fn text(dump: &Dump) -> String {

@@ -25,7 +25,6 @@ use axum::{
 };
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
@@ -66,6 +65,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
 /// Bytes that the kernel takes of an answer before it can send them. If nothing is said, it takes
 /// megabytes, and a client that reads nothing looks like one that has read all.
+#[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
 /// Bytes of a request's head, and of what is read ahead of a body.
 const READ_BUFFER: usize = 64 * 1024;
@@ -212,9 +212,7 @@ impl Server {
         peer: SocketAddr,
         slot: &Arc<Slot>,
     ) -> Option<Ending> {
-        // Answers are written whole; waiting to fill a packet would only delay them.
-        let options = socket.set_nodelay(true);
-        if let Err(error) = options.and(SockRef::from(&socket).set_tcp_notsent_lowat(UNSENT)) {
+        if let Err(error) = set_options(&socket) {
             debug!(name: "http.socket_options_failed", %error);
         }
         let activity = slot.activity();
@@ -304,6 +302,15 @@ impl Server {
         self.requests.close();
         self.requests.wait().await;
     }
+}
+
+fn set_options(socket: &TcpStream) -> io::Result<()> {
+    // Answers are written whole; waiting to fill a packet would only delay them.
+    socket.set_nodelay(true)?;
+    // Where the kernel knows no such limit, a slow reader is only noticed later.
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket2::SockRef::from(socket).set_tcp_notsent_lowat(UNSENT)?;
+    Ok(())
 }
 
 fn ending(error: &hyper::Error, is_idle: bool) -> Ending {

@@ -340,14 +340,15 @@ impl Outcomes {
 fn resource(settings: &ExportSettings) -> Resource {
     let program = std::env::current_exe().unwrap_or_default();
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let system = rustix::system::uname();
+    let host = system.nodename().to_string_lossy().into_owned();
     let attributes = [
         KeyValue::new(attr::SERVICE_NAME, env!("CARGO_PKG_NAME")),
         KeyValue::new(attr::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
         KeyValue::new(attr::SERVICE_NAMESPACE, env!("CARGO_PKG_NAME")),
         KeyValue::new(attr::SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
         KeyValue::new(attr::DEPLOYMENT_ENVIRONMENT_NAME, "development"),
-        KeyValue::new(attr::HOST_NAME, host.trim().to_owned()),
+        KeyValue::new(attr::HOST_NAME, host),
         KeyValue::new(attr::OS_TYPE, std::env::consts::OS),
         KeyValue::new(attr::PROCESS_PID, i64::from(std::process::id())),
         KeyValue::new(attr::PROCESS_EXECUTABLE_NAME, program),

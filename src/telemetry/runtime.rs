@@ -2,16 +2,18 @@
 //!
 //! - [`profile`]: where the time of each operation's task went;
 //! - [`workers`] and [`watchdog`]: polls that hold a worker for too long, while they do;
-//! - [`tasks`] and [`dump`]: the tasks by name, and where each is parked;
+//! - [`tasks`], [`capture`] and [`dump`]: the tasks by name, and where each is parked;
 //! - [`sampler`]: the runtime's own figures;
 //! - [`recorder`]: everything that happened in a stretch of time;
 //! - [`cpu`]: which code the processors spent their time on.
 
+pub mod capture;
 pub mod cpu;
 pub mod dump;
 pub mod profile;
 pub mod recorder;
 pub mod sampler;
+pub mod symbols;
 pub mod tasks;
 pub mod watchdog;
 pub mod workers;

@@ -10,7 +10,7 @@ use super::{
     driver::{Ask, Connection, Script},
     slots::Slot,
 };
-use crate::telemetry::runtime::{dump::parkable, tasks};
+use crate::telemetry::runtime::{capture::parkable, tasks};
 
 /// A connection to a server that has been idle for longer is asked for a sign of life before it is
 /// used: asking each time would cost a round trip a statement.

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 use super::{
-    dump::{self, Asked},
+    capture::{self, Asked},
     workers,
 };
 
@@ -254,7 +254,7 @@ impl<F: Future> Future for Tracked<F> {
         }
         task.is_asked.store(false, Ordering::Release);
         let asked = task.asked().take();
-        let (result, trace) = dump::capture(|| work.poll(context));
+        let (result, trace) = capture::capture(|| work.poll(context));
         if let Some(asked) = asked {
             asked.answer(trace);
         }

@@ -6,8 +6,6 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use blazesym::symbolize::Symbolizer;
-use dial9_perf_self_profile::{read_proc_maps, resolve_symbols_with_maps};
 use flate2::{Compression, write::GzEncoder};
 use inferno::flamegraph;
 use prost::Message;
@@ -16,10 +14,9 @@ use super::{
     FREQUENCY, Profile, Sampled,
     pprof::{self, Writer},
 };
-use crate::telemetry::{
-    names::own,
-    runtime::dump::{short, without_hash},
-};
+use crate::telemetry::names::own;
+#[cfg(target_os = "linux")]
+use crate::telemetry::runtime::symbols::{short, without_hash};
 
 /// The time between two samples.
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FREQUENCY);
@@ -42,25 +39,11 @@ impl Profile {
     /// Finds the names of functions. Takes some tenths of a second.
     #[must_use]
     pub fn named(self) -> Named {
-        let (maps, symbolizer) = (read_proc_maps(), Symbolizer::new());
+        let resolve = resolver();
         let mut functions = HashMap::new();
         for address in self.stacks.keys().flat_map(|sampled| &sampled.stack) {
             functions.entry(*address).or_insert_with(|| {
-                let symbols = resolve_symbols_with_maps(*address, &symbolizer, &maps);
-                let mut found: Vec<_> = symbols
-                    .into_iter()
-                    .map(|symbol| {
-                        let code = symbol.code_info;
-                        let file = code.as_ref().map_or("", |code| short(&code.file));
-                        Function {
-                            name: symbol.name.as_deref().map_or("?", without_hash).into(),
-                            file: file.to_owned(),
-                            line: code.as_ref().and_then(|code| code.line).unwrap_or_default(),
-                        }
-                    })
-                    .collect();
-                // They come outermost first.
-                found.reverse();
+                let mut found = resolve(*address);
                 if found.is_empty() {
                     // Of the kernel's page in the process, mostly: what asks for the time.
                     let name = "(unknown)".to_owned();
@@ -75,6 +58,35 @@ impl Profile {
     fn thread(&self, sampled: &Sampled) -> &str {
         self.names.get(&sampled.thread).map_or("?", |name| name)
     }
+}
+
+/// What finds the functions at an address, innermost first.
+#[cfg(target_os = "linux")]
+fn resolver() -> impl Fn(u64) -> Vec<Function> {
+    use blazesym::symbolize::Symbolizer;
+    use dial9_perf_self_profile::{SymbolInfo, read_proc_maps, resolve_symbols_with_maps};
+
+    let (maps, symbolizer) = (read_proc_maps(), Symbolizer::new());
+    move |address| {
+        let symbols = resolve_symbols_with_maps(address, &symbolizer, &maps).into_iter();
+        let function = |symbol: SymbolInfo| {
+            let code = symbol.code_info;
+            let file = code.as_ref().map_or("", |code| short(&code.file));
+            Function {
+                name: symbol.name.as_deref().map_or("?", without_hash).into(),
+                file: file.to_owned(),
+                line: code.as_ref().and_then(|code| code.line).unwrap_or_default(),
+            }
+        };
+        // They come outermost first.
+        symbols.map(function).rev().collect()
+    }
+}
+
+/// On other systems nothing is sampled.
+#[cfg(not(target_os = "linux"))]
+fn resolver() -> impl Fn(u64) -> Vec<Function> {
+    |_| Vec::new()
 }
 
 impl Named {
