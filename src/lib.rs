@@ -14,7 +14,7 @@
 //! - [`error`]: every error, its code, and what a client may see of it.
 
 // See build.rs, which says what to do.
-#[cfg(not(tokio_unstable))]
+#[cfg(not(any(tokio_unstable, doc)))]
 compile_error!("the service needs `--cfg tokio_unstable`");
 
 pub mod admin;
