@@ -7,7 +7,6 @@ use std::io::Read;
 use flate2::read::GzDecoder;
 use reqwest::{Response, header::HeaderMap};
 use serde_json::{Value, json};
-
 use testing::{Db, Service};
 
 const LARGE: &str = "{ books(first: 100) { nodes { id title isbn13 authors { name } } } }";

@@ -16,7 +16,6 @@ use clap::Parser;
 use colophon::{command::serve, config::Cli};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
-
 use testing::{Db, Service, collector::Collector, program};
 
 #[global_allocator]

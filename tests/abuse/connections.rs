@@ -6,12 +6,12 @@ use std::{
 };
 
 use serde_json::json;
+use testing::{Db, PATIENCE, Service, allowed, probe::Probe};
 
 use crate::{
     http::{Connection, allow_many_sockets, half_head, peer, post},
     turn,
 };
-use testing::{Db, PATIENCE, Service, allowed, probe::Probe};
 
 const SMALL: &str = "{ books(first: 1) { nodes { id } } }";
 

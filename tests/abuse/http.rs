@@ -8,13 +8,12 @@ use std::{
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde_json::{Value, json};
+use testing::{PATIENCE, Service};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
-
-use testing::{PATIENCE, Service};
 
 /// A connection from an address of the loopback network.
 pub struct Connection {

@@ -11,6 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use testing::{
+    Db, Service, allowed, full,
+    probe::{Probe, percentile},
+};
 use tokio::task::JoinSet;
 
 use crate::{
@@ -18,10 +22,6 @@ use crate::{
     http::{Connection, allow_many_sockets, header, peer, post},
     slow::memory,
     turn,
-};
-use testing::{
-    Db, Service, allowed, full,
-    probe::{Probe, percentile},
 };
 
 const QUERY: &str = "{ books(first: 50) { nodes { id title authors { id name } } } }";

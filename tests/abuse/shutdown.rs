@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use testing::{Db, Service, allowed, full, socket::Client};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
@@ -13,7 +14,6 @@ use crate::{
     http::{Connection, half_head, peer, post},
     turn,
 };
-use testing::{Db, Service, allowed, full, socket::Client};
 
 /// Takes a while, so that some are always in flight.
 const QUERY: &str = "{ labSleep(ms: 200) books(first: 2) { nodes { title } } }";

@@ -11,6 +11,7 @@ use std::{
 };
 
 use serde_json::json;
+use testing::{Db, PATIENCE, Service, full, probe::Probe};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::JoinSet,
@@ -22,7 +23,6 @@ use crate::{
     http::{Connection, address, allow_many_sockets, half_head, peer, post},
     turn,
 };
-use testing::{Db, PATIENCE, Service, full, probe::Probe};
 
 /// Books with long titles.
 const BOOKS: usize = 20;

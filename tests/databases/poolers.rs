@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
+use testing::{Db, Service, pgbouncer::PgBouncer, postgres::Cluster, program, stderr, stdout};
 
 use super::{READ, as_owner, event, failure, readiness};
-use testing::{Db, Service, pgbouncer::PgBouncer, postgres::Cluster, program, stderr, stdout};
 
 const CLIENTS: usize = 16;
 const QUERIES: usize = 400;

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use serde_json::json;
+use testing::{Db, stderr, stdout};
 
 use super::{CREATE, READ, as_owner, event, failure, readiness};
-use testing::{Db, stderr, stdout};
 
 const DML: &str = "GRANT USAGE ON SCHEMA public TO ROLE; \
     GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO ROLE; \

@@ -10,10 +10,9 @@ use std::{
 
 use sea_orm::{ConnectionTrait, Statement};
 use serde_json::{Value, json};
+use testing::{Db, Service, allowed, full, on_both_databases};
 
 use super::{CREATE, MACHINE};
-use testing::on_both_databases;
-use testing::{Db, Service, allowed, full};
 
 /// Clients that write at the same time.
 const WRITERS: usize = 8;

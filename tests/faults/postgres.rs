@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectionTrait, TransactionTrait};
 use serde_json::json;
-use tokio::{io::AsyncWriteExt, net::TcpStream};
-
-use super::{CREATE, MACHINE, READ, ask, ask_at_once, recovery};
 use testing::{
     Db, PATIENCE, Service, allowed, full,
     postgres::{Cluster, number},
     proxy::Proxy,
 };
+use tokio::{io::AsyncWriteExt, net::TcpStream};
+
+use super::{CREATE, MACHINE, READ, ask, ask_at_once, recovery};
 
 /// Connections in the service's pool.
 const POOL: usize = 16;

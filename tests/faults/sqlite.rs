@@ -9,9 +9,9 @@ use std::{
 };
 
 use serde_json::json;
+use testing::{Db, allowed, full, probe::percentile, stderr};
 
 use super::{CREATE, MACHINE, READ, ask};
-use testing::{Db, allowed, full, probe::percentile, stderr};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_writers_wait_for_each_other() {

@@ -4,13 +4,13 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testing::{Db, Service, probe::Probe};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
 use super::{code, post, send};
-use testing::{Db, Service, probe::Probe};
 
 /// How soon an answer must be there; a debug build takes some ten times as long as a release build.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 250 });

@@ -1,9 +1,9 @@
 //! Limits of answers and of introspection.
 
 use serde_json::json;
+use testing::Db;
 
 use super::{code, post, send};
-use testing::Db;
 
 /// What GraphiQL asks when it is opened.
 const GRAPHIQL: &str = "query IntrospectionQuery { __schema { description

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use testing::{Db, Service, stderr};
 
 use super::{code, post, send};
-use testing::{Db, Service, stderr};
 
 const TYPENAME: &str = "query Kind { __typename }";
 const FIRST: &str = "query First($n: Int!) { books(first: $n) { nodes { title } } }";

@@ -8,9 +8,9 @@ use console_api::{
     tasks::Stats,
 };
 use serde_json::json;
+use testing::{Db, PATIENCE, Service};
 
 use crate::lab_with;
-use testing::{Db, PATIENCE, Service};
 
 /// What a console has been told.
 #[derive(Default)]

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testing::{Db, PATIENCE, Service, repository};
 
 use crate::lab;
-use testing::{Db, PATIENCE, Service, repository};
 
 /// A service that has made a dump: the first takes a second or two, to read where functions are.
 async fn warm(db: &Db) -> Service {

@@ -6,13 +6,13 @@ use std::{
 };
 
 use serde_json::{Value, json};
-
-use crate::{lab, number, observed_lab, series};
 use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, Span},
     on_both_databases,
 };
+
+use crate::{lab, number, observed_lab, series};
 
 /// Runs a document and answers its trace and the span of its operation.
 async fn operation(collector: &Collector, service: &Service, document: &str) -> (Vec<Span>, Span) {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
 use serde_json::json;
-
-use crate::{lab_with, series};
 use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, prompt},
 };
+
+use crate::{lab_with, series};
 
 /// What a service has.
 #[derive(Clone, Copy, Debug, PartialEq)]

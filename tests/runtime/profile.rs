@@ -4,9 +4,9 @@ use std::{io::Write, process::Command};
 
 use serde_json::json;
 use tempfile::NamedTempFile;
+use testing::Db;
 
 use crate::{lab, told};
-use testing::Db;
 
 /// What `go tool pprof` says of a profile.
 fn pprof(option: &str, profile: &[u8]) -> String {

@@ -13,9 +13,9 @@ use dial9::{
 use reqwest::Response;
 use serde_json::json;
 use tempfile::NamedTempFile;
+use testing::{Db, PATIENCE, Service};
 
 use crate::{lab, lab_with, told};
-use testing::{Db, PATIENCE, Service};
 
 /// What a recording tells.
 #[derive(Debug, Default)]

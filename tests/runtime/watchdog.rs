@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use testing::{Db, PATIENCE, Service};
 
 use crate::lab_with;
-use testing::{Db, PATIENCE, Service};
 
 async fn livez(service: &Service) -> (u16, Value) {
     let answer = service.client.get(format!("{}/livez", service.admin)).send().await.unwrap();

@@ -2,9 +2,9 @@
 
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};
+use testing::{Db, Service};
 
 use super::tokens::{ask, code, token};
-use testing::{Db, Service};
 
 /// A browser's request, without any header of our own client's.
 fn request(service: &Service, method: Method, path: &str) -> RequestBuilder {

@@ -1,12 +1,11 @@
 //! What proxies say of their clients, and who is believed.
 
 use reqwest::Client;
-use tokio::net::TcpStream;
-
 use testing::{
     Db,
     socket::{PROTOCOL, address, upgrade},
 };
+use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_host_that_a_trusted_proxy_was_asked_for_is_guarded() {

@@ -1,9 +1,9 @@
 //! That no root field was forgotten.
 
 use serde_json::{Value, json};
+use testing::Db;
 
 use super::tokens::{ask, code, token};
-use testing::Db;
 
 /// Each root, and what a token with the other scope may do there: nothing.
 const ROOTS: [(&str, &str, &str); 2] =

@@ -6,12 +6,12 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD as BASE64};
 use reqwest::StatusCode;
 use ring::hmac;
 use serde_json::{Value, json};
+use testing::{Db, Service, socket::Client};
 
 use super::{
     issuer::{AUDIENCE, ISSUER, KeyServer, Signer, claims, message, now, set},
     tokens::{READ, WRITE, ask, code, until},
 };
-use testing::{Db, Service, socket::Client};
 
 async fn serve(db: &Db, keys: &str) -> Service {
     serve_with(db, keys, &[]).await

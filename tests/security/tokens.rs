@@ -4,12 +4,11 @@ use std::{fs, time::Instant};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
+use testing::{Db, PATIENCE, Service, program, stdout};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
-
-use testing::{Db, PATIENCE, Service, program, stdout};
 
 /// A token with these scopes, and its line.
 pub fn token(scopes: &[&str]) -> (String, String) {

@@ -7,7 +7,6 @@ use std::{
 };
 
 use serde_json::{Value, json};
-
 use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, Options, free_port, prompt},

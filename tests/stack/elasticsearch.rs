@@ -4,14 +4,14 @@
 use std::{collections::BTreeMap, fs, time::Instant};
 
 use serde_json::Value;
-
-use crate::load;
 use testing::{
     Db, PATIENCE,
     collector::{Collector, Options, prompt},
     elasticsearch::Elasticsearch,
     repository,
 };
+
+use crate::load;
 
 /// Types of fields by name, by the pattern of indices.
 type Fields = BTreeMap<String, BTreeMap<String, String>>;

@@ -2,7 +2,6 @@
 
 use futures_util::future::join_all;
 use serde_json::{Value, json};
-
 use testing::{
     Db, Service,
     stack::{FAULT, make_unbearable},

@@ -7,14 +7,14 @@ use std::{
 };
 
 use serde_json::Value;
-
-use crate::load;
 use testing::{
     Db, PATIENCE,
     prometheus::{Prometheus, Sample},
     repository,
     stack::Stack,
 };
+
+use crate::load;
 
 /// An expression of a panel.
 struct Target {

@@ -8,7 +8,6 @@ use std::{
 use futures_util::{StreamExt, stream};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
-
 use testing::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},

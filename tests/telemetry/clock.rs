@@ -3,7 +3,6 @@
 use std::{fs, path::PathBuf, time::Duration};
 
 use serde_json::json;
-
 use testing::{
     Db, PATIENCE,
     collector::{Collector, prompt},

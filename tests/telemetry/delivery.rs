@@ -16,15 +16,14 @@ use std::{
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use socket2::SockRef;
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
-};
-
 use testing::{
     Db, Service,
     collector::{Collector, Options, free_port, prompt},
     trace_of,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
 };
 
 const DOCUMENT: &str = "{ books { totalCount } }";

@@ -2,13 +2,13 @@
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-
-use crate::page;
 use testing::{
     Db, Service,
     collector::{Collector, Metrics, Point, Span, observed, prompt, tree},
     trace_of,
 };
+
+use crate::page;
 
 /// What an operation that failed left behind.
 struct Failed {

@@ -11,7 +11,6 @@ use colophon::{
 };
 use futures_util::{StreamExt, stream};
 use serde_json::json;
-
 use testing::{
     Db, PATIENCE, Service,
     collector::{Attributes, Collector, Metrics, Options, Point, observed, prompt},

@@ -2,7 +2,6 @@
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
-
 use testing::{
     Db, PATIENCE, Service,
     collector::{Collector, Record, observed, prompt},

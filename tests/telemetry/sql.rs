@@ -2,12 +2,12 @@
 
 use sea_orm::{ConnectionTrait, Database, DatabaseConnection, DbBackend, QueryResult, Statement};
 use serde_json::json;
-
-use crate::page;
 use testing::{
     Db,
     collector::{Collector, prompt},
 };
+
+use crate::page;
 
 /// The service's connections and their last statements, as its administrator sees them.
 async fn activity(connection: &DatabaseConnection) -> Vec<(i32, String)> {

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::json;
-
-use crate::page;
 use testing::{
     Db, Service,
     collector::{Collector, Span, observed, prompt, tree},
     trace_of,
 };
+
+use crate::page;
 
 const NESTED: &str = "query Nested($first: Int) { books(first: $first) { nodes {
     title authors { name books(first: 3) { nodes { title } } } } } }";

@@ -3,13 +3,12 @@
 use std::{fs, path::PathBuf};
 
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
-
 use testing::{
     Db, Service,
     socket::{Client, PROTOCOL, address, closed_for, upgrade},
     stdout,
 };
+use tokio::net::TcpStream;
 
 const READ: &str = "{ books { totalCount } }";
 const WRITE: &str = "mutation { createBook(input: { title: \"T\" }) { id } }";

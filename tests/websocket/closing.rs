@@ -3,6 +3,11 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use testing::{
+    Db, PATIENCE, Service, allowed,
+    probe::Probe,
+    socket::{Client, PROTOCOL, active, address, closed_for, metric_is, upgrade},
+};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -14,12 +19,6 @@ use tokio_tungstenite::tungstenite::{
         Frame,
         coding::{Data, OpCode},
     },
-};
-
-use testing::{
-    Db, PATIENCE, Service, allowed,
-    probe::Probe,
-    socket::{Client, PROTOCOL, active, address, closed_for, metric_is, upgrade},
 };
 
 const LONG: &str = "{ labSleep(ms: 3000) }";

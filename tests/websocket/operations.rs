@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use sea_orm::{ConnectOptions, ConnectionTrait, Database, DatabaseConnection};
 use serde_json::{Value, json};
-
 use testing::{
     Db, on_both_databases,
     socket::{Client, active, metric, metric_is},

@@ -1,7 +1,6 @@
 //! What is told of operations on a socket, as it arrives at a real collector.
 
 use serde_json::{Value, json};
-
 use testing::{
     Db,
     collector::{Collector, Span, prompt, tree},
