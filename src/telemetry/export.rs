@@ -347,7 +347,6 @@ fn resource(settings: &ExportSettings) -> Resource {
         KeyValue::new(attr::SERVICE_VERSION, env!("CARGO_PKG_VERSION")),
         KeyValue::new(attr::SERVICE_NAMESPACE, env!("CARGO_PKG_NAME")),
         KeyValue::new(attr::SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
-        KeyValue::new(attr::DEPLOYMENT_ENVIRONMENT_NAME, "development"),
         KeyValue::new(attr::HOST_NAME, host),
         KeyValue::new(attr::OS_TYPE, std::env::consts::OS),
         KeyValue::new(attr::PROCESS_PID, i64::from(std::process::id())),

@@ -460,6 +460,24 @@ async fn the_resource_says_where_telemetry_comes_from() {
     assert!(!resources[0]["host.name"].is_empty());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_environment_is_there_only_if_the_operator_names_it() {
+    let collector = Collector::start();
+    for attributes in ["", "deployment.environment=test"] {
+        let mut variables = prompt(&collector.http);
+        variables.push(("OTEL_RESOURCE_ATTRIBUTES", attributes));
+        let service = Db::sqlite().serve_in(&variables).await;
+        let (trace, _) = service.traced("{ __typename }", json!({})).await;
+        collector.trace(&trace);
+        let target = service.scrape().await;
+        let target = target.lines().find(|line| line.starts_with("target_info{")).unwrap();
+        assert_eq!(target.contains("deployment_environment="), !attributes.is_empty(), "{target}");
+        assert!(!target.contains("deployment_environment_name"), "{target}");
+    }
+    let resources = collector.resources();
+    assert!(!resources.iter().any(|it| it.contains_key("deployment.environment.name")));
+}
+
 /// Only one connection, which a transaction keeps: the next one waits, and that is seen.
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_for_a_connection_is_a_span() {
