@@ -1,7 +1,5 @@
 //! A real OpenTelemetry Collector with the repository's configuration, and what has arrived at it.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
-
 use std::{
     collections::BTreeMap,
     fs,

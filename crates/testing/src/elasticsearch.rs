@@ -1,7 +1,5 @@
 //! A real Elasticsearch node, as `tests/elastic-node` makes it.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
-
 use std::{
     io::{BufRead, BufReader},
     path::PathBuf,

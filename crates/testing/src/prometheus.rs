@@ -1,7 +1,5 @@
 //! A real Prometheus with the repository's configuration and rules.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
-
 use std::{
     collections::BTreeSet,
     fs,

@@ -1,7 +1,5 @@
 //! Service, collector and Prometheus, as they stand together in `collector/compose.yaml`.
 
-#![allow(dead_code, clippy::allow_attributes, reason = "each test binary uses a part of it")]
-
 use sea_orm::{ConnectionTrait, Database};
 
 use crate::{
