@@ -104,3 +104,21 @@ fn was_cut_off(error: &OTelSdkError) -> bool {
     let text = error.to_string();
     ["gRPC code: Unknown: ", "gRPC code: Internal: "].iter().any(|code| text.contains(code))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_was_cut_off_is_sent_again() {
+        let is_sent_again = |text: &str| {
+            let text = format!("TonicMetricsClient export failed with {text}");
+            was_cut_off(&OTelSdkError::InternalFailure(text))
+        };
+        assert!(is_sent_again("gRPC code: Unknown: transport error: connection reset"));
+        assert!(is_sent_again("gRPC code: Internal: h2 protocol error"));
+        for own in ["Unknown", "Internal", "InvalidArgument", "Unauthenticated"] {
+            assert!(!is_sent_again(&format!("gRPC code: {own}")), "the collector's own: {own}");
+        }
+    }
+}
