@@ -27,7 +27,7 @@ use foldhash::fast::RandomState;
 use held::Held;
 use metrics::{Counter, Gauge, Histogram, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     trace::{SpanBuilder, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
@@ -37,7 +37,7 @@ use statement::{Known, fail};
 use tokio::sync::Semaphore;
 
 use super::{
-    export::traces::begin,
+    export::traces::start_span,
     names::{
         DB_CONNECTIONS, DB_CONNECTIONS_MAX, DB_PENDING, DB_REACHABLE, DB_TIMEOUTS, DB_USE, DB_WAIT,
     },
@@ -205,8 +205,8 @@ impl Pool {
         let Some(parent) = parent else { return };
         let began = SystemTime::now() - waited;
         let span = SpanBuilder::from_name("db.pool.acquire").with_start_time(began);
-        let waited = begin(span, parent, |to| {
-            to.text(attr::DB_CLIENT_CONNECTION_POOL_NAME, self.0.options.name);
+        let waited = start_span(span, parent, || {
+            [KeyValue::new(attr::DB_CLIENT_CONNECTION_POOL_NAME, self.0.options.name)]
         });
         if let Some(error) = error {
             fail(&mut waited.span(), &DatabaseFault::from(error));

@@ -1,8 +1,9 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
-pub mod attributes;
+mod clock;
 pub mod console;
 mod encoded;
+pub mod limits;
 pub mod lines;
 pub mod logs;
 pub mod metrics;
@@ -14,7 +15,6 @@ mod records;
 mod runtime;
 pub mod scrape;
 pub mod settings;
-mod span;
 pub mod traces;
 mod warnings;
 
@@ -49,7 +49,6 @@ use self::{
     runtime::ExportRuntime,
     scrape::Scrape,
     settings::{ExportSettings, Exporter, IgnoredValue, QueueSettings},
-    span::Tracer,
     traces::Spans,
     warnings::Warnings,
 };
@@ -135,8 +134,8 @@ impl Telemetry {
             let resource = resource(settings);
             // First, since the others count what they do.
             this.start_metrics(settings, &resource, &warnings)?;
-            let (provider, ours) = this.start_spans(settings, &resource, &warnings)?;
-            tracer = Some(traces::install(&provider, ours));
+            let provider = this.start_spans(settings, &resource, &warnings)?;
+            tracer = Some(traces::install(&provider));
             this.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
             records = this.start_records(settings, &resource, &warnings)?;
         }
@@ -202,15 +201,12 @@ impl Telemetry {
         settings: &ExportSettings,
         resource: &Resource,
         warnings: &Arc<Warnings>,
-    ) -> Result<(SdkTracerProvider, Option<Tracer>), TelemetryError> {
+    ) -> Result<SdkTracerProvider, TelemetryError> {
         use opentelemetry_sdk::trace::SpanExporter;
         let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
-        let sampler = settings.sampler.clone();
         let builder = SdkTracerProvider::builder()
             .with_resource(resource.clone())
-            .with_sampler(sampler.clone())
-            .with_span_limits(settings.span_limits.counts);
-        let mut ours = None;
+            .with_sampler(settings.sampler.clone());
         let builder = match &settings.traces {
             Exporter::None => builder.with_sampler(Sampler::AlwaysOff),
             Exporter::Console => {
@@ -218,17 +214,16 @@ impl Telemetry {
                 exporter.set_resource(resource);
                 let queue = self.queue(settings.span_queue, names, warnings, Spans(exporter));
                 self.outcomes.spans = queue.outcome();
-                builder.with_span_processor(queue)
+                traces::with_queue(builder, queue, settings.span_limits)
             }
             Exporter::Otlp(otlp) => {
                 let sender = Sender::new(otlp, Signal::Spans, resource)?;
                 let queue = self.queue(settings.span_queue, names, warnings, sender);
                 self.outcomes.spans = queue.outcome();
-                ours = Some(Tracer::new(sampler, settings.span_limits, queue.clone()));
-                builder.with_span_processor(queue)
+                traces::with_queue(builder, queue, settings.span_limits)
             }
         };
-        Ok((builder.build(), ours))
+        Ok(builder.build())
     }
 
     fn start_records(

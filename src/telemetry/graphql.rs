@@ -21,14 +21,14 @@ pub use batch::{Askers, Batch};
 pub use field::{Call, Execution, Field};
 use metrics::{Counter, Histogram, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     trace::{SpanBuilder, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 pub use operation::{Identity, Operation, Source, refused};
 
 use super::{
-    export::traces::begin,
+    export::traces::start_span,
     names::{GRAPHQL_ERRORS, GRAPHQL_PROCESSING, GRAPHQL_WAIT, own},
     series::Series,
 };
@@ -154,8 +154,8 @@ struct Running {
 
 impl Running {
     fn start(phase: Phase, parent: &Context) -> Self {
-        let context = begin(SpanBuilder::from_name(phase.span_name()), parent, |to| {
-            to.text(own::PROCESSING_TYPE, phase.processing_type());
+        let context = start_span(SpanBuilder::from_name(phase.span_name()), parent, || {
+            [KeyValue::new(own::PROCESSING_TYPE, phase.processing_type())]
         });
         Self { phase, started: Instant::now(), context }
     }

@@ -29,10 +29,7 @@ use tracing::{Level, event};
 use url::form_urlencoded;
 
 use super::{
-    export::{
-        attributes::{Attributes, client_text},
-        traces,
-    },
+    export::{limits::client_text, traces},
     hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
@@ -127,46 +124,53 @@ impl Observed {
 
     /// Begins the span of a request.
     fn begin(&self, request: &Request, propagate: bool) -> Context {
-        if !traces::are_made() {
+        if !traces::enabled() {
             return Context::new();
         }
         let parent = if propagate { parent(request.headers()) } else { Context::new() };
         let name = span_name(self.method, self.route);
         let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server);
-        traces::begin(span, &parent, |to| self.tell(request, to))
+        traces::start_span(span, &parent, || self.attributes(request))
     }
 
-    fn tell(&self, request: &Request, to: &mut Attributes<'_>) {
+    fn attributes(&self, request: &Request) -> Vec<KeyValue> {
         let headers = request.headers();
         let header = |name| headers.get(name).and_then(|value| value.to_str().ok());
-        to.text(attr::HTTP_REQUEST_METHOD, self.method);
-        to.text(attr::URL_PATH, &self.path);
+        let text = |key, text: &str| KeyValue::new(key, client_text(text).to_owned());
         let forwarded = request.extensions().get::<Forwarded>();
-        to.text(attr::URL_SCHEME, self.scheme);
-        to.text(attr::NETWORK_PROTOCOL_VERSION, self.version);
-        if let Some(route) = self.route {
-            to.text(attr::HTTP_ROUTE, route);
-        }
-        if let Some(agent) = header(header::USER_AGENT) {
-            to.text(attr::USER_AGENT_ORIGINAL, client_text(agent));
-        }
-        if let Some(query) = redacted_query(request.uri()) {
-            to.text(attr::URL_QUERY, &query);
-        }
+        let mut all = Vec::with_capacity(12);
+        all.extend([
+            KeyValue::new(attr::HTTP_REQUEST_METHOD, self.method),
+            match &self.path {
+                Cow::Borrowed(path) => KeyValue::new(attr::URL_PATH, *path),
+                Cow::Owned(path) => KeyValue::new(attr::URL_PATH, path.clone()),
+            },
+            KeyValue::new(attr::URL_SCHEME, self.scheme),
+            KeyValue::new(attr::NETWORK_PROTOCOL_VERSION, self.version),
+        ]);
+        all.extend(self.route.map(|route| KeyValue::new(attr::HTTP_ROUTE, route)));
+        all.extend(header(header::USER_AGENT).map(|agent| text(attr::USER_AGENT_ORIGINAL, agent)));
+        all.extend(
+            redacted_query(request.uri()).map(|query| KeyValue::new(attr::URL_QUERY, query)),
+        );
         let host = forwarded.and_then(|forwarded| forwarded.host.as_ref()).map(Authority::as_str);
         let host = host.or_else(|| header(header::HOST));
         if let Some((host, port)) = host.and_then(|host| server(host, self.scheme)) {
-            to.text(attr::SERVER_ADDRESS, client_text(host));
-            to.integer(attr::SERVER_PORT, port);
+            all.push(text(attr::SERVER_ADDRESS, host));
+            all.push(KeyValue::new(attr::SERVER_PORT, i64::from(port)));
         }
         if let Some(Peer { address, port }) = request.extensions().get() {
-            match forwarded.and_then(|forwarded| forwarded.client) {
-                Some(client) => to.text(attr::CLIENT_ADDRESS, &client.to_string()),
-                None => to.text(attr::CLIENT_ADDRESS, address),
-            }
-            to.text(attr::NETWORK_PEER_ADDRESS, address);
-            to.integer(attr::NETWORK_PEER_PORT, *port);
+            let client = forwarded.and_then(|forwarded| forwarded.client);
+            all.extend([
+                match client {
+                    Some(client) => KeyValue::new(attr::CLIENT_ADDRESS, client.to_string()),
+                    None => KeyValue::new(attr::CLIENT_ADDRESS, address.clone()),
+                },
+                KeyValue::new(attr::NETWORK_PEER_ADDRESS, address.clone()),
+                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(*port)),
+            ]);
         }
+        all
     }
 
     fn answered(mut self, response: &mut Response) {

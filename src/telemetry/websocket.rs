@@ -9,7 +9,7 @@ use std::{
 
 use metrics::{Counter, Gauge, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     trace::{Link, SpanBuilder, SpanContext, SpanKind, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use tracing::info;
 
 use super::{
-    export::traces::begin,
+    export::traces::start_span,
     names::{WEBSOCKET_ACTIVE, WEBSOCKET_CLOSED, own},
     series::Series,
     trace_context::{self, TRACEPARENT, TRACESTATE},
@@ -57,12 +57,13 @@ impl Origin {
     pub(super) fn begin(&self, name: &'static str) -> Context {
         let links = vec![Link::with_context(self.upgrade.clone())];
         let span = SpanBuilder::from_name(name).with_kind(SpanKind::Server).with_links(links);
-        begin(span, &self.parent, |to| {
-            let address = self.peer.ip().to_string();
-            to.text(attr::NETWORK_PROTOCOL_NAME, "websocket");
-            to.text(attr::CLIENT_ADDRESS, &self.client.to_string());
-            to.text(attr::NETWORK_PEER_ADDRESS, &address);
-            to.integer(attr::NETWORK_PEER_PORT, self.peer.port());
+        start_span(span, &self.parent, || {
+            [
+                KeyValue::new(attr::NETWORK_PROTOCOL_NAME, "websocket"),
+                KeyValue::new(attr::CLIENT_ADDRESS, self.client.to_string()),
+                KeyValue::new(attr::NETWORK_PEER_ADDRESS, self.peer.ip().to_string()),
+                KeyValue::new(attr::NETWORK_PEER_PORT, i64::from(self.peer.port())),
+            ]
         })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     error::DatabaseFault,
     telemetry::{
         exception,
-        export::{attributes::Fixed, traces},
+        export::traces,
         names::{DB_DURATION, DB_ROWS},
     },
 };
@@ -23,7 +23,7 @@ use crate::{
 /// What a statement's text tells.
 pub struct Known {
     summary: &'static str,
-    attributes: Fixed,
+    attributes: Vec<KeyValue>,
     labels: Vec<Label>,
     duration: Histogram,
     rows: Histogram,
@@ -58,7 +58,7 @@ impl Known {
         }
         Self {
             summary: summary.text,
-            attributes: Fixed::new(attributes),
+            attributes,
             duration: DB_DURATION.histogram(labels.clone()),
             rows: DB_ROWS.histogram(labels.clone()),
             labels,
@@ -84,9 +84,9 @@ pub struct Running {
 impl Running {
     /// Starts the clock, and a span if it is known whose doing the statement is.
     pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
-        let context = parent.filter(|_| traces::are_made()).map(|parent| {
+        let context = parent.filter(|_| traces::enabled()).map(|parent| {
             let span = SpanBuilder::from_name(known.summary).with_kind(SpanKind::Client);
-            traces::begin(span, parent, |to| to.fixed(&known.attributes))
+            traces::start_span(span, parent, || known.attributes.iter().cloned())
         });
         Self { context, known, started: Instant::now(), ended: false }
     }

@@ -92,12 +92,6 @@ impl Queue<Encoded> {
         // A thread that ends has no place for it any more.
         let _ = WRITER.try_with(|kept| kept.set(writer));
     }
-
-    /// Queues what is written, as made by what is written in `scope`.
-    pub fn push_written(&self, scope: &[u8], mut item: Writer) {
-        item.head(2, item.written().len());
-        self.push(Item { scope, item: item.written() });
-    }
 }
 
 /// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, in pieces: an export is the

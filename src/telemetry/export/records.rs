@@ -12,8 +12,8 @@ use tracing::{
 use tracing_subscriber::{Layer, layer};
 
 use super::{
-    attributes::{AttributeLimits, cut},
     encoded::Encoded,
+    limits::{AttributeLimits, cut},
     lines::{chain, event_name},
     protobuf::Writer,
     queue::Queue,

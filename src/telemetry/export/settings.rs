@@ -28,7 +28,7 @@ use self::{
         delay, exceptions, interval, log_level, pairs, positive, propagator, temporality, timeout,
     },
 };
-use super::attributes::AttributeLimits;
+use super::limits::AttributeLimits;
 use crate::telemetry::{exception::ExceptionSignal, trace_context::CallerSampler};
 
 /// How telemetry leaves the process.

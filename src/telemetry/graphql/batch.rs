@@ -4,7 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use metrics::{Histogram, Label};
 use opentelemetry::{
-    Context,
+    Context, KeyValue,
     trace::{Link, SpanBuilder, Status, TraceContextExt},
 };
 
@@ -12,7 +12,7 @@ use super::Field;
 use crate::{
     error::Error,
     telemetry::{
-        export::traces::begin,
+        export::traces::start_span,
         names::{DATALOADER_BATCH, own},
         runtime::workers::{Place, at},
         series::Series,
@@ -46,9 +46,9 @@ impl Askers {
             |field: &Arc<Field>| Link::with_context(field.context().span().span_context().clone());
         let links = self.0.iter().map(link).collect();
         let name = format!("GraphQL DataLoader Batch {loader}");
-        let context = begin(SpanBuilder::from_name(name).with_links(links), &parent, |to| {
-            to.text(own::DATALOADER, loader);
-            to.integer(own::BATCH_SIZE, i64::try_from(keys).unwrap_or(i64::MAX));
+        let context = start_span(SpanBuilder::from_name(name).with_links(links), &parent, || {
+            let keys = i64::try_from(keys).unwrap_or(i64::MAX);
+            [KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
         });
         Batch { context, place: self.0.first().map(|field| field.place()) }
     }

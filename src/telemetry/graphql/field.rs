@@ -19,7 +19,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
-        export::{attributes::client_text, traces::begin},
+        export::{limits::client_text, traces::start_span},
         intern::intern,
         names::{GRAPHQL_FIELD, own},
         runtime::workers::Place,
@@ -125,11 +125,15 @@ impl Field {
         parent: &Context,
     ) -> Self {
         let coordinate = intern(&format!("{parent_type}.{name}"));
-        let context = begin(SpanBuilder::from_name(coordinate), parent, |to| {
-            to.text(own::FIELD_NAME, name);
-            to.text(own::FIELD_PARENT, parent_type);
-            to.text(own::FIELD_COORDINATE, coordinate);
-            to.text(own::SELECTION_PATH, client_text(&without_indices(path)));
+        let context = start_span(SpanBuilder::from_name(coordinate), parent, || {
+            let name = &coordinate[coordinate.len() - name.len()..];
+            let path = client_text(&without_indices(path)).to_owned();
+            [
+                KeyValue::new(own::FIELD_NAME, name),
+                KeyValue::new(own::FIELD_PARENT, parent_type),
+                KeyValue::new(own::FIELD_COORDINATE, coordinate),
+                KeyValue::new(own::SELECTION_PATH, path),
+            ]
         });
         let place = Arc::new(Place { coordinate, span: context.span().span_context().clone() });
         Self { context, place, duration: field_durations().of(coordinate), calls: Mutex::default() }

@@ -18,7 +18,7 @@ use crate::{
     error::{Code, Error},
     telemetry::{
         exception,
-        export::traces::begin,
+        export::traces::start_span,
         intern::intern,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
         runtime::{
@@ -83,7 +83,7 @@ impl Operation {
         let context = match source {
             Source::Request => {
                 let parent = Context::current();
-                begin(SpanBuilder::from_name(SPAN_NAME), &parent, |_| {})
+                start_span(SpanBuilder::from_name(SPAN_NAME), &parent, || [])
             }
             Source::Socket(origin) => origin.begin(SPAN_NAME),
         };

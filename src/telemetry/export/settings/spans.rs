@@ -6,7 +6,7 @@ use super::{
     environment::{Environment, Result},
     values::{count, ratio},
 };
-use crate::telemetry::export::attributes::AttributeLimits;
+use crate::telemetry::export::limits::AttributeLimits;
 
 /// Which traces are recorded.
 pub fn sampler(env: &Environment) -> Result<Sampler> {
@@ -44,7 +44,7 @@ pub struct SpanBounds {
 }
 
 impl SpanBounds {
-    /// Those of its attributes.
+    /// The limits of its attributes.
     #[must_use]
     pub const fn attributes(&self) -> AttributeLimits {
         AttributeLimits { count: self.counts.max_attributes_per_span, length: self.value_length }
