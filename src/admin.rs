@@ -22,6 +22,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use runtime_insight::{recorder::FlightRecorder, spawn, watchdog};
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -39,10 +40,7 @@ use crate::{
         server::Server,
     },
     security::AdminToken,
-    telemetry::{
-        runtime::{recorder::FlightRecorder, tasks::spawn, watchdog},
-        upkeep::Upkeep,
-    },
+    telemetry::upkeep::Upkeep,
 };
 
 /// How long the service's runtime may take to look whether it is ready.
@@ -178,7 +176,8 @@ async fn guard(State(admin): State<Arc<Admin>>, request: Request, next: Next) ->
 }
 
 async fn livez(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> (StatusCode, Json<Value>) {
-    let Some(stuck) = watchdog::stalled(admin.stall_limit) else {
+    let Some(stuck) = watchdog::stalled(admin.runtime.metrics().num_workers(), admin.stall_limit)
+    else {
         return (StatusCode::OK, Json(json!({ "status": "alive" })));
     };
     if !admin.token.admits(bearer::token(&headers)) {
@@ -186,13 +185,13 @@ async fn livez(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> (StatusCo
     }
     let workers: Vec<_> = stuck
         .iter()
-        .map(|(worker, poll)| {
+        .map(|poll| {
             let operation = poll.task.as_ref().and_then(|task| task.operation());
             json!({
-                "worker": worker.index(),
+                "worker": poll.worker,
                 "seconds": poll.since.elapsed().as_secs_f64(),
                 "task": poll.task.as_ref().map(|task| task.name()),
-                "field": poll.place.as_ref().map(|place| place.coordinate),
+                "field": poll.section.as_ref().map(|section| section.name),
                 "traceId": operation.map(|operation| operation.span.trace_id().to_string()),
             })
         })

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use runtime_insight::recorder::FlightRecorder;
 use tokio::{net::TcpListener, runtime::Handle, time::sleep};
 use tracing::{info, warn};
 
@@ -25,12 +26,7 @@ use crate::{
     },
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
-    telemetry::{
-        self,
-        export::scrape::Scrape,
-        runtime::{recorder::FlightRecorder, tasks},
-        upkeep::Upkeep,
-    },
+    telemetry::{self, export::scrape::Scrape, upkeep::Upkeep},
 };
 
 /// How long to wait before the next try to prepare the database.
@@ -184,10 +180,10 @@ impl Service {
             let public = public.clone();
             async move { public.accept(listener).await }
         };
-        tasks::spawn("http accept", accept);
+        runtime_insight::spawn("http accept", accept);
         db.keep();
         if !db.is_embedded() {
-            tasks::spawn(
+            runtime_insight::spawn(
                 "database preparation",
                 prepare_when_reachable(db.clone(), settings.sample),
             );

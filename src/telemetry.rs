@@ -12,7 +12,6 @@ pub mod http;
 pub mod intern;
 pub mod names;
 pub mod process;
-pub mod rarely;
 pub mod runtime;
 pub mod series;
 pub mod trace_context;

@@ -19,8 +19,6 @@ use colophon::{
     },
 };
 
-use super::support::settings;
-
 /// Starts all telemetry but logs.
 pub fn observe() -> Telemetry {
     names::add(metrics::METRICS);
@@ -44,7 +42,7 @@ pub fn observe() -> Telemetry {
         ..ExportSettings::from_env().unwrap()
     };
     // Spans come faster than any service makes them, and some are dropped, of which nobody need be told.
-    Telemetry::start(&export, LogFormat::Json, "off", &settings().runtime.console).unwrap()
+    Telemetry::start(&export, LogFormat::Json, "off", None).unwrap()
 }
 
 /// A server that answers everything with 200, and where it is.

@@ -10,15 +10,16 @@ use axum::{
     routing::{get, post},
 };
 use chrono::Utc;
+use runtime_insight::{
+    cpu::{ProfileError, SymbolizedProfile},
+    dump::{self, DumpError},
+    recorder::{RecordError, Recording},
+};
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
 use super::{Admin, tasks};
-use crate::telemetry::runtime::{
-    cpu::{ProfileError, output::Named},
-    dump::{self, DumpError},
-    recorder::{RecordError, Recording},
-};
+use crate::telemetry::names::own;
 
 /// How long tasks may take to say where they are.
 const DUMP_LIMIT: Duration = Duration::from_secs(2);
@@ -82,7 +83,7 @@ async fn record(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Respons
 
 /// What the recorder has kept, if it records all the time.
 async fn look_back(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
-    recording(admin.recorder.look_back().await)
+    recording(admin.recorder.snapshot().await)
 }
 
 fn recording(made: Result<Recording, RecordError>) -> Result<Response, Refusal> {
@@ -91,7 +92,11 @@ fn recording(made: Result<Recording, RecordError>) -> Result<Response, Refusal> 
             RecordError::Busy | RecordError::NotAlwaysOn => StatusCode::CONFLICT,
             RecordError::Silent | RecordError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        Refusal(status, error.to_string())
+        let hint = match error {
+            RecordError::NotAlwaysOn => "; use POST, or start with --flight-recorder",
+            _ => "",
+        };
+        Refusal(status, format!("{error}{hint}"))
     })?;
     Ok(download("application/gzip", "trace.gz", recording.file))
 }
@@ -99,13 +104,13 @@ fn recording(made: Result<Recording, RecordError>) -> Result<Response, Refusal> 
 /// Where CPU time went in so many seconds, for `go tool pprof` and what else reads its format.
 async fn pprof(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
     let time = time(asked, 30)?;
-    let file = profile(&admin, time, move |profile| profile.pprof(time)).await?;
+    let file = profile(&admin, time, move |profile| profile.pprof(time, own::ROOT_FIELD)).await?;
     Ok(download("application/octet-stream", "pprof.gz", file))
 }
 
 /// The same as a picture.
 async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
-    let picture = profile(&admin, time(asked, 30)?, Named::flame_graph).await?;
+    let picture = profile(&admin, time(asked, 30)?, SymbolizedProfile::flame_graph).await?;
     // Its script zooms and searches.
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
                   frame-ancestors 'none'";
@@ -117,7 +122,7 @@ async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Re
 async fn profile(
     admin: &Admin,
     time: Duration,
-    write: impl FnOnce(&Named) -> io::Result<Vec<u8>> + Send + 'static,
+    write: impl FnOnce(&SymbolizedProfile) -> io::Result<Vec<u8>> + Send + 'static,
 ) -> Result<Vec<u8>, Refusal> {
     let profile = admin.recorder.cpu().profile(time).await.map_err(|error| {
         let status = match error {
@@ -126,7 +131,7 @@ async fn profile(
         };
         Refusal(status, error.to_string())
     })?;
-    let written = spawn_blocking(move || write(&profile.named())).await;
+    let written = spawn_blocking(move || write(&profile.symbolize())).await;
     written.map_err(Refusal::failed)?.map_err(Refusal::failed)
 }
 

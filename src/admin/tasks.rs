@@ -2,10 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use crate::telemetry::runtime::{
-    dump::{Dump, State, TaskDump},
-    symbols::Frame,
-};
+use runtime_insight::dump::{Dump, Frame, State, TaskDump};
 
 /// A dump as text.
 pub fn text(dump: &Dump) -> String {
@@ -32,9 +29,14 @@ fn write_task(text: &mut String, task: &TaskDump) -> fmt::Result {
             writeln!(text, "  parked, at nothing of tokio's")
         }
         State::Parked { stacks } => stacks.iter().try_for_each(|frames| write_stack(text, frames)),
-        State::Running { worker, seconds, field } => {
+        State::Running { worker, seconds, section } => {
             write!(text, "  running on worker {worker} for {seconds:.3} s")?;
-            writeln!(text, "{}{}", if field.is_some() { ", in " } else { "" }, field.unwrap_or(""))
+            writeln!(
+                text,
+                "{}{}",
+                if section.is_some() { ", in " } else { "" },
+                section.unwrap_or("")
+            )
         }
         State::Scheduled => writeln!(text, "  woken, and waiting for a worker"),
         State::Ended => writeln!(text, "  ended meanwhile"),
@@ -46,7 +48,7 @@ fn write_stack(text: &mut String, frames: &[Frame]) -> fmt::Result {
     writeln!(text, "  parked at")?;
     let mut left_out = false;
     for (index, frame) in frames.iter().rev().enumerate() {
-        if index > 0 && !frame.is_own() {
+        if index > 0 && !is_own(frame) {
             left_out = true;
             continue;
         }
@@ -62,6 +64,15 @@ fn write_stack(text: &mut String, frames: &[Frame]) -> fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Whether the function is the service's own: by its file or, where the program has no line tables, by
+/// its path.
+fn is_own(Frame { function, place }: &Frame) -> bool {
+    match place {
+        Some(place) => place.starts_with("src/"),
+        None => function.trim_start_matches(['<', '&', '*', '(', '[']).starts_with("colophon::"),
+    }
 }
 
 /// `drive{async_fn#0}<…>` without what stands in the last angle brackets.

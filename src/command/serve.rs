@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 
+use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
 use super::{fail, refuse};
@@ -12,8 +13,7 @@ use crate::{
     shutdown::Signals,
     telemetry::{
         export::{Telemetry, TelemetryError, scrape::Scrape, settings::ExportSettings},
-        names,
-        runtime::{self, recorder::FlightRecorder},
+        names, runtime,
     },
 };
 
@@ -35,8 +35,9 @@ pub fn run(settings: Settings) -> ExitCode {
         Err(error) => return refuse(error),
     };
     names::add(metrics::METRICS);
-    let (format, filter, console) = (settings.log_format, &settings.log, &settings.runtime.console);
-    let telemetry = match Telemetry::start(&export, format, filter, console) {
+    let (format, filter) = (settings.log_format, &settings.log);
+    let console = settings.runtime.console.options();
+    let telemetry = match Telemetry::start(&export, format, filter, console.as_ref()) {
         Ok(telemetry) => telemetry,
         Err(TelemetryError::Otlp(error)) => return refuse(error),
         Err(error) => return fail(error),
@@ -55,7 +56,7 @@ fn in_runtime(settings: Settings, scrape: Option<Scrape>, propagate: bool) -> io
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
     let slow_poll = options.runtime_profiling.then_some(options.slow_poll);
-    let runtime = runtime::build(recorder.recorder(), slow_poll)?;
+    let runtime = runtime::build(&recorder, slow_poll)?;
     let observation = Observation { scrape, propagate, recorder };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args};
+use runtime_insight::console::ConsoleOptions;
 
 use super::values::{capacity, duration, host_and_port, switch};
 
@@ -70,4 +71,18 @@ pub struct ConsoleSettings {
         value_name = "FILE"
     )]
     pub record_path: Option<PathBuf>,
+}
+
+impl ConsoleSettings {
+    /// How to serve tokio-console, if it is to be let in.
+    #[must_use]
+    pub fn options(&self) -> Option<ConsoleOptions> {
+        self.enabled.then(|| ConsoleOptions {
+            bind: self.bind,
+            retention: self.retention,
+            publish_interval: self.publish_interval,
+            buffer_capacity: self.buffer_capacity,
+            record_path: self.record_path.clone(),
+        })
+    }
 }

@@ -11,13 +11,10 @@ use tracing::{info, warn};
 use super::Database;
 use crate::{
     error::DatabaseFault,
-    telemetry::{
-        database::{
-            driver::Target,
-            postgres::{PostgresConnection, Server},
-            report_reachable,
-        },
-        runtime::tasks,
+    telemetry::database::{
+        driver::Target,
+        postgres::{PostgresConnection, Server},
+        report_reachable,
     },
 };
 
@@ -32,7 +29,7 @@ impl Database {
         };
         let server = server.named("colophon keeper");
         let keeper = Keeper { server, limit: self.0.wait * 2 / 5, connection: None };
-        tasks::spawn("database keeper", keeper.keep(self.clone()));
+        runtime_insight::spawn("database keeper", keeper.keep(self.clone()));
     }
 }
 

@@ -6,6 +6,7 @@
 //! Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998), so
 //! that there is always room for another: alone, a caller has up to three quarters of the places.
 
+use runtime_insight::RateLimiter;
 use std::{
     collections::{HashMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -19,7 +20,7 @@ use crate::{
     config::limits::RequestLimits,
     error::{Error, Result},
     security::Identity,
-    telemetry::{graphql as telemetry, rarely::Rarely},
+    telemetry::graphql as telemetry,
 };
 
 /// How many places a caller may have for each that is free.
@@ -74,7 +75,7 @@ impl Gate {
     /// [`Error::Overloaded`] if there is none in time. Nothing is logged for each of them: what
     /// a refusal costs is taken from those who were let in.
     pub async fn enter(&self, whose: Identity) -> Result<Place> {
-        static WARNINGS: Rarely = Rarely::new();
+        static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
         let waiting = match self.places.enter(whose) {
             Ok(place) => {
                 telemetry::waited(Duration::ZERO);
@@ -91,7 +92,7 @@ impl Gate {
         }
         self.places.table().forget_those_who_left(whose);
         telemetry::refused(Error::Overloaded.code(), waited);
-        if WARNINGS.is_due() {
+        if WARNINGS.admit().is_some() {
             warn!(
                 name: "graphql.overloaded",
                 ?waited,

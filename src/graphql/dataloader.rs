@@ -31,7 +31,6 @@ use crate::{
     telemetry::{
         graphql::{Askers, Field},
         intern::intern,
-        runtime::tasks,
     },
 };
 
@@ -147,7 +146,7 @@ impl Wake for Woken {
 }
 
 fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'static, Deliver>) {
-    tasks::spawn_in(running, intern(&format!("batch {name}")), batch.in_current_span());
+    runtime_insight::spawn_in(running, intern(&format!("batch {name}")), batch.in_current_span());
 }
 
 /// Who waits for a batch: the fields that asked, and each call with the key it asked for.

@@ -25,7 +25,7 @@ use crate::{
     books::{authors, filter::BookFilter, order::BookOrder, page::Window, store},
     error::{Error, Result},
     security::Scope,
-    telemetry::{database::Session, runtime::tasks},
+    telemetry::database::Session,
 };
 
 /// The reading roots with the laboratory's beside them.
@@ -106,7 +106,7 @@ impl Lab {
     /// Spawns a task that nobody waits for and that never ends.
     async fn lab_leak(&self, context: &Context<'_>) -> Result<bool> {
         resolve(context, Owner::Query(Scope::Read), async |_| {
-            tasks::spawn("lab leak", pending::<()>());
+            runtime_insight::spawn("lab leak", pending::<()>());
             Ok(true)
         })
         .await
@@ -152,7 +152,7 @@ impl Lab {
                         yield_now().await;
                     }
                 };
-                tasks::spawn_in(&mut set, "lab starve", work);
+                runtime_insight::spawn_in(&mut set, "lab starve", work);
             }
             set.join_all().await;
             Ok(true)

@@ -5,6 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use async_graphql::Context;
 use entity::book;
 use opentelemetry as trace;
+use runtime_insight::in_section;
 
 use super::{
     dataloader::{Batch, Batches, DataLoader},
@@ -23,7 +24,6 @@ use crate::{
     telemetry::{
         database::{Session, Transaction},
         graphql::{Execution, Field},
-        runtime::workers::at,
     },
 };
 
@@ -139,9 +139,9 @@ pub async fn resolve<T>(
         return call.end(Err(error));
     }
     let field = call.field().clone();
-    let place = field.place();
+    let section = field.section();
     let resolving = Resolving { catalogue: catalogue.clone(), field };
-    let result = at(place, work(resolving)).await;
+    let result = in_section(section, work(resolving)).await;
     call.end(match owner {
         Owner::Mutation(_) => {
             catalogue.0.db.observe_write(result.is_ok());

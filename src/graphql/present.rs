@@ -6,12 +6,13 @@ use opentelemetry::{
     Context,
     trace::{TraceContextExt, TraceId},
 };
+use runtime_insight::RateLimiter;
 use tracing::{error, warn};
 
 use crate::{
     backlog::Held,
     error::{Code, DatabaseFault, Error, Violation},
-    telemetry::{graphql::count_error, rarely::Rarely},
+    telemetry::graphql::count_error,
 };
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
@@ -138,8 +139,8 @@ fn present_code(error: &mut ServerError) -> Code {
 
 /// Clients may cause as many of these as they like.
 fn warn_of_denial(error: &ServerError, fault: &DatabaseFault) {
-    static WARNINGS: Rarely = Rarely::new();
-    if WARNINGS.is_due() {
+    static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
+    if WARNINGS.admit().is_some() {
         warn!(
             name: "database.permission_denied",
             { graphql.path = path(&error.path), error = fault as &dyn std::error::Error },

@@ -7,6 +7,7 @@ mod slots;
 mod stream;
 mod timer;
 
+use runtime_insight::RateLimiter;
 use std::{
     convert::Infallible,
     error::Error,
@@ -47,13 +48,9 @@ use super::forwarded::TrustedProxies;
 use crate::{
     backlog::Backlog,
     config::limits::RequestLimits,
-    telemetry::{
-        http::{
-            Peer,
-            connections::{self, Ending},
-        },
-        rarely::Rarely,
-        runtime::tasks,
+    telemetry::http::{
+        Peer,
+        connections::{self, Ending},
     },
 };
 
@@ -162,7 +159,7 @@ impl Server {
                 () = self.closing.cancelled() => return,
             };
             let server = server.clone();
-            tasks::spawn(self.name, async move {
+            runtime_insight::spawn(self.name, async move {
                 let slot = Arc::new(slot);
                 let ending = server.serve(socket, peer, &slot).await;
                 slot.stay();
@@ -194,11 +191,11 @@ impl Server {
     }
 
     async fn recover(&self, error: io::Error) {
-        static WARNINGS: Rarely = Rarely::new();
+        static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
         if error.kind() == io::ErrorKind::ConnectionAborted {
             return;
         }
-        if WARNINGS.is_due() {
+        if WARNINGS.admit().is_some() {
             warn!(name: "http.accept_failed", %error, "a connection cannot be accepted");
         }
         self.slots.make_room();
@@ -337,7 +334,7 @@ mod tests {
     async fn upgrade(request: Request) -> Response {
         let connection = request.extensions().get::<Connection>().unwrap().clone();
         let upgraded = hyper::upgrade::on(request);
-        tasks::spawn("upgraded", async move {
+        runtime_insight::spawn("upgraded", async move {
             let mut stream = TokioIo::new(upgraded.await.unwrap());
             connection.draining.cancelled().await;
             stream.write_all(b"bye").await.unwrap();
@@ -355,7 +352,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let accepting = server.clone();
-        tasks::spawn("accept", async move { accepting.accept(listener).await });
+        runtime_insight::spawn("accept", async move { accepting.accept(listener).await });
         let request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: test\r\n\r\n";
         client.write_all(request).await.unwrap();
         let mut head = Vec::new();

@@ -34,10 +34,7 @@ use super::{
 };
 use crate::{
     error::{Code, Error},
-    telemetry::{
-        runtime::tasks,
-        websocket::{Open, Origin},
-    },
+    telemetry::websocket::{Open, Origin},
 };
 
 /// The protocol that is spoken on the socket.
@@ -91,7 +88,7 @@ pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
     let headers = std::mem::take(request.headers_mut());
     let caller = Caller { public: public.clone(), connection, headers, origin };
     // A drain waits for it, since it has its connection from here on.
-    tasks::spawn("websocket", serve(upgrade, caller, is_known));
+    runtime_insight::spawn("websocket", serve(upgrade, caller, is_known));
     response
 }
 

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::{SecurityError, watch::WatchedFile};
-use crate::{config::security::KeySource, telemetry::runtime::tasks};
+use crate::config::security::KeySource;
 
 /// What the source's setting is called.
 const SETTING: &str = "COLOPHON_JWT_KEYS";
@@ -64,7 +64,7 @@ impl Keys {
             KeySource::Url(url) => {
                 let current = Current::default();
                 let remote = Arc::new(Remote::new(url, refresh.min(PAUSE), current.clone())?);
-                tasks::spawn("key fetcher", remote.clone().keep_fresh(refresh));
+                runtime_insight::spawn("key fetcher", remote.clone().keep_fresh(refresh));
                 Ok(Self { current, remote: Some(remote) })
             }
         }

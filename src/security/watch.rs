@@ -12,7 +12,6 @@ use tokio::{task::spawn_blocking, time::sleep};
 use tracing::{info, warn};
 
 use super::SecurityError;
-use crate::telemetry::runtime::tasks;
 
 /// How often is looked whether the file has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -64,7 +63,7 @@ impl WatchedFile {
         take: impl Fn(T) + Send + Sync + 'static,
     ) {
         let take = Arc::new(take);
-        tasks::spawn(task, async move {
+        runtime_insight::spawn(task, async move {
             // Not a stamp taken before the first reading: a change between the two would be missed.
             let mut seen = None;
             loop {

@@ -1,7 +1,6 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
 mod clock;
-pub mod console;
 mod encoded;
 pub mod limits;
 pub mod lines;
@@ -35,6 +34,7 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
+use runtime_insight::console::{ConsoleOptions, serve_console};
 use tracing::{info, warn};
 use tracing_subscriber::{Layer as _, filter::LevelFilter};
 
@@ -55,9 +55,7 @@ use self::{
 use super::{
     exception,
     names::{LOGS_EXPORTED, LOGS_PROCESSED, Metric, SPANS_EXPORTED, SPANS_PROCESSED},
-    runtime::tasks,
 };
-use crate::config::runtime::ConsoleSettings;
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -112,7 +110,7 @@ impl Telemetry {
         settings: &ExportSettings,
         format: LogFormat,
         filter: &str,
-        console: &ConsoleSettings,
+        console: Option<&ConsoleOptions>,
     ) -> Result<Self, TelemetryError> {
         exception::install(settings.exceptions);
         let runtime = ExportRuntime::start()?;
@@ -139,8 +137,7 @@ impl Telemetry {
             this.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
             records = this.start_records(settings, &resource, &warnings)?;
         }
-        let console = console.enabled.then(|| console::start(console)).transpose()?;
-        let (address, console) = console.unzip();
+        let (address, console) = console.map(listen_for_console).transpose()?.unzip();
         let lines = Lines::new(format, output).boxed();
         let filter = &with_level(filter, settings.log_level);
         logs::init(lines, filter, tracer, records, console).map_err(TelemetryError::Logs)?;
@@ -152,7 +149,7 @@ impl Telemetry {
         }
         // Not before: tokio-console sees only the tasks that are spawned from now on.
         for work in this.exporters.drain(..) {
-            tasks::spawn("telemetry exporter", work);
+            runtime_insight::spawn("telemetry exporter", work);
         }
         drop(entered);
         warn_of_ignored(settings);
@@ -290,6 +287,15 @@ impl Telemetry {
             warn!(name: "telemetry.stopped", exported, lost, ?took, "telemetry was lost");
         }
     }
+}
+
+/// Listens for tokio-console. Returns where, and the layer that collects for it.
+fn listen_for_console(
+    options: &ConsoleOptions,
+) -> Result<(SocketAddr, BoxedLayer), TelemetryError> {
+    let (address, layer) =
+        serve_console(options).map_err(|error| TelemetryError::Console(options.bind, error))?;
+    Ok((address, layer.boxed()))
 }
 
 /// Each on a thread of its own, since one whose collector hangs would use up the time of the

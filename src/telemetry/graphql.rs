@@ -7,6 +7,7 @@
 mod batch;
 mod field;
 mod operation;
+mod recorded;
 
 use std::{
     sync::{

@@ -6,8 +6,9 @@
 
 use std::sync::OnceLock;
 
-use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder};
 use opentelemetry_semantic_conventions::{attribute as attr, metric};
+pub use runtime_insight::catalog::{Kind, Metric};
+use runtime_insight::{catalog, metrics as runtime};
 
 /// Attributes that no released convention has. Those of GraphQL are from the draft of the
 /// GraphQL working group (open-telemetry/semantic-conventions#3515) where it has them.
@@ -42,78 +43,8 @@ pub mod own {
     pub const BATCH_SIZE: &str = "graphql.dataloader.batch.size";
     /// Why a WebSocket was closed.
     pub const CLOSE_REASON: &str = "websocket.close.reason";
-    /// A worker thread of the runtime.
-    pub const WORKER: &str = "tokio.worker";
-    /// A queue of the runtime.
-    pub const QUEUE: &str = "tokio.queue";
     /// What a task's time was spent on.
     pub const TASK_STATE: &str = "tokio.task.state";
-}
-
-/// What a metric is to OTLP. Prometheus sees up-down counters as gauges, since it has no other type
-/// for them.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Kind {
-    /// Whole numbers that only grow.
-    Counter,
-    /// Seconds that only grow; recorded by setting the total.
-    Sum,
-    /// A number of things that are there now; adding up over instances makes sense.
-    UpDown,
-    /// A measurement that replaces the last; adding up does not make sense.
-    Gauge,
-    /// A distribution, with the upper bounds of its buckets.
-    Histogram(&'static [f64]),
-}
-
-/// One entry of the catalogue.
-#[derive(Debug)]
-pub struct Metric {
-    /// As OTLP has it; Prometheus' name follows from it and the unit.
-    pub name: &'static str,
-    /// What it is.
-    pub kind: Kind,
-    /// In UCUM.
-    pub unit: &'static str,
-    /// What it tells.
-    pub help: &'static str,
-    /// Which attributes its series may have. Their values come from fixed sets.
-    pub attributes: &'static [&'static str],
-}
-
-static METADATA: Metadata<'static> = Metadata::new("colophon", Level::INFO, None);
-
-impl Metric {
-    /// The series with these attributes, for keeping: looking it up costs a lock.
-    pub fn counter(&self, labels: Vec<Label>) -> Counter {
-        debug_assert_eq!(self.kind, Kind::Counter, "{}", self.name);
-        self.register(labels, |recorder, key| recorder.register_counter(key, &METADATA))
-    }
-
-    /// See [`Metric::counter`].
-    pub fn gauge(&self, labels: Vec<Label>) -> Gauge {
-        debug_assert!(matches!(self.kind, Kind::UpDown | Kind::Gauge | Kind::Sum), "{}", self.name);
-        self.register(labels, |recorder, key| recorder.register_gauge(key, &METADATA))
-    }
-
-    /// See [`Metric::counter`].
-    pub fn histogram(&self, labels: Vec<Label>) -> Histogram {
-        debug_assert!(matches!(self.kind, Kind::Histogram(_)), "{}", self.name);
-        self.register(labels, |recorder, key| recorder.register_histogram(key, &METADATA))
-    }
-
-    fn register<T>(&self, labels: Vec<Label>, register: impl Fn(&dyn Recorder, &Key) -> T) -> T {
-        for label in &labels {
-            debug_assert!(
-                self.attributes.contains(&label.key()),
-                "{} does not declare the attribute {}",
-                self.name,
-                label.key()
-            );
-        }
-        let key = Key::from_parts(self.name, labels);
-        metrics::with_recorder(|recorder| register(recorder, &key))
-    }
 }
 
 /// Buckets of the durations of requests, in seconds: those that the HTTP convention advises.
@@ -139,20 +70,6 @@ const SIZE: Kind = Kind::Histogram(&[
     4_194_304.0,
 ]);
 
-/// Buckets of what tokio measures itself, in seconds: its own, which double from 2^14 to 2^33 ns.
-const RUNTIME: Kind = Kind::Histogram(&powers_of_two_nanoseconds());
-
-#[expect(clippy::cast_precision_loss, reason = "powers of two")]
-const fn powers_of_two_nanoseconds() -> [f64; 20] {
-    let mut bounds = [0.0; 20];
-    let mut power = 0;
-    while power < bounds.len() {
-        bounds[power] = (1_u64 << (14 + power)) as f64 / 1e9;
-        power += 1;
-    }
-    bounds
-}
-
 const HTTP: &[&str] = &[
     attr::HTTP_REQUEST_METHOD,
     attr::URL_SCHEME,
@@ -172,23 +89,10 @@ const DATABASE: &[&str] = &[
 const POOL: &[&str] = &[attr::DB_CLIENT_CONNECTION_POOL_NAME];
 const SDK: &[&str] = &[attr::ERROR_TYPE];
 
-macro_rules! catalogue {
-    ($($(#[$doc:meta])* $id:ident = $name:expr, $kind:expr, $unit:expr, $attributes:expr, $help:expr;)*) => {
-        $(
-            #[doc = $help]
-            pub static $id: Metric = Metric {
-                name: $name,
-                kind: $kind,
-                unit: $unit,
-                help: $help,
-                attributes: $attributes,
-            };
-        )*
-        static OWN: &[&Metric] = &[$(&$id),*];
-    };
-}
-
-catalogue! {
+catalog! {
+    /// The metrics of the service, but for those of the catalogue of books.
+    static OWN;
+    pub metrics:
     HTTP_DURATION = metric::HTTP_SERVER_REQUEST_DURATION, REQUEST, "s", HTTP,
         "Duration of HTTP requests.";
     HTTP_ACTIVE = metric::HTTP_SERVER_ACTIVE_REQUESTS, Kind::UpDown, "{request}",
@@ -268,51 +172,6 @@ catalogue! {
     PROCESS_UPTIME = metric::PROCESS_UPTIME, Kind::Gauge, "s", &[],
         "Time since the process started.";
 
-    TOKIO_WORKERS = "tokio.workers", Kind::UpDown, "{worker}", &[],
-        "Worker threads of the runtime.";
-    TOKIO_TASKS = "tokio.tasks.alive", Kind::UpDown, "{task}", &[],
-        "Tasks that have been spawned and not ended.";
-    TOKIO_QUEUE = "tokio.queue.depth", Kind::UpDown, "{task}", &[own::QUEUE],
-        "Tasks that wait in the runtime's queues: global, local (of all workers), blocking.";
-    TOKIO_BUSY = "tokio.worker.busy.time", Kind::Sum, "s", &[own::WORKER],
-        "Time that a worker thread was not parked.";
-    TOKIO_POLLS = "tokio.worker.polls", Kind::Counter, "{poll}", &[own::WORKER],
-        "Polls of tasks by a worker.";
-    TOKIO_POLL_MEAN = "tokio.worker.poll.mean", Kind::Gauge, "s", &[own::WORKER],
-        "Moving average of the duration of a worker's polls.";
-    TOKIO_PARKS = "tokio.worker.parks", Kind::Counter, "{park}", &[own::WORKER],
-        "How often a worker ran out of work.";
-    TOKIO_NOOPS = "tokio.worker.noops", Kind::Counter, "{wakeup}", &[own::WORKER],
-        "How often a worker woke and found nothing to do.";
-    TOKIO_STEALS = "tokio.worker.steals", Kind::Counter, "{task}", &[own::WORKER],
-        "Tasks that a worker took from others.";
-    TOKIO_STEAL_OPERATIONS = "tokio.worker.steal_operations", Kind::Counter, "{operation}",
-        &[own::WORKER],
-        "How often a worker took tasks from another.";
-    TOKIO_LOCAL_SCHEDULES = "tokio.worker.local_schedules", Kind::Counter, "{task}",
-        &[own::WORKER],
-        "Tasks that were woken on a worker and put into its own queue.";
-    TOKIO_OVERFLOWS = "tokio.worker.overflows", Kind::Counter, "{overflow}", &[own::WORKER],
-        "How often a worker's own queue was full.";
-    TOKIO_SPAWNED = "tokio.tasks.spawned", Kind::Counter, "{task}", &[],
-        "Tasks that were spawned.";
-    TOKIO_REMOTE_SCHEDULES = "tokio.remote_schedules", Kind::Counter, "{task}", &[],
-        "Tasks that were woken from outside the runtime.";
-    TOKIO_BLOCKING_THREADS = "tokio.blocking.threads", Kind::UpDown, "{thread}", &[],
-        "Threads for work that blocks.";
-    TOKIO_BLOCKING_IDLE = "tokio.blocking.idle_threads", Kind::UpDown, "{thread}", &[],
-        "Threads for work that blocks which have nothing to do.";
-    TOKIO_IO_READY = "tokio.io.ready_events", Kind::Counter, "{event}", &[],
-        "Sockets that became ready.";
-    TOKIO_IO_FDS = "tokio.io.file_descriptors", Kind::UpDown, "{file_descriptor}", &[],
-        "Sockets that the runtime waits for.";
-    TOKIO_POLL_TIME = "tokio.poll.time", RUNTIME, "s", &[],
-        "Duration of polls. Counted in tokio's own buckets; the sum is from their middles.";
-    TOKIO_SCHEDULE_LATENCY = "tokio.schedule.latency", RUNTIME, "s", &[],
-        "Time from a task's waking to its poll. Counted in tokio's own buckets; the sum is from \
-         their middles.";
-    TOKIO_YIELDS = "tokio.budget_forced_yields", Kind::Counter, "{yield}", &[],
-        "How often a task was made to yield, having used up its budget.";
     TASK_TIME = "tokio.task.time", REQUEST, "s", &[own::TASK_STATE, own::ROOT_FIELD],
         "Time of the tasks of GraphQL operations, by what it was spent on: busy, inside a poll; \
          scheduled, woken and waiting for a worker; idle, waiting for I/O.";
@@ -342,12 +201,14 @@ pub fn add(metrics: &'static [&'static Metric]) {
 
 /// Every metric there is.
 pub fn catalogue() -> impl Iterator<Item = &'static Metric> {
-    OWN.iter().chain(OTHERS.get().copied().unwrap_or_default()).copied()
+    OWN.iter().chain(runtime::CATALOG).chain(OTHERS.get().copied().unwrap_or_default()).copied()
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use metrics::Label;
 
     use super::*;
 

@@ -1,51 +1,111 @@
-//! The asynchronous runtime: how it is built so that it can be looked into, and what is seen there.
-//!
-//! - [`profile`]: where the time of each operation's task went;
-//! - [`workers`] and [`watchdog`]: polls that hold a worker for too long, while they do;
-//! - [`tasks`], [`capture`] and [`dump`]: the tasks by name, and where each is parked;
-//! - [`sampler`]: the runtime's own figures;
-//! - [`recorder`]: everything that happened in a stretch of time;
-//! - [`cpu`]: which code the processors spent their time on.
+//! The runtime, watched by the crate `runtime-insight`, and what is recorded of it by root field: slow
+//! polls, and where the time of operations went.
 
-pub mod capture;
-pub mod cpu;
-pub mod dump;
-pub mod profile;
-pub mod recorder;
-pub mod sampler;
-pub mod symbols;
-pub mod tasks;
-pub mod watchdog;
-pub mod workers;
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
-use std::{io, time::Duration};
+use metrics::{Counter, Histogram, Label};
+use opentelemetry::{KeyValue, trace::SpanRef};
+use runtime_insight::{
+    Builder, Operation, RateLimiter, Section, Task, TaskTime, metrics::WORKER,
+    recorder::FlightRecorder, watchdog::SlowPoll,
+};
+use tokio::runtime::{self, Runtime};
+use tracing::warn;
 
-use dial9::{Dial9HandleTokioExt, Recorder, TokioAttachOptions, TokioHooks};
-use tokio::runtime::{Builder, Runtime};
+use super::{
+    names::{SLOW_POLLS, TASK_TIME, own},
+    series::Series,
+};
 
-/// Builds the runtime that the service runs in, with the watchdog beside it. `recorder` is told
-/// of all that happens in it while it records. A poll over `slow_poll` is slow; if there is none,
-/// neither tasks nor polls are measured.
+/// The root field of what is no operation.
+const RUNTIME: &str = "_RUNTIME";
+
+/// Builds the runtime that the service runs in. Polls over `slow_poll` are reported; if it is none,
+/// neither tasks nor polls are measured, nor recorded.
 ///
 /// # Errors
 /// If the operating system refuses threads or sockets.
-pub fn build(recorder: &Recorder, slow_poll: Option<Duration>) -> io::Result<Runtime> {
-    let mut builder = Builder::new_multi_thread();
-    builder.enable_all().thread_name("worker");
-    let Some(slow_poll) = slow_poll else { return builder.build() };
-    let mut hooks = TokioHooks::default();
-    hooks.on_thread_start(workers::thread_starts);
-    hooks.on_before_task_poll(|task| workers::poll_begins(task.spawned_at()));
-    hooks.on_after_task_poll(|_| workers::poll_ended());
-    sampler::enable_histograms(&mut builder);
-    let options = TokioAttachOptions::builder()
-        .runtime_name("service")
-        .task_tracking_enabled(true)
-        .tokio_hooks(hooks)
-        .build();
-    workers::set_slow_poll(slow_poll);
-    let runtime = recorder.handle().attach_tokio_runtime(builder, options)?;
-    workers::install(runtime.metrics().num_workers());
-    watchdog::start()?;
-    Ok(runtime)
+pub fn build(recorder: &FlightRecorder, slow_poll: Option<Duration>) -> io::Result<Runtime> {
+    let Some(slow_poll) = slow_poll else {
+        return runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build();
+    };
+    start_counter(RUNTIME);
+    Builder::new()
+        .slow_poll(slow_poll)
+        .on_slow_poll(report)
+        .source_root(env!("CARGO_MANIFEST_DIR"))
+        .recorder(recorder)
+        .build()
+}
+
+/// Counts a slow poll and logs it, ten a second at most.
+fn report(slow: &SlowPoll<'_>) {
+    static LIMITER: RateLimiter = RateLimiter::new(10.0, 10.0);
+    let operation = slow.operation();
+    slow_polls().of(operation.map_or(RUNTIME, |operation| operation.group)).increment(1);
+    let Some(untold) = LIMITER.admit() else { return };
+    let duration = slow.duration();
+    // So that the line and the record name the operation's span.
+    let _in_span = slow.context().attach();
+    warn!(
+        name: "tokio.slow_poll",
+        task = slow.task().map(Task::name),
+        operation = operation.map(|operation: &Operation| operation.name),
+        { own::FIELD_COORDINATE } = slow.section().map(|section: &Section| section.name),
+        field_span_id = slow.section().map(|section| section.span.span_id().to_string()),
+        { WORKER } = slow.worker(),
+        duration = duration.as_secs_f64(),
+        ended = slow.ended(),
+        spawned_at = slow.spawned_at().map(ToString::to_string),
+        untold,
+        "a poll held a worker for {duration:.1?}{}",
+        if slow.ended() { "" } else { " so far" },
+    );
+}
+
+/// Starts the counter of a root field at zero, so that the first slow poll is a rise.
+pub fn start_counter(root_field: &'static str) {
+    slow_polls().of(root_field).increment(0);
+}
+
+fn slow_polls() -> &'static Series<&'static str, Counter> {
+    static SLOW: LazyLock<Series<&'static str, Counter>> = LazyLock::new(|| {
+        Series::new(|root_field: &&'static str| {
+            SLOW_POLLS.counter(vec![Label::from_static_parts(own::ROOT_FIELD, root_field)])
+        })
+    });
+    &SLOW
+}
+
+/// Records where the time of an operation's task went, on its span and by its root field.
+pub fn record_task_time(time: &TaskTime, span: &SpanRef<'_>, root_field: &'static str) {
+    static TIMES: LazyLock<Series<&'static str, Arc<[Histogram; 3]>>> = LazyLock::new(|| {
+        Series::new(|root_field| {
+            Arc::new(["busy", "scheduled", "idle"].map(|state| {
+                TASK_TIME.histogram(vec![
+                    Label::from_static_parts(own::TASK_STATE, state),
+                    Label::from_static_parts(own::ROOT_FIELD, root_field),
+                ])
+            }))
+        })
+    });
+    if span.is_recording() {
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        span.set_attributes([
+            KeyValue::new("tokio.task.polls", count(time.polls)),
+            KeyValue::new("tokio.task.busy", time.busy.as_secs_f64()),
+            KeyValue::new("tokio.task.scheduled", time.scheduled.as_secs_f64()),
+            KeyValue::new("tokio.task.idle", time.idle.as_secs_f64()),
+            KeyValue::new("tokio.task.slow_polls", count(time.slow_polls)),
+            KeyValue::new("tokio.task.longest_poll", time.longest_poll.as_secs_f64()),
+        ]);
+    }
+    let states = TIMES.of(root_field);
+    for (state, time) in states.iter().zip([time.busy, time.scheduled, time.idle]) {
+        state.record(time.as_secs_f64());
+    }
 }

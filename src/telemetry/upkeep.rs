@@ -4,7 +4,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::runtime::Handle;
 
-use super::{export::scrape::Scrape, process, runtime::sampler};
+use runtime_insight::metrics;
+
+use super::{export::scrape::Scrape, process};
 
 /// How often to look.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -15,7 +17,7 @@ pub struct Upkeep(Arc<Parts>);
 
 struct Parts {
     process: process::Sampler,
-    runtime: sampler::Sampler,
+    runtime: metrics::Sampler,
     other: Box<dyn Fn() + Send + Sync>,
     scrape: Option<Scrape>,
 }
@@ -28,7 +30,7 @@ impl Upkeep {
     pub fn new(scrape: Option<Scrape>, other: impl Fn() + Send + Sync + 'static) -> Self {
         let upkeep = Self(Arc::new(Parts {
             process: process::Sampler::default(),
-            runtime: sampler::Sampler::new(&Handle::current()),
+            runtime: metrics::Sampler::new(&Handle::current()),
             other: Box::new(other),
             scrape,
         }));

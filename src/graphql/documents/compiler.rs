@@ -25,7 +25,7 @@ use crate::{
     config::limits::DocumentLimits,
     error::{Code, Error},
     graphql::present::{Rejection, located_error},
-    telemetry::{intern::intern, runtime::watchdog},
+    telemetry::{intern::intern, runtime},
 };
 
 /// Introspection types as async-graphql serves them beyond what `apollo-compiler` knows (October
@@ -62,7 +62,7 @@ impl Compiler {
         for (_, root) in schema.schema_definition.iter_root_operations() {
             for name in schema.get_object(root).into_iter().flat_map(|root| root.fields.keys()) {
                 let coordinate = intern(&format!("{}.{name}", root.name));
-                watchdog::start_counter(coordinate);
+                runtime::start_counter(coordinate);
                 coordinates.insert((root.name.clone(), name.clone()), coordinate);
             }
         }

@@ -5,6 +5,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 use async_graphql::{Response, parser::types::OperationType};
 use futures_util::FutureExt;
 use opentelemetry::trace::FutureExt as _;
+use runtime_insight::{timed, worker};
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -20,10 +21,7 @@ use crate::{
         size::json_size,
     },
     security::Caller,
-    telemetry::{
-        graphql::{self as telemetry, Execution},
-        runtime::{profile::profiled, tasks, workers},
-    },
+    telemetry::graphql::{self as telemetry, Execution},
 };
 
 impl Engine {
@@ -56,8 +54,8 @@ impl Engine {
         let work = async move {
             // Caught here and not by the task's handle, so that the operation's telemetry says it.
             let work = AssertUnwindSafe(work).catch_unwind();
-            let (result, profile) = if workers::are_watched() {
-                let (result, profile) = profiled(since, work).await;
+            let (result, profile) = if worker::is_watched() {
+                let (result, profile) = timed(since, work).await;
                 (result, Some(profile))
             } else {
                 (work.await, None)
@@ -70,8 +68,10 @@ impl Engine {
             telemetry.end(&answer.codes, profile.as_ref());
             answer
         };
-        let task =
-            tasks::spawn_operation(tag, self.running.track_future(work).with_context(context));
+        let task = runtime_insight::spawn_operation(
+            tag,
+            self.running.track_future(work).with_context(context),
+        );
         let result = if kind == OperationType::Mutation {
             task.await
         } else {

@@ -18,7 +18,6 @@ use crate::{
         engine::RawRequest,
     },
     http::{Public, csrf, negotiate},
-    telemetry::runtime::tasks,
 };
 
 /// How long the rest of a rejected body is received.
@@ -89,7 +88,7 @@ async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
     let bytes = match collect(public, &head.headers, announced, &mut body).await {
         Ok(bytes) => bytes,
         Err(error) => {
-            tasks::spawn("http linger", timeout(LINGER, discard(body)));
+            runtime_insight::spawn("http linger", timeout(LINGER, discard(body)));
             return Err(error);
         }
     };

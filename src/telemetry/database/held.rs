@@ -10,7 +10,6 @@ use super::{
     driver::{Ask, Connection, Script},
     slots::Slot,
 };
-use crate::telemetry::runtime::{capture::parkable, tasks};
 
 /// A connection to a server that has been idle for longer is asked for a sign of life before it is
 /// used: asking each time would cost a round trip a statement.
@@ -91,7 +90,7 @@ impl Held {
     async fn send<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
         self.is_asked = true;
         let result = match &mut self.lease().slot.connection {
-            Some(connection) => parkable(ask.ask(connection)).await,
+            Some(connection) => runtime_insight::trace_point(ask.ask(connection)).await,
             None => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
         };
         self.is_asked = false;
@@ -122,7 +121,10 @@ impl Drop for Held {
         } else if self.is_asked || self.in_transaction {
             match Handle::try_current() {
                 Ok(_) => {
-                    tasks::spawn("connection settling", lease.settle(self.in_transaction));
+                    runtime_insight::spawn(
+                        "connection settling",
+                        lease.settle(self.in_transaction),
+                    );
                     return;
                 }
                 Err(_) => lease.slot.connection = None,

@@ -1,5 +1,6 @@
 //! One line a minute at most about telemetry that does not arrive, however much of it there is.
 
+use runtime_insight::RateLimiter;
 use std::{
     fmt,
     sync::atomic::{AtomicBool, Ordering},
@@ -8,14 +9,18 @@ use std::{
 use opentelemetry::Context;
 use tracing::{info, warn};
 
-use crate::telemetry::rarely::Rarely;
-
 /// Tells of the loss of telemetry, on the log lines and not in the telemetry itself.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Warnings {
-    lines: Rarely,
+    lines: RateLimiter,
     /// A warning was told, and not yet that it is over.
     told: AtomicBool,
+}
+
+impl Default for Warnings {
+    fn default() -> Self {
+        Self { lines: RateLimiter::once_a_minute(), told: AtomicBool::new(false) }
+    }
 }
 
 impl Warnings {
@@ -58,7 +63,7 @@ impl Warnings {
     }
 
     fn warn(&self, warning: impl FnOnce()) {
-        if self.lines.is_due() {
+        if self.lines.admit().is_some() {
             self.told.store(true, Ordering::Relaxed);
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             warning();

@@ -8,13 +8,14 @@ use opentelemetry::{
     trace::{Link, SpanBuilder, Status, TraceContextExt},
 };
 
+use runtime_insight::{Section, in_section};
+
 use super::Field;
 use crate::{
     error::Error,
     telemetry::{
         export::traces::start_span,
         names::{DATALOADER_BATCH, own},
-        runtime::workers::{Place, at},
         series::Series,
     },
 };
@@ -50,7 +51,7 @@ impl Askers {
             let keys = i64::try_from(keys).unwrap_or(i64::MAX);
             [KeyValue::new(own::DATALOADER, loader), KeyValue::new(own::BATCH_SIZE, keys)]
         });
-        Batch { context, place: self.0.first().map(|field| field.place()) }
+        Batch { context, section: self.0.first().map(|field| field.section()) }
     }
 }
 
@@ -58,7 +59,7 @@ impl Askers {
 #[derive(Debug)]
 pub struct Batch {
     context: Context,
-    place: Option<Arc<Place>>,
+    section: Option<Arc<Section>>,
 }
 
 impl Batch {
@@ -70,8 +71,8 @@ impl Batch {
 
     /// Does its work, in the name of the field that asked first.
     pub async fn work<F: Future>(&self, work: F) -> F::Output {
-        match &self.place {
-            Some(place) => at(place.clone(), work).await,
+        match &self.section {
+            Some(section) => in_section(section.clone(), work).await,
             None => work.await,
         }
     }

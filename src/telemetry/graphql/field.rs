@@ -14,6 +14,8 @@ use opentelemetry::{
     trace::{SpanBuilder, Status, TraceContextExt},
 };
 
+use runtime_insight::Section;
+
 use super::{Phase, Running};
 use crate::{
     error::{Code, Error},
@@ -22,7 +24,6 @@ use crate::{
         export::{limits::client_text, traces::start_span},
         intern::intern,
         names::{GRAPHQL_FIELD, own},
-        runtime::workers::Place,
         series::Series,
     },
 };
@@ -102,7 +103,7 @@ impl Drop for Execution {
 #[derive(Debug)]
 pub struct Field {
     context: Context,
-    place: Arc<Place>,
+    section: Arc<Section>,
     duration: Histogram,
     calls: Mutex<Calls>,
 }
@@ -135,8 +136,14 @@ impl Field {
                 KeyValue::new(own::SELECTION_PATH, path),
             ]
         });
-        let place = Arc::new(Place { coordinate, span: context.span().span_context().clone() });
-        Self { context, place, duration: field_durations().of(coordinate), calls: Mutex::default() }
+        let section =
+            Arc::new(Section { name: coordinate, span: context.span().span_context().clone() });
+        Self {
+            context,
+            section,
+            duration: field_durations().of(coordinate),
+            calls: Mutex::default(),
+        }
     }
 
     /// What its statements and batches hang below.
@@ -147,8 +154,8 @@ impl Field {
 
     /// What its work is to be called while it holds a worker.
     #[must_use]
-    pub fn place(&self) -> Arc<Place> {
-        self.place.clone()
+    pub fn section(&self) -> Arc<Section> {
+        self.section.clone()
     }
 
     /// A field of no operation.
@@ -157,8 +164,8 @@ impl Field {
     pub fn untraced() -> Self {
         Self {
             context: Context::new(),
-            place: Arc::new(Place {
-                coordinate: "Query.books",
+            section: Arc::new(Section {
+                name: "Query.books",
                 span: opentelemetry::trace::SpanContext::NONE,
             }),
             duration: Histogram::noop(),

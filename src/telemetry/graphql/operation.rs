@@ -12,8 +12,12 @@ use opentelemetry::{
     trace::{SpanBuilder, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
+use runtime_insight::{Operation as TaskOperation, TaskTime};
 
-use super::{Execution, Phase, Running, Scope, kind_name};
+use super::{
+    Execution, Phase, Running, Scope, kind_name,
+    recorded::{RecordedOperation, record_operation},
+};
 use crate::{
     error::{Code, Error},
     telemetry::{
@@ -21,11 +25,7 @@ use crate::{
         export::traces::start_span,
         intern::intern,
         names::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, own},
-        runtime::{
-            profile::Profile,
-            recorder::{RecordedOperation, record_operation},
-            tasks::OperationTag,
-        },
+        runtime::record_task_time,
         series::Series,
         websocket,
     },
@@ -98,10 +98,10 @@ impl Operation {
 
     /// What the tasks that work for it are to know of it.
     #[must_use]
-    pub fn tag(&self, kind: OperationType, root_field: &'static str) -> OperationTag {
-        OperationTag {
+    pub fn tag(&self, kind: OperationType, root_field: &'static str) -> TaskOperation {
+        TaskOperation {
             name: task_name(kind, root_field),
-            root_field,
+            group: root_field,
             span: self.context.span().span_context().clone(),
         }
     }
@@ -167,7 +167,7 @@ impl Operation {
     }
 
     /// Ends the operation with the errors of its answer.
-    pub fn end(mut self, errors: &[Code], profile: Option<&Profile>) {
+    pub fn end(mut self, errors: &[Code], profile: Option<&TaskTime>) {
         let fault = errors.iter().find(|code| code.is_server_fault());
         let code = fault.or(errors.first()).map(|code| code.as_str());
         self.outcome = Some(code.unwrap_or_default());
@@ -181,7 +181,7 @@ impl Operation {
             span.set_status(Status::error(fault.as_str()));
         }
         if let (Some(profile), Some(identity)) = (profile, &self.identity) {
-            profile.record(&span, identity.root_field);
+            record_task_time(profile, &span, identity.root_field);
             // Its work ended with its last poll, before anything was recorded of it.
             let since = self.started.elapsed().saturating_sub(profile.total());
             span.end_with_timestamp(SystemTime::now() - since);

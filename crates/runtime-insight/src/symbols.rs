@@ -1,40 +1,40 @@
-//! The names of functions, as a person wants to read them.
+//! Names of functions and files, as a person reads them.
 
-use serde::Serialize;
+use std::sync::OnceLock;
 
 /// A function on the way to where a task is parked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "dump", derive(serde::Serialize))]
 pub struct Frame {
-    /// Its name.
+    /// Its name, without the hash.
     pub function: String,
-    /// File and line.
+    /// File and line; none where the program has no line tables.
     pub place: Option<String>,
 }
 
-impl Frame {
-    /// Whether the function is the service's own.
-    #[must_use]
-    pub fn is_own(&self) -> bool {
-        match &self.place {
-            Some(place) => place.starts_with("src/"),
-            None => own_path(&self.function).starts_with("colophon::"),
-        }
-    }
+static SOURCE_ROOT: OnceLock<&'static str> = OnceLock::new();
+
+/// Has files below this folder, the application's, be named without it.
+pub(crate) fn set_source_root(folder: &'static str) {
+    let _ = SOURCE_ROOT.set(folder);
 }
 
 /// A symbol without the hash that ends it.
-#[must_use]
-pub fn without_hash(symbol: &str) -> &str {
+pub(crate) fn without_hash(symbol: &str) -> &str {
     match symbol.rsplit_once("::h") {
         Some((name, hash)) if hash.len() == 16 => name,
         _ => symbol,
     }
 }
 
-/// A source file as one knows it: below the repository, or with its crate's name.
-#[must_use]
-pub fn short(path: &str) -> &str {
-    if let Some(own) = path.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/")) {
+/// A source file below the application's folder or its crate's.
+pub(crate) fn short(path: &str) -> &str {
+    // As from the registry, but for the version.
+    if path.starts_with(concat!(env!("CARGO_MANIFEST_DIR"), "/src/")) {
+        return &path[env!("CARGO_MANIFEST_DIR").len() - env!("CARGO_PKG_NAME").len()..];
+    }
+    let below = |root: &&str| path.strip_prefix(*root)?.strip_prefix('/');
+    if let Some(own) = SOURCE_ROOT.get().and_then(below) {
         return own;
     }
     let after = |marker: &str| path.find(marker).map(|at| &path[at + marker.len()..]);
@@ -46,8 +46,7 @@ pub fn short(path: &str) -> &str {
 
 /// Whether a frame is around the work of every task, and says nothing about this one. By its file
 /// or, where the program has no line tables, by the path of its function.
-#[must_use]
-pub fn is_plumbing(frame: &Frame) -> bool {
+pub(crate) fn is_plumbing(frame: &Frame) -> bool {
     match &frame.place {
         Some(place) => is_plumbing_file(place) || frame.function == "__rust_try",
         None => is_plumbing_path(&frame.function),
@@ -61,9 +60,9 @@ fn is_plumbing_path(function: &str) -> bool {
         "(unknown)",
         "alloc::",
         "clone3",
-        "colophon::telemetry::runtime::",
         "core::",
         "dial9",
+        "runtime_insight::",
         "start_thread",
         "std::",
         "tokio::runtime::",
@@ -74,18 +73,18 @@ fn is_plumbing_path(function: &str) -> bool {
 }
 
 /// The path of the type or function that a symbol is of: `<a::B as c::D>::e` is of `a::B`.
-#[must_use]
-pub fn own_path(symbol: &str) -> &str {
+fn own_path(symbol: &str) -> &str {
     symbol.trim_start_matches(['<', '&', '*', '(', '['])
 }
 
 /// See [`is_plumbing`].
 fn is_plumbing_file(place: &str) -> bool {
-    const PLUMBING: [&str; 8] = [
+    const PLUMBING: [&str; 9] = [
         "alloc/src/",
         "core/src/",
         "dial9-tokio-telemetry",
-        "src/telemetry/runtime/",
+        "runtime-insight/src/",
+        "runtime-insight-",
         "std/src/",
         "/src/runtime/dump.rs",
         "/src/runtime/task/trace/",

@@ -1,5 +1,6 @@
-//! The flight recorder: dial9's recording of every poll, wake and park of the runtime, with
-//! samples of the CPU and the operations that ran, for dial9's own viewer.
+//! The flight recorder: dial9's recording of every poll, wake and park of the runtime, with samples of
+//! the CPU, for dial9's own viewer. Applications add events of their own by
+//! `dial9::Dial9Handle::current().record_event_with`.
 //!
 //! dial9 hands over sealed segments, one after the other. They are kept here up to a size, and a
 //! recording is those of its time in one file. It is always the same way, whether recording goes
@@ -14,25 +15,27 @@ use std::{
     time::Duration,
 };
 
-use axum::body::Bytes;
+use bytes::Bytes;
 use dial9::{
-    Dial9Handle, MemoryBuffer, Recorder, RecorderPipelineExt,
+    Dial9Handle, Dial9HandleTokioExt, MemoryBuffer, Recorder, RecorderPipelineExt,
+    TokioAttachOptions, TokioHooks,
     core::{
-        Encodable, ThreadLocalEncoder, clock_monotonic_ns,
+        clock_monotonic_ns,
         pipeline::{ProcessError, SegmentData, SegmentProcessor},
     },
-    format::{InternedString, TraceEvent},
+    format::TraceEvent,
 };
 use dial9_perf_self_profile::{offline_symbolize::symbolize_trace_with_maps, read_proc_maps};
 use tokio::{
+    runtime::{self, Runtime},
     sync::{TryLockError, watch},
-    task::{self, spawn_blocking},
+    task::spawn_blocking,
     time::{sleep, timeout},
 };
 
 use tracing::info;
 
-use super::cpu::{Cpu, output::gzip, source::CpuSource};
+use crate::cpu::{CpuProfiler, output::gzip, source::CpuSource};
 
 /// How often dial9 seals a segment.
 const ROTATION: Duration = Duration::from_millis(250);
@@ -43,7 +46,7 @@ const WAITING: u64 = 8;
 const SEAL_LIMIT: Duration = Duration::from_secs(5);
 /// The segments behind a moment that hold all of what happened before it: one that was being
 /// sealed, one with the buffers of the workers, one with that of dial9's own thread.
-const BEHIND: u64 = 3;
+const FLUSH_SEGMENTS: u64 = 3;
 
 /// Records the runtime. Clones share it.
 #[derive(Clone)]
@@ -51,9 +54,9 @@ pub struct FlightRecorder(Arc<Shared>);
 
 struct Shared {
     recorder: Recorder,
-    cpu: Cpu,
+    cpu: CpuProfiler,
     is_always_on: bool,
-    kept: Arc<Mutex<Kept>>,
+    kept: Arc<Mutex<SegmentBuffer>>,
     /// The number of segments that were sealed.
     sealed: watch::Receiver<u64>,
     busy: tokio::sync::Mutex<()>,
@@ -61,7 +64,7 @@ struct Shared {
 
 /// The segments that are kept, oldest first.
 #[derive(Default)]
-struct Kept {
+struct SegmentBuffer {
     segments: VecDeque<(u64, Bytes)>,
     bytes: usize,
 }
@@ -78,8 +81,8 @@ pub enum RecordError {
     /// Only one at a time.
     #[error("another recording is being made")]
     Busy,
-    /// There is nothing to look back at.
-    #[error("nothing is recorded unless asked for: use POST, or start with --flight-recorder")]
+    /// There is no past to take a snapshot of.
+    #[error("nothing was recorded: the flight recorder is not always on")]
     NotAlwaysOn,
     /// The recorder's threads do not answer.
     #[error("the recorder gave nothing within {SEAL_LIMIT:?}")]
@@ -97,10 +100,14 @@ impl FlightRecorder {
     /// # Errors
     /// If the recorder's threads cannot be started.
     pub fn start(always: bool, size: u16) -> io::Result<Self> {
-        let cpu = Cpu::start();
-        let kept = Arc::<Mutex<Kept>>::default();
+        let cpu = CpuProfiler::start();
+        let kept = Arc::<Mutex<SegmentBuffer>>::default();
         let (sender, sealed) = watch::channel(0);
-        let keep = Keep { kept: kept.clone(), capacity: usize::from(size) << 20, sealed: sender };
+        let keep = BufferSegments {
+            kept: kept.clone(),
+            capacity: usize::from(size) << 20,
+            sealed: sender,
+        };
         let writer = MemoryBuffer::builder()
             .max_total_size(SEGMENT * WAITING)
             .max_segment_size(SEGMENT)
@@ -119,15 +126,25 @@ impl FlightRecorder {
         Ok(Self(Arc::new(Shared { recorder, cpu, is_always_on: always, kept, sealed, busy })))
     }
 
-    /// What the runtime is attached to.
-    #[must_use]
-    pub fn recorder(&self) -> &Recorder {
-        &self.0.recorder
+    pub(crate) fn attach(&self, tokio: runtime::Builder) -> io::Result<Runtime> {
+        #[cfg_attr(not(tokio_unstable), expect(unused_mut, reason = "without hooks"))]
+        let mut hooks = TokioHooks::default();
+        #[cfg(tokio_unstable)]
+        {
+            hooks.on_before_task_poll(|task| crate::hooks::before_poll(Some(task.spawned_at())));
+            hooks.on_after_task_poll(|_| crate::hooks::after_poll());
+        }
+        let options = TokioAttachOptions::builder()
+            .runtime_name("service")
+            .task_tracking_enabled(true)
+            .tokio_hooks(hooks)
+            .build();
+        self.0.recorder.handle().attach_tokio_runtime(tokio, options)
     }
 
     /// The sampler of the CPU.
     #[must_use]
-    pub fn cpu(&self) -> &Cpu {
+    pub fn cpu(&self) -> &CpuProfiler {
         &self.0.cpu
     }
 
@@ -155,7 +172,7 @@ impl FlightRecorder {
     ///
     /// # Errors
     /// If it is not recording all the time.
-    pub async fn look_back(&self) -> Result<Recording, RecordError> {
+    pub async fn snapshot(&self) -> Result<Recording, RecordError> {
         if !self.0.is_always_on {
             return Err(RecordError::NotAlwaysOn);
         }
@@ -168,11 +185,11 @@ impl FlightRecorder {
     /// number of the last one.
     async fn sealed_behind_now(&self) -> Result<u64, RecordError> {
         let mut sealed = self.0.sealed.clone();
-        let target = *sealed.borrow() + BEHIND;
+        let target = *sealed.borrow() + FLUSH_SEGMENTS;
         let wait = async {
             while *sealed.borrow_and_update() < target {
-                nudge(self.0.recorder.handle());
-                // In vain if nothing came: another nudge.
+                force_flush(self.0.recorder.handle());
+                // In vain if nothing came: another force_flush.
                 let _ = timeout(ROTATION, sealed.changed()).await;
             }
         };
@@ -182,12 +199,12 @@ impl FlightRecorder {
 }
 
 impl Shared {
-    fn kept(&self) -> MutexGuard<'_, Kept> {
+    fn kept(&self) -> MutexGuard<'_, SegmentBuffer> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Kept {
+impl SegmentBuffer {
     fn since(&self, number: u64) -> Vec<Bytes> {
         let wanted = self.segments.iter().filter(|(its, _)| *its > number);
         wanted.map(|(_, segment)| segment.clone()).collect()
@@ -209,20 +226,20 @@ impl Drop for Recorded<'_> {
     fn drop(&mut self) {
         self.0.recorder.handle().disable();
         self.0.cpu.record(false);
-        *self.0.kept() = Kept::default();
+        *self.0.kept() = SegmentBuffer::default();
     }
 }
 
-/// Keeps the sealed segments.
-struct Keep {
-    kept: Arc<Mutex<Kept>>,
+/// BufferSegmentss the sealed segments.
+struct BufferSegments {
+    kept: Arc<Mutex<SegmentBuffer>>,
     capacity: usize,
     sealed: watch::Sender<u64>,
 }
 
 type Processed<'a> = Pin<Box<dyn Future<Output = Result<SegmentData, ProcessError>> + Send + 'a>>;
 
-impl SegmentProcessor for Keep {
+impl SegmentProcessor for BufferSegments {
     fn name(&self) -> &'static str {
         "keep"
     }
@@ -248,16 +265,16 @@ impl SegmentProcessor for Keep {
 
 /// A recorder to which nothing happens seals nothing. The buffer of a thread that ends is handed
 /// on at once.
-fn nudge(recorder: &Dial9Handle) {
+fn force_flush(recorder: &Dial9Handle) {
     #[derive(TraceEvent)]
-    struct Nudge {
+    struct Flush {
         #[traceevent(timestamp)]
         timestamp_ns: u64,
     }
     let recorder = recorder.clone();
-    let nudge = move || recorder.record_event(Nudge { timestamp_ns: clock_monotonic_ns() });
+    let force_flush = move || recorder.record_event(Flush { timestamp_ns: clock_monotonic_ns() });
     // Without a thread it only takes longer.
-    let _ = thread::Builder::new().name("recorder nudge".to_owned()).spawn(nudge);
+    let _ = thread::Builder::new().name("recorder flush".to_owned()).spawn(force_flush);
 }
 
 /// The segments as they are, behind them the names of the functions that were sampled.
@@ -273,50 +290,4 @@ async fn file(segments: Vec<Bytes>) -> Result<Recording, RecordError> {
     };
     let file = spawn_blocking(work).await.map_err(io::Error::other)??;
     Ok(Recording { file })
-}
-
-/// An operation that has ended, among the events of a recording.
-pub struct RecordedOperation {
-    /// Such as `query Query.books`.
-    pub name: &'static str,
-    /// Its trace.
-    pub trace_id: String,
-    /// How long ago it began.
-    pub duration: Duration,
-    /// The code of its error, if there is one.
-    pub error: &'static str,
-}
-
-/// Records an operation, which is only then made, if there is a recording.
-pub fn record_operation(operation: impl FnOnce() -> RecordedOperation) {
-    Dial9Handle::current().record_event_with(operation);
-}
-
-#[derive(TraceEvent)]
-#[traceevent(name = "GraphqlOperation")]
-struct OperationEvent<'a> {
-    #[traceevent(timestamp)]
-    timestamp_ns: u64,
-    name: InternedString,
-    /// The number by which the events of polls and wakes know its task.
-    task_id: u64,
-    trace_id: &'a str,
-    error: InternedString,
-    #[traceevent(unit = "ns", kind = "gauge")]
-    duration_ns: u64,
-}
-
-impl Encodable for RecordedOperation {
-    fn encode(&self, encoder: &mut ThreadLocalEncoder<'_>) {
-        let duration_ns = u64::try_from(self.duration.as_nanos()).unwrap_or(u64::MAX);
-        let (name, error) = (encoder.intern_string(self.name), encoder.intern_string(self.error));
-        encoder.encode(&OperationEvent {
-            timestamp_ns: clock_monotonic_ns().saturating_sub(duration_ns),
-            name,
-            task_id: task::try_id().and_then(|id| id.to_string().parse().ok()).unwrap_or(0),
-            trace_id: &self.trace_id,
-            error,
-            duration_ns,
-        });
-    }
 }

@@ -9,10 +9,10 @@ use dial9::{
 use dial9_perf_self_profile::{register_current_thread, unregister_current_thread};
 use dial9_trace_format::InternedStackFrames;
 
-use super::{Cpu, FREQUENCY};
+use super::{CpuProfiler, FREQUENCY};
 
 /// Gives a recording its samples.
-pub struct CpuSource(pub Cpu);
+pub struct CpuSource(pub CpuProfiler);
 
 impl Source for CpuSource {
     fn flush(&mut self, context: &FlushContext<'_>) {

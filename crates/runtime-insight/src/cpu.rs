@@ -3,10 +3,10 @@
 //! Samples come from perf events or, where the kernel does not allow those, from a timer of each
 //! thread. Profiles know the operation that a worker was polling when it was sampled.
 
-pub mod output;
+pub(crate) mod output;
 mod pprof;
-pub mod source;
-pub mod timeline;
+pub(crate) mod source;
+pub(crate) mod timeline;
 
 use std::{
     collections::HashMap,
@@ -17,9 +17,9 @@ use std::{
 
 use dial9::core::{FlushContext, clock_monotonic_ns};
 use dial9_perf_self_profile::{EventSource, PerfSampler, SamplerConfig, SamplingMode};
-
 use tracing::info;
 
+pub use self::output::SymbolizedProfile;
 use self::source::CpuSample;
 
 /// Samples of each busy thread a second. Not a round number, so as not to keep in step with what
@@ -30,7 +30,7 @@ const DRAIN_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The process's sampler. Clones share it.
 #[derive(Clone)]
-pub struct Cpu(Option<Arc<Mutex<Sampling>>>);
+pub struct CpuProfiler(Option<Arc<Mutex<Sampling>>>);
 
 struct Sampling {
     sampler: PerfSampler,
@@ -53,8 +53,8 @@ pub struct Profile {
 #[derive(PartialEq, Eq, Hash)]
 struct Sampled {
     thread: u32,
-    /// The root field of the operation that was polled.
-    root_field: Option<&'static str>,
+    /// The group of the operation that was polled.
+    group: Option<&'static str>,
     stack: Vec<u64>,
 }
 
@@ -75,7 +75,7 @@ pub enum ProfileError {
     Unavailable,
 }
 
-impl Cpu {
+impl CpuProfiler {
     /// Starts the sampler, which does nothing until it is used. To be called before there are
     /// other threads: those that exist already are not sampled.
     #[must_use]
@@ -92,7 +92,7 @@ impl Cpu {
     }
 
     /// Has recordings have samples, or no longer.
-    pub fn record(&self, on: bool) {
+    pub(crate) fn record(&self, on: bool) {
         let Some(mut sampling) = self.lock() else { return };
         if on && sampling.recording.is_none() {
             sampling.resume();
@@ -141,7 +141,7 @@ impl Cpu {
 }
 
 /// A profile that is being made, until it is dropped, by a client that went away or at its end.
-struct Profiling<'a>(&'a Cpu);
+struct Profiling<'a>(&'a CpuProfiler);
 
 impl Drop for Profiling<'_> {
     fn drop(&mut self) {
@@ -203,7 +203,7 @@ impl Sampling {
             {
                 let sampled = Sampled {
                     thread: sample.tid,
-                    root_field: polls.find(sample.tid, sample.time),
+                    group: polls.find(sample.tid, sample.time),
                     stack: sample.callchain.clone(),
                 };
                 let weight = profile.stacks.entry(sampled).or_default();
@@ -247,7 +247,7 @@ mod tests {
     /// Another profile may begin only when this one has ended: else its end would end that one.
     #[test]
     fn a_profile_is_kept_until_its_end() {
-        let cpu = Cpu::start();
+        let cpu = CpuProfiler::start();
         let profiling = cpu.begin().unwrap_or_else(|error| panic!("{error}"));
         assert!(matches!(cpu.begin(), Err(ProfileError::Busy)));
         thread::scope(|scope| {

@@ -11,7 +11,7 @@ use std::{
 
 use dial9::core::clock_monotonic_ns;
 
-use crate::telemetry::runtime::workers;
+use crate::worker::{self, CurrentPoll};
 
 /// Polls that wait to be asked for, at most: some seconds' worth of a busy service.
 const CAPACITY: usize = 1 << 20;
@@ -23,7 +23,7 @@ struct Poll {
     thread: u32,
     from: u64,
     to: u64,
-    root_field: &'static str,
+    group: &'static str,
 }
 
 pub(super) fn is_kept() -> bool {
@@ -36,7 +36,7 @@ pub(super) fn keep(on: bool) {
 }
 
 /// A poll on this thread has ended.
-pub fn ended(poll: &workers::CurrentPoll) {
+pub(crate) fn poll_ended(poll: &CurrentPoll) {
     if !is_kept() {
         return;
     }
@@ -48,11 +48,11 @@ pub fn ended(poll: &workers::CurrentPoll) {
 }
 
 impl Poll {
-    fn of(poll: &workers::CurrentPoll) -> Option<Self> {
+    fn of(poll: &CurrentPoll) -> Option<Self> {
         let to = clock_monotonic_ns();
         let took = u64::try_from(poll.since.elapsed().as_nanos()).ok()?;
-        let root_field = poll.task.as_ref()?.operation()?.root_field;
-        Some(Self { thread: poll.thread, from: to.saturating_sub(took), to, root_field })
+        let group = poll.task.as_ref()?.operation()?.group;
+        Some(Self { thread: poll.thread, from: to.saturating_sub(took), to, group })
     }
 }
 
@@ -65,7 +65,7 @@ impl Polls {
     pub(super) fn find(&self, thread: u32, time: u64) -> Option<&'static str> {
         let polls = self.0.get(&thread)?;
         let poll = polls.iter().find(|poll| (poll.from..=poll.to).contains(&time))?;
-        Some(poll.root_field)
+        Some(poll.group)
     }
 }
 
@@ -75,7 +75,7 @@ pub(super) fn take() -> Polls {
     if !is_kept() {
         return polls;
     }
-    let going_on = workers::all().iter().filter_map(|worker| Poll::of(&worker.current()?));
+    let going_on = worker::all().into_iter().filter_map(|worker| Poll::of(&worker.current()?));
     let ended = std::mem::take(&mut *ENDED.lock().unwrap_or_else(PoisonError::into_inner));
     for poll in going_on.chain(ended) {
         polls.0.entry(poll.thread).or_default().push(poll);

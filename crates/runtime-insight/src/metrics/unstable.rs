@@ -1,5 +1,4 @@
-//! The runtime's own figures: those that the crate tokio-metrics reports, of which it is the one
-//! reader. Taken from tokio itself, as totals: a scrape and an export have different intervals.
+//! What tokio has with `--cfg tokio_unstable` only.
 
 use std::{
     ops::Range,
@@ -8,24 +7,22 @@ use std::{
 };
 
 use metrics::{Counter, Gauge, Histogram, Label};
-use tokio::runtime::{Builder, Handle, HistogramConfiguration, LogHistogram, RuntimeMetrics};
+use tokio::runtime::{Builder, HistogramConfiguration, LogHistogram, RuntimeMetrics};
 
-use crate::telemetry::names::{
-    TOKIO_BLOCKING_IDLE, TOKIO_BLOCKING_THREADS, TOKIO_BUSY, TOKIO_IO_FDS, TOKIO_IO_READY,
-    TOKIO_LOCAL_SCHEDULES, TOKIO_NOOPS, TOKIO_OVERFLOWS, TOKIO_PARKS, TOKIO_POLL_MEAN,
-    TOKIO_POLL_TIME, TOKIO_POLLS, TOKIO_QUEUE, TOKIO_REMOTE_SCHEDULES, TOKIO_SCHEDULE_LATENCY,
-    TOKIO_SPAWNED, TOKIO_STEAL_OPERATIONS, TOKIO_STEALS, TOKIO_TASKS, TOKIO_WORKERS, TOKIO_YIELDS,
-    own,
+use super::{
+    BLOCKING_IDLE, BLOCKING_THREADS, IO_FDS, IO_READY, LOCAL_SCHEDULES, NOOPS, OVERFLOWS,
+    POLL_MEAN, POLL_TIME, POLLS, REMOTE_SCHEDULES, SCHEDULE_LATENCY, SPAWNED, STEAL_OPERATIONS,
+    STEALS, WORKER, YIELDS, queue,
 };
 
 /// From here on tokio's histograms tell durations apart, by a factor of two each: 2^14 ns, about
-/// 16 µs. The bounds of the metrics are the same (`names.rs`), so that nothing is estimated.
+/// 16 µs. The bounds of the metrics are the same, so that nothing is estimated.
 const SHORTEST: Duration = Duration::from_nanos(1 << 14);
 /// Up to here: 2^33 ns, about 9 s.
 const LONGEST: Duration = Duration::from_nanos(1 << 33);
 
-/// Has the runtime keep the histograms that [`Sampler`] reads.
-pub(super) fn enable_histograms(builder: &mut Builder) {
+/// Has the runtime keep the histograms that [`Sampler`](super::Sampler) reads.
+pub(crate) fn enable_histograms(builder: &mut Builder) {
     let scale =
         LogHistogram::builder().precision_exact(0).min_value(SHORTEST).max_value(LONGEST).build();
     builder
@@ -35,14 +32,46 @@ pub(super) fn enable_histograms(builder: &mut Builder) {
         .metrics_schedule_latency_histogram_configuration(HistogramConfiguration::log(scale));
 }
 
-/// The runtime's own figures.
-pub struct Sampler {
-    runtime: RuntimeMetrics,
+/// The metrics of one worker.
+struct Worker {
+    polls: Counter,
+    poll_mean: Gauge,
+    noops: Counter,
+    steals: Counter,
+    steal_operations: Counter,
+    local_schedules: Counter,
+    overflows: Counter,
+}
+
+impl Worker {
+    fn new(index: usize) -> Self {
+        let worker = || vec![Label::new(WORKER, index.to_string())];
+        Self {
+            polls: POLLS.counter(worker()),
+            poll_mean: POLL_MEAN.gauge(worker()),
+            noops: NOOPS.counter(worker()),
+            steals: STEALS.counter(worker()),
+            steal_operations: STEAL_OPERATIONS.counter(worker()),
+            local_schedules: LOCAL_SCHEDULES.counter(worker()),
+            overflows: OVERFLOWS.counter(worker()),
+        }
+    }
+
+    fn sample(&self, runtime: &RuntimeMetrics, index: usize) {
+        self.polls.absolute(runtime.worker_poll_count(index));
+        self.poll_mean.set(runtime.worker_mean_poll_time(index).as_secs_f64());
+        self.noops.absolute(runtime.worker_noop_count(index));
+        self.steals.absolute(runtime.worker_steal_count(index));
+        self.steal_operations.absolute(runtime.worker_steal_operations(index));
+        self.local_schedules.absolute(runtime.worker_local_schedule_count(index));
+        self.overflows.absolute(runtime.worker_overflow_count(index));
+    }
+}
+
+/// See [`super::Sampler`].
+pub(super) struct Sampler {
     workers: Vec<Worker>,
-    count: Gauge,
-    tasks: Gauge,
     spawned: Counter,
-    global: Gauge,
     local: Gauge,
     blocking: Gauge,
     blocking_threads: Gauge,
@@ -55,84 +84,29 @@ pub struct Sampler {
     latencies: Mutex<Buckets>,
 }
 
-/// The figures of one worker.
-struct Worker {
-    busy: Gauge,
-    polls: Counter,
-    poll_mean: Gauge,
-    parks: Counter,
-    noops: Counter,
-    steals: Counter,
-    steal_operations: Counter,
-    local_schedules: Counter,
-    overflows: Counter,
-}
-
-impl Worker {
-    fn new(index: usize) -> Self {
-        let worker = || vec![Label::new(own::WORKER, index.to_string())];
-        Self {
-            busy: TOKIO_BUSY.gauge(worker()),
-            polls: TOKIO_POLLS.counter(worker()),
-            poll_mean: TOKIO_POLL_MEAN.gauge(worker()),
-            parks: TOKIO_PARKS.counter(worker()),
-            noops: TOKIO_NOOPS.counter(worker()),
-            steals: TOKIO_STEALS.counter(worker()),
-            steal_operations: TOKIO_STEAL_OPERATIONS.counter(worker()),
-            local_schedules: TOKIO_LOCAL_SCHEDULES.counter(worker()),
-            overflows: TOKIO_OVERFLOWS.counter(worker()),
-        }
-    }
-
-    fn sample(&self, runtime: &RuntimeMetrics, index: usize) {
-        self.busy.set(runtime.worker_total_busy_duration(index).as_secs_f64());
-        self.polls.absolute(runtime.worker_poll_count(index));
-        self.poll_mean.set(runtime.worker_mean_poll_time(index).as_secs_f64());
-        self.parks.absolute(runtime.worker_park_count(index));
-        self.noops.absolute(runtime.worker_noop_count(index));
-        self.steals.absolute(runtime.worker_steal_count(index));
-        self.steal_operations.absolute(runtime.worker_steal_operations(index));
-        self.local_schedules.absolute(runtime.worker_local_schedule_count(index));
-        self.overflows.absolute(runtime.worker_overflow_count(index));
-    }
-}
-
 impl Sampler {
-    /// Of the runtime that `handle` belongs to.
-    #[must_use]
-    pub fn new(handle: &Handle) -> Self {
-        let runtime = handle.metrics();
-        let queue = |name: &'static str| TOKIO_QUEUE.gauge(vec![Label::new(own::QUEUE, name)]);
+    pub(super) fn new(runtime: &RuntimeMetrics) -> Self {
         Self {
             workers: (0..runtime.num_workers()).map(Worker::new).collect(),
-            count: TOKIO_WORKERS.gauge(Vec::new()),
-            tasks: TOKIO_TASKS.gauge(Vec::new()),
-            spawned: TOKIO_SPAWNED.counter(Vec::new()),
-            global: queue("global"),
+            spawned: SPAWNED.counter(Vec::new()),
             local: queue("local"),
             blocking: queue("blocking"),
-            blocking_threads: TOKIO_BLOCKING_THREADS.gauge(Vec::new()),
-            blocking_idle: TOKIO_BLOCKING_IDLE.gauge(Vec::new()),
-            remote_schedules: TOKIO_REMOTE_SCHEDULES.counter(Vec::new()),
-            yields: TOKIO_YIELDS.counter(Vec::new()),
-            io_ready: TOKIO_IO_READY.counter(Vec::new()),
-            io_fds: TOKIO_IO_FDS.gauge(Vec::new()),
-            poll_times: Mutex::new(Buckets::new(TOKIO_POLL_TIME.histogram(Vec::new()))),
-            latencies: Mutex::new(Buckets::new(TOKIO_SCHEDULE_LATENCY.histogram(Vec::new()))),
-            runtime,
+            blocking_threads: BLOCKING_THREADS.gauge(Vec::new()),
+            blocking_idle: BLOCKING_IDLE.gauge(Vec::new()),
+            remote_schedules: REMOTE_SCHEDULES.counter(Vec::new()),
+            yields: YIELDS.counter(Vec::new()),
+            io_ready: IO_READY.counter(Vec::new()),
+            io_fds: IO_FDS.gauge(Vec::new()),
+            poll_times: Mutex::new(Buckets::new(POLL_TIME.histogram(Vec::new()))),
+            latencies: Mutex::new(Buckets::new(SCHEDULE_LATENCY.histogram(Vec::new()))),
         }
     }
 
-    /// Records them as they are now.
     #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
-    pub fn sample(&self) {
-        let runtime = &self.runtime;
+    pub(super) fn sample(&self, runtime: &RuntimeMetrics) {
         let local: usize =
             (0..self.workers.len()).map(|index| runtime.worker_local_queue_depth(index)).sum();
-        self.count.set(runtime.num_workers() as f64);
-        self.tasks.set(runtime.num_alive_tasks() as f64);
         self.spawned.absolute(runtime.spawned_tasks_count());
-        self.global.set(runtime.global_queue_depth() as f64);
         self.local.set(local as f64);
         self.blocking.set(runtime.blocking_queue_depth() as f64);
         self.blocking_threads.set(runtime.num_blocking_threads() as f64);
@@ -146,11 +120,10 @@ impl Sampler {
         for (index, worker) in self.workers.iter().enumerate() {
             worker.sample(runtime, index);
         }
-        self.sample_histograms();
+        self.sample_histograms(runtime);
     }
 
-    fn sample_histograms(&self) {
-        let runtime = &self.runtime;
+    fn sample_histograms(&self, runtime: &RuntimeMetrics) {
         let lock = |buckets| Mutex::lock(buckets).unwrap_or_else(PoisonError::into_inner);
         let over_workers = |count: &dyn Fn(usize) -> u64| (0..self.workers.len()).map(count).sum();
         if runtime.poll_time_histogram_enabled() {

@@ -16,22 +16,24 @@ use opentelemetry::trace::SpanContext;
 use serde::Serialize;
 use tokio::runtime::Handle;
 
-use super::{
-    capture::{self, Asked, Trace},
-    symbols::{self, Frame},
-    tasks::{self, Task},
-    workers::{self, CurrentPoll, Worker},
+use crate::{
+    capture::{self, Trace, TraceRequest},
+    symbols,
+    task::{self, Task},
+    worker::{self, CurrentPoll},
 };
 
-/// How long to wait for a further answer before looking which tasks cannot give one.
-const PATIENCE: Duration = Duration::from_millis(100);
+pub use crate::symbols::Frame;
+
+/// How long to wait for a further reply before looking which tasks cannot give one.
+const REPLY_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// The live tasks at one moment.
 #[derive(Debug, Serialize)]
 pub struct Dump {
-    /// The service's tasks, oldest first.
+    /// The tasks that were spawned by this crate, oldest first.
     pub tasks: Vec<TaskDump>,
-    /// Further tasks of the runtime, which libraries have spawned.
+    /// The number of further tasks of the runtime, such as those of libraries.
     pub others: usize,
 }
 
@@ -68,8 +70,9 @@ pub enum State {
         worker: usize,
         /// For how long, in seconds.
         seconds: f64,
-        /// The field that is being resolved.
-        field: Option<&'static str>,
+        /// The section of work that it is in.
+        #[serde(rename = "field")]
+        section: Option<&'static str>,
     },
     /// It has work to do, and no worker came to it in time.
     Scheduled,
@@ -77,11 +80,13 @@ pub enum State {
     Ended,
 }
 
-/// Dumps the tasks of the service, whose runtime is `runtime`. Blocks, for `limit` at most and the
-/// time it takes to find the names of functions, a second or so the first time.
+/// Dumps the live tasks; `runtime` is the one whose other tasks are counted. Blocks for `limit` at most,
+/// and for as long as it takes to find the names of functions: a second or so the first time. So call
+/// it by [`spawn_blocking`](tokio::task::spawn_blocking) or from another thread.
 ///
 /// # Errors
-/// If another dump is under way, or tokio has no dumps on this platform.
+/// [`DumpError::Busy`] while another dump is made, and [`DumpError::Unsupported`] elsewhere than on
+/// Linux or without `--cfg tokio_unstable`.
 pub fn dump(runtime: &Handle, limit: Duration) -> Result<Dump, DumpError> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     if !capture::IS_SUPPORTED {
@@ -93,38 +98,39 @@ pub fn dump(runtime: &Handle, limit: Duration) -> Result<Dump, DumpError> {
         Err(TryLockError::WouldBlock) => return Err(DumpError::Busy),
     };
     let deadline = Instant::now() + limit;
-    let live = tasks::live();
-    let (answers, answered) = mpsc::channel();
+    let live = task::live();
+    let (replies, receiver) = mpsc::channel();
     for task in &live {
-        task.ask(Asked::new(task.id(), answers.clone()));
+        task.request_trace(TraceRequest::new(task.id(), replies.clone()));
     }
-    // From here on only tasks can answer, and when none is left that could, all is said.
-    drop(answers);
+    // From here on only tasks have senders: the channel closes with the last task that could reply.
+    drop(replies);
     let mut traces = HashMap::new();
-    let mut running = HashMap::new();
-    let complete = loop {
-        match answered.recv_timeout(PATIENCE) {
-            Ok((task, trace)) => _ = traces.insert(task, trace),
-            Err(RecvTimeoutError::Disconnected) => break true,
-            Err(RecvTimeoutError::Timeout) => {
-                running = self::running();
-                let is_known = |id: &u64| traces.contains_key(id) || running.contains_key(id);
-                // Those that hold a worker may do so for long.
-                if Instant::now() > deadline
-                    || live.iter().map(|it| it.id()).all(|id| is_known(&id))
-                {
-                    break false;
-                }
+    let mut running = loop {
+        let silence = match receiver.recv_timeout(REPLY_TIMEOUT) {
+            Ok((task, trace)) => {
+                traces.insert(task, trace);
+                continue;
             }
+            Err(silence) => silence,
+        };
+        // Those that hold a worker may do so for long.
+        let running = running();
+        let is_outstanding = |task: &Arc<Task>| {
+            !traces.contains_key(&task.id()) && !running.contains_key(&task.id()) && task.is_live()
+        };
+        let is_over = silence == RecvTimeoutError::Disconnected || Instant::now() > deadline;
+        if is_over || !live.iter().any(is_outstanding) {
+            break running;
         }
     };
-    let ours = live.iter().filter(|task| task.runtime() == runtime.id()).count();
-    let others = runtime.metrics().num_alive_tasks().saturating_sub(ours);
+    let own = live.iter().filter(|task| task.runtime() == runtime.id()).count();
+    let others = runtime.metrics().num_alive_tasks().saturating_sub(own);
     let mut state = |task: &Arc<Task>| match (traces.get(&task.id()), running.remove(&task.id())) {
         (Some(trace), _) => State::Parked { stacks: stacks(trace) },
         (None, Some(running)) => running,
-        (None, None) if complete => State::Ended,
-        (None, None) => State::Scheduled,
+        (None, None) if task.is_live() => State::Scheduled,
+        (None, None) => State::Ended,
     };
     let tasks = live.iter().map(|task| TaskDump::new(task, state(task))).collect();
     Ok(Dump { tasks, others })
@@ -136,8 +142,8 @@ pub enum DumpError {
     /// Only one at a time.
     #[error("another dump is being made")]
     Busy,
-    /// Tokio can tell where a task is parked on Linux only.
-    #[error("tasks cannot be dumped on this platform: that takes Linux")]
+    /// Tokio traces tasks on Linux and with `--cfg tokio_unstable` only.
+    #[error("tasks cannot be dumped on this platform: that takes Linux and --cfg tokio_unstable")]
     Unsupported,
 }
 
@@ -158,16 +164,14 @@ impl TaskDump {
 
 /// The tasks that hold a worker.
 fn running() -> HashMap<u64, State> {
-    let of_worker = |worker: &Worker| {
-        let CurrentPoll { since, task, place, .. } = worker.current()?;
-        let state = State::Running {
-            worker: worker.index(),
-            seconds: since.elapsed().as_secs_f64(),
-            field: place.map(|place| place.coordinate),
-        };
-        Some((task?.id(), state))
+    let of_poll = |poll: CurrentPoll| {
+        let CurrentPoll { worker, since, task, section, .. } = poll;
+        let seconds = since.elapsed().as_secs_f64();
+        let section = section.map(|section| section.name);
+        Some((task?.id(), State::Running { worker, seconds, section }))
     };
-    workers::all().iter().filter_map(of_worker).collect()
+    let polls = worker::all().into_iter().filter_map(|worker| worker.current());
+    polls.filter_map(of_poll).collect()
 }
 
 /// Where a trace waits, from the outermost function on.

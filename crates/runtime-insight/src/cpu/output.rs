@@ -14,9 +14,8 @@ use super::{
     FREQUENCY, Profile, Sampled,
     pprof::{self, Writer},
 };
-use crate::telemetry::names::own;
 #[cfg(target_os = "linux")]
-use crate::telemetry::runtime::symbols::{short, without_hash};
+use crate::symbols::{short, without_hash};
 
 /// The time between two samples.
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FREQUENCY);
@@ -29,7 +28,7 @@ struct Function {
 }
 
 /// A profile whose addresses have names.
-pub struct Named {
+pub struct SymbolizedProfile {
     profile: Profile,
     /// By address, innermost first.
     functions: HashMap<u64, Vec<Function>>,
@@ -38,7 +37,7 @@ pub struct Named {
 impl Profile {
     /// Finds the names of functions. Takes some tenths of a second.
     #[must_use]
-    pub fn named(self) -> Named {
+    pub fn symbolize(self) -> SymbolizedProfile {
         let resolve = resolver();
         let mut functions = HashMap::new();
         for address in self.stacks.keys().flat_map(|sampled| &sampled.stack) {
@@ -52,7 +51,7 @@ impl Profile {
                 found
             });
         }
-        Named { profile: self, functions }
+        SymbolizedProfile { profile: self, functions }
     }
 
     fn thread(&self, sampled: &Sampled) -> &str {
@@ -89,16 +88,17 @@ fn resolver() -> impl Fn(u64) -> Vec<Function> {
     |_| Vec::new()
 }
 
-impl Named {
-    /// In pprof's format, compressed. Samples have the labels `thread` and `graphql.root_field`.
+impl SymbolizedProfile {
+    /// Writes it in pprof's format, compressed, as made over `time`. Samples have the labels `thread`
+    /// and, with the group of their operation, `group_label`.
     ///
     /// # Errors
     /// None that memory does not have.
-    pub fn pprof(&self, time: Duration) -> io::Result<Vec<u8>> {
+    pub fn pprof(&self, time: Duration, group_label: &'static str) -> io::Result<Vec<u8>> {
         let mut writer = Writer::default();
         let cpu = writer.value_type("cpu", "nanoseconds");
         let sample_type = vec![writer.value_type("samples", "count"), cpu];
-        let sample = self.samples(&mut writer);
+        let sample = self.samples(&mut writer, group_label);
         let location = self.locations(&mut writer);
         let mapping = vec![writer.mapping(&program())];
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -117,7 +117,7 @@ impl Named {
         gzip(&profile.encode_to_vec())
     }
 
-    fn samples(&self, writer: &mut Writer) -> Vec<pprof::Sample> {
+    fn samples(&self, writer: &mut Writer, group_label: &'static str) -> Vec<pprof::Sample> {
         let mut samples = Vec::new();
         for (sampled, weight) in &self.profile.stacks {
             let location_id = sampled.stack.iter().map(|address| writer.location(*address));
@@ -125,8 +125,8 @@ impl Named {
             let value =
                 [weight.samples, weight.nanoseconds].map(|it| it.try_into().unwrap_or(i64::MAX));
             let thread = Some(("thread", self.profile.thread(sampled)));
-            let root_field = sampled.root_field.map(|field| (own::ROOT_FIELD, field));
-            let labels = thread.into_iter().chain(root_field);
+            let group = sampled.group.map(|group| (group_label, group));
+            let labels = thread.into_iter().chain(group);
             let label = labels.map(|(key, text)| writer.label(key, text)).collect();
             samples.push(pprof::Sample { location_id, value: value.into(), label });
         }
@@ -146,7 +146,7 @@ impl Named {
         locations
     }
 
-    /// As a picture: threads, then operations, then functions from the outermost on, as wide as
+    /// Draws it as an SVG: threads, then operations, then functions from the outermost on, as wide as
     /// their CPU time.
     ///
     /// # Errors
@@ -158,9 +158,9 @@ impl Named {
             .iter()
             .map(|(sampled, weight)| {
                 let mut line = self.profile.thread(sampled).replace([';', ' '], "_");
-                if let Some(root_field) = sampled.root_field {
+                if let Some(group) = sampled.group {
                     line.push(';');
-                    line.push_str(root_field);
+                    line.push_str(group);
                 }
                 for address in sampled.stack.iter().rev() {
                     for function in self.functions[address].iter().rev() {
@@ -206,7 +206,7 @@ fn nanoseconds(time: Duration) -> i64 {
 ///
 /// # Errors
 /// None that memory does not have.
-pub fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
+pub(crate) fn gzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     encoder.write_all(bytes)?;
     encoder.finish()

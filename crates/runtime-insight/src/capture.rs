@@ -1,36 +1,34 @@
-//! Where a task is parked: the trace of a poll that only looks. By tokio, which has this for Linux only;
-//! elsewhere nothing is captured.
+//! Where a task is parked: the trace of a poll that only looks. By tokio, which has this for Linux and
+//! with `--cfg tokio_unstable` only; elsewhere nothing is captured.
 
 use std::{cell::Cell, future::poll_fn, pin::pin, sync::mpsc::Sender, task::Poll};
 
 use tokio::task::yield_now;
 
-pub use self::platform::{IS_SUPPORTED, Trace};
+pub(crate) use self::platform::{IS_SUPPORTED, Trace};
 
-/// A question to a task.
+/// A request for a trace of a task.
 #[derive(Debug)]
-pub struct Asked {
+pub(crate) struct TraceRequest {
     task: u64,
-    answers: Sender<(u64, Trace)>,
+    replies: Sender<(u64, Trace)>,
 }
 
-impl Asked {
-    /// Has the task with this number answer to `answers`.
-    #[must_use]
-    pub fn new(task: u64, answers: Sender<(u64, Trace)>) -> Self {
-        Self { task, answers }
+impl TraceRequest {
+    /// Has the task with this number reply to `replies`.
+    pub(crate) const fn new(task: u64, replies: Sender<(u64, Trace)>) -> Self {
+        Self { task, replies }
     }
 
-    /// Answers it.
-    pub fn answer(self, trace: Trace) {
+    pub(crate) fn reply(self, trace: Trace) {
         // Nobody listens any more after the deadline.
-        let _ = self.answers.send((self.task, trace));
+        let _ = self.replies.send((self.task, trace));
     }
 }
 
-/// Does `work`, and has a dump see it as a place to be parked at. For what waits for something
-/// that is not tokio's, such as SQLite's threads, which a dump would not notice.
-pub async fn parkable<F: Future>(work: F) -> F::Output {
+/// Does `work`, and has a dump see it as a place where a task is parked. For what waits for something
+/// that is not tokio's, such as a thread of a library, which a dump does not notice.
+pub async fn trace_point<F: Future>(work: F) -> F::Output {
     let mut work = pin!(work);
     poll_fn(|context| {
         if CAPTURING.get() {
@@ -51,7 +49,7 @@ thread_local! {
 }
 
 /// Captures the trace of what `poll` does.
-pub(super) fn capture<R>(poll: impl FnOnce() -> R) -> (R, Trace) {
+pub(crate) fn capture<R>(poll: impl FnOnce() -> R) -> (R, Trace) {
     /// Also when the poll panics.
     struct Over;
     impl Drop for Over {
@@ -64,17 +62,17 @@ pub(super) fn capture<R>(poll: impl FnOnce() -> R) -> (R, Trace) {
     Trace::capture(poll)
 }
 
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", tokio_unstable, feature = "dump"))]
 mod platform {
     use tokio::runtime::dump::{self, BacktraceFrame, BacktraceSymbol};
 
-    use crate::telemetry::runtime::symbols::{Frame, short, without_hash};
+    use crate::symbols::{Frame, short, without_hash};
 
     /// Whether there are traces on this platform.
-    pub const IS_SUPPORTED: bool = true;
+    pub(crate) const IS_SUPPORTED: bool = true;
 
     /// Where a task waits.
-    pub struct Trace(dump::Trace);
+    pub(crate) struct Trace(dump::Trace);
 
     impl Trace {
         /// Captures what `poll` does.
@@ -84,7 +82,6 @@ mod platform {
         }
 
         /// The places where it waits at the same time, each from the outermost function on.
-        #[must_use]
         pub fn stacks(&self) -> Vec<Vec<Frame>> {
             let frames = |backtrace: &dump::Backtrace| {
                 let symbols = backtrace.frames().flat_map(BacktraceFrame::symbols);
@@ -106,15 +103,15 @@ mod platform {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", tokio_unstable, feature = "dump")))]
 mod platform {
-    use crate::telemetry::runtime::symbols::Frame;
+    use crate::symbols::Frame;
 
     /// Whether there are traces on this platform.
-    pub const IS_SUPPORTED: bool = false;
+    pub(crate) const IS_SUPPORTED: bool = false;
 
     /// Where a task waits.
-    pub struct Trace;
+    pub(crate) struct Trace;
 
     impl Trace {
         /// Does `poll`.
@@ -123,7 +120,6 @@ mod platform {
         }
 
         /// Nowhere that is known.
-        #[must_use]
         pub fn stacks(&self) -> Vec<Vec<Frame>> {
             Vec::new()
         }
