@@ -14,7 +14,17 @@ use std::{
     process::ExitCode,
 };
 
-use tracing_subscriber::EnvFilter;
+use tokio::runtime::Runtime;
+use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
+
+use crate::{
+    books::metrics,
+    config::Settings,
+    telemetry::{
+        export::{LogOptions, Telemetry, TelemetryError, logs, settings::ExportSettings},
+        names,
+    },
+};
 
 /// The settings cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
@@ -35,16 +45,41 @@ pub fn refuse(reason: impl std::fmt::Display) -> ExitCode {
     ExitCode::from(BAD_SETTINGS)
 }
 
-/// Writes the warnings of migrations to standard error, for commands that do not serve.
-pub fn log_migrations() {
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::new("migration=warn"))
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .without_time();
-    // Fails where a subscriber is installed already, which then has the warnings.
-    let _ = lines.try_init();
+/// Runs a command that works on the database and does not serve, with its telemetry if there is
+/// somewhere to export it to.
+pub fn work(settings: &Settings, command: impl Future<Output = ExitCode>) -> ExitCode {
+    let export = match ExportSettings::from_env() {
+        Ok(export) => export,
+        Err(error) => return refuse(error),
+    };
+    if !export.exports() {
+        log_warnings();
+        return in_runtime(command);
+    }
+    names::add(metrics::METRICS);
+    let options = LogOptions { format: None, filter: &settings.log, spans: &settings.trace_filter };
+    let telemetry = match Telemetry::start(&export, &options, None) {
+        Ok(telemetry) => telemetry,
+        Err(TelemetryError::Otlp(error)) => return refuse(error),
+        Err(error) => return fail(error),
+    };
+    let code = in_runtime(command);
+    telemetry.stop(settings.http.flush_timeout);
+    code
+}
+
+/// Runs a command on a runtime of its own.
+pub fn in_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
+    match Runtime::new() {
+        Ok(runtime) => runtime.block_on(command),
+        Err(error) => fail(error),
+    }
+}
+
+/// Writes warnings to standard error.
+fn log_warnings() {
+    let filter = EnvFilter::new(logs::WARNINGS);
+    tracing_subscriber::registry().with(logs::warnings().with_filter(filter)).init();
 }
 
 /// Prints a command's output. A reader that has had enough, such as `head`, is no failure.

@@ -13,6 +13,7 @@ mod values;
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 pub use database::mask;
+use tracing_subscriber::filter::Targets;
 
 use self::{
     database::DatabaseSettings,
@@ -126,6 +127,17 @@ pub struct Settings {
     #[arg(long, global = true, env = "COLOPHON_TRUST_CALLER_SAMPLING",
         help_heading = "Telemetry", value_parser = switch)]
     pub trust_caller_sampling: bool,
+    /// Which spans of tracing to export beside those of requests (a tracing filter without fields, such as
+    /// colophon=info,h2=debug)
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_TRACE_FILTER",
+        default_value = "colophon=info",
+        help_heading = "Telemetry",
+        value_name = "FILTER"
+    )]
+    pub trace_filter: Targets,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]

@@ -26,7 +26,7 @@ use tokio::sync::watch;
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::{DatabaseFault, Result},
-    telemetry::database::{Pool, PoolOptions, Session, Transaction, driver::Target},
+    telemetry::database::{Pool, PoolOptions, Session, Transaction, current, driver::Target},
 };
 
 /// The catalogue's database. Clones share it.
@@ -173,7 +173,8 @@ impl Database {
     /// # Errors
     /// If it cannot be reached.
     pub async fn check_writable(&self) -> Result<bool> {
-        let is_writable = self.is_embedded() || postgres::is_writable(&self.writer(None)).await?;
+        let is_writable =
+            self.is_embedded() || postgres::is_writable(&self.writer(current().as_ref())).await?;
         self.0.read_only.store(!is_writable, Ordering::Release);
         Ok(is_writable)
     }

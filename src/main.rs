@@ -7,7 +7,6 @@ use colophon::{
     command,
     config::{self, Cli, Command},
 };
-use tokio::runtime::Runtime;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -32,19 +31,14 @@ fn main() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => command::serve::run(settings),
         Command::Migrate { direction } => {
-            in_runtime(command::migrate::run(direction, &settings.database))
+            command::work(&settings, command::migrate::run(direction, &settings.database))
         }
-        Command::Import(import) => in_runtime(command::import::run(&import, &settings.database)),
+        Command::Import(import) => {
+            command::work(&settings, command::import::run(&import, &settings.database))
+        }
         Command::Schema => command::schema::run(),
         Command::Config => command::config::run(&matches),
         Command::Token { name, scope } => command::token::run(&name, &scope),
-        Command::Health => in_runtime(command::health::run(settings.http.admin_listen)),
-    }
-}
-
-fn in_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
-    match Runtime::new() {
-        Ok(runtime) => runtime.block_on(command),
-        Err(error) => command::fail(error),
+        Command::Health => command::in_runtime(command::health::run(settings.http.admin_listen)),
     }
 }

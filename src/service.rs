@@ -9,7 +9,7 @@ use std::{
 
 use runtime_insight::recorder::FlightRecorder;
 use tokio::{net::TcpListener, runtime::Handle, time::sleep};
-use tracing::{info, warn};
+use tracing::{Instrument, field::Empty, info, info_span, instrument, warn};
 
 use crate::{
     admin::{Admin, Health},
@@ -196,10 +196,16 @@ impl Service {
             public.drain().await;
             engine.idle().await;
         };
-        let drained = tokio::select! {
-            drained = tokio::time::timeout(deadline, drained) => drained.is_ok(),
-            () = signals.hurry() => false,
+        let drained = async {
+            tokio::select! {
+                drained = tokio::time::timeout(deadline, drained) => drained.is_ok(),
+                () = signals.hurry() => false,
+            }
         };
+        let span = info_span!("drain", drain.complete = Empty);
+        let drained = drained.instrument(span.clone()).await;
+        span.record("drain.complete", drained);
+        drop(span);
         // The last metrics to be exported tell the end.
         upkeep.sample();
         if drained {
@@ -218,6 +224,7 @@ async fn listen(
     TcpListener::bind(address).await.map_err(|error| StartError::Listen { setting, address, error })
 }
 
+#[instrument(name = "prepare database", skip_all)]
 async fn prepare(db: &Database, sample: bool) -> Result<()> {
     db.migrate_up().await?;
     if !db.check_writable().await? {

@@ -11,13 +11,14 @@ use colophon::{
     books::metrics,
     telemetry::{
         export::{
-            Telemetry,
+            LogOptions, Telemetry,
             lines::LogFormat,
             settings::{ExportSettings, Exporter, Otlp, Protocol, Tls},
         },
         names,
     },
 };
+use tracing_subscriber::filter::Targets;
 
 /// Starts all telemetry but logs.
 pub fn observe() -> Telemetry {
@@ -42,7 +43,9 @@ pub fn observe() -> Telemetry {
         ..ExportSettings::from_env().unwrap()
     };
     // Spans come faster than any service makes them, and some are dropped, of which nobody need be told.
-    Telemetry::start(&export, LogFormat::Json, "off", None).unwrap()
+    let options =
+        LogOptions { format: Some(LogFormat::Json), filter: "off", spans: &Targets::new() };
+    Telemetry::start(&export, &options, None).unwrap()
 }
 
 /// A server that answers everything with 200, and where it is.

@@ -10,12 +10,13 @@ mod reader;
 mod row;
 mod values;
 
-use std::{collections::HashMap, io::Read};
+use std::{collections::HashMap, io::Read, time::Duration};
 
 use entity::{author, book};
 use regex::Regex;
 use roaring::RoaringTreemap;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
+use tracing::{Instrument, field::Empty, info_span, instrument};
 
 use self::row::Row;
 pub use self::{
@@ -27,6 +28,7 @@ use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
     database::{Database, any_of},
     error::{Error, Result},
+    telemetry::database::{OnlySlow, current},
 };
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
@@ -35,6 +37,9 @@ const BATCH: usize = 250;
 /// Books after which PostgreSQL is first told to look at its tables. By itself it would within a
 /// minute, and until then go on as was best when they were empty: through all rows for each batch.
 const FIRST_LOOK: u64 = 1_000;
+
+/// Statements of an import that take this long have spans: there are some hundred in a batch.
+const SLOW: Duration = Duration::from_millis(5);
 
 /// What became of the rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,6 +102,33 @@ pub trait Report {
 /// [`Invalid`](crate::error::Error::Invalid) if reading or decoding fails, or the header lacks a title column or one that
 /// the options name; or the database's error. What was committed stays.
 pub async fn import(
+    db: &Database,
+    source: impl Read + Send,
+    options: &ReadOptions,
+    report: &mut impl Report,
+) -> Result<Summary> {
+    let span = info_span!(
+        "import books",
+        otel.status_code = Empty,
+        import.added = Empty,
+        import.updated = Empty,
+        import.unchanged = Empty,
+        import.refused = Empty,
+    );
+    let result = import_rows(db, source, options, report).instrument(span.clone()).await;
+    match &result {
+        Ok(summary) => {
+            span.record("import.added", summary.added);
+            span.record("import.updated", summary.updated);
+            span.record("import.unchanged", summary.unchanged);
+            span.record("import.refused", summary.refused);
+        }
+        Err(_) => _ = span.record("otel.status_code", "ERROR"),
+    }
+    result
+}
+
+async fn import_rows(
     db: &Database,
     source: impl Read + Send,
     options: &ReadOptions,
@@ -267,8 +299,9 @@ impl Import<'_> {
         }
     }
 
+    #[instrument(name = "analyze tables", skip_all)]
     async fn analyze(&self) -> Result<()> {
-        let tx = self.db.begin(None).await?;
+        let tx = self.db.begin(current().as_ref()).await?;
         if tx.get_database_backend() == DbBackend::Postgres {
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
             tx.execute_unprepared("ANALYZE book, author, book_author").await?;
@@ -295,8 +328,9 @@ impl Import<'_> {
         }
     }
 
+    #[instrument(name = "import batch", skip_all, fields(import.rows = rows.len()))]
     async fn write(&self, rows: &[(Identity, Row)]) -> Result<Vec<Outcome>> {
-        let tx = self.db.begin(None).await?;
+        let tx = self.db.begin(OnlySlow::than(SLOW).as_ref()).await?;
         let known = known_books(&tx, rows).await?;
         let new = rows.iter().filter(|(identity, _)| !known.contains_key(identity));
         let named = new.flat_map(|(_, row)| &row.book.authors);

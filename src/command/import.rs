@@ -10,7 +10,7 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{FAILURE, SOME_REFUSED, fail, log_migrations, print};
+use super::{FAILURE, SOME_REFUSED, fail, print};
 use crate::{
     books::{
         filter::BookFilter,
@@ -37,7 +37,6 @@ pub async fn run(import: &ImportSettings, settings: &DatabaseSettings) -> ExitCo
     if import.dry_run {
         return each(&import.files, async |file| check_file(file, &options)).await;
     }
-    log_migrations();
     let url = &settings.database_url;
     let db = match Database::open(settings).await {
         Ok(db) => db,

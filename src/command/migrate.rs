@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{fail, log_migrations};
+use super::fail;
 use crate::{
     config::{Migrate, database::DatabaseSettings},
     database::Database,
@@ -11,7 +11,6 @@ use crate::{
 
 /// Changes or shows the state of the schema.
 pub async fn run(direction: Migrate, settings: &DatabaseSettings) -> ExitCode {
-    log_migrations();
     let url = &settings.database_url;
     let db = match Database::open(settings).await {
         Ok(db) => db,

@@ -12,7 +12,7 @@ use crate::{
     service::{Observation, Service},
     shutdown::Signals,
     telemetry::{
-        export::{Telemetry, TelemetryError, scrape::Scrape, settings::ExportSettings},
+        export::{LogOptions, Telemetry, TelemetryError, scrape::Scrape, settings::ExportSettings},
         names, runtime,
     },
 };
@@ -35,9 +35,13 @@ pub fn run(settings: Settings) -> ExitCode {
         Err(error) => return refuse(error),
     };
     names::add(metrics::METRICS);
-    let (format, filter) = (settings.log_format, &settings.log);
+    let options = LogOptions {
+        format: Some(settings.log_format),
+        filter: &settings.log,
+        spans: &settings.trace_filter,
+    };
     let console = settings.runtime.console.options();
-    let telemetry = match Telemetry::start(&export, format, filter, console.as_ref()) {
+    let telemetry = match Telemetry::start(&export, &options, console.as_ref()) {
         Ok(telemetry) => telemetry,
         Err(TelemetryError::Otlp(error)) => return refuse(error),
         Err(error) => return fail(error),

@@ -6,7 +6,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::time::{sleep, timeout};
-use tracing::{info, warn};
+use tracing::{Span, info, info_span, warn};
 
 use super::Database;
 use crate::{
@@ -53,7 +53,7 @@ enum Found {
 
 impl Keeper {
     async fn keep(mut self, db: Database) {
-        let mut told = false;
+        let mut outage: Option<Span> = None;
         loop {
             let found = self.look().await;
             let is_there = !matches!(found, Found::Gone(_));
@@ -64,16 +64,16 @@ impl Keeper {
                 db.set_fault(Some(fault.clone()));
             }
             if let Found::Gone(error) = found
-                && !told
+                && outage.is_none()
             {
+                let kind = error.error_type();
+                outage = Some(info_span!(parent: None, "database outage", error.type = &*kind));
                 let error = &error as &dyn std::error::Error;
                 warn!(name: "database.unreachable", error, "operations are refused until it is there");
-                told = true;
             }
-            if is_there && told {
+            if is_there && outage.take().is_some() {
                 db.set_fault(None);
                 info!(name: "database.reached", "the database answers");
-                told = false;
             }
             report_reachable(is_there);
             db.0.reachable.send_if_modified(|state| std::mem::replace(state, is_there) != is_there);

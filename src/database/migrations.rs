@@ -9,8 +9,13 @@ use sea_orm::{
     sqlx::{postgres::PgPoolOptions, sqlite::SqlitePoolOptions},
 };
 
+use tracing::{Instrument, info_span};
+
 use super::Database;
-use crate::{error::Result, telemetry::database::driver::Target};
+use crate::{
+    error::Result,
+    telemetry::database::{current, driver::Target},
+};
 
 /// Names our PostgreSQL advisory lock: "colophon" in ASCII.
 const LOCK: i64 = i64::from_be_bytes(*b"colophon");
@@ -24,7 +29,7 @@ impl Database {
     pub async fn migrate_up(&self) -> Result<()> {
         // Without a transaction that writes: the role may be one that cannot.
         if self.migrations().await?.iter().any(|(_, is_applied)| !is_applied) {
-            self.apply_migrations().await?;
+            self.apply_migrations().instrument(info_span!("migrate database")).await?;
         }
         self.check_tables().await?;
         self.set_migrated(true);
@@ -33,13 +38,18 @@ impl Database {
 
     async fn apply_migrations(&self) -> Result<()> {
         let tx = self.begin_migration().await?;
-        Migrator::up(&tx, None).await?;
+        // Now that no other replica applies any.
+        for migration in Migrator::get_pending_migrations_read_only(&tx).await? {
+            let span = info_span!("apply migration", migration.name = migration.name());
+            Migrator::up(&tx, Some(1)).instrument(span).await?;
+        }
         self.commit_migration(tx).await
     }
 
     /// Reads no row of each table, which fails if the role may not read it.
     async fn check_tables(&self) -> Result<()> {
-        let session = self.reader(None);
+        let parent = current();
+        let session = self.reader(parent.as_ref());
         book::Entity::find().limit(0).all(&session).await?;
         author::Entity::find().limit(0).all(&session).await?;
         book_author::Entity::find().limit(0).all(&session).await?;
@@ -66,7 +76,9 @@ impl Database {
     /// # Errors
     /// If the database cannot be reached, or has migrations that this program does not know.
     pub async fn migrations(&self) -> Result<Vec<(String, bool)>> {
-        let pending = Migrator::get_pending_migrations_read_only(&self.reader(None)).await;
+        let parent = current();
+        let session = self.reader(parent.as_ref());
+        let pending = Migrator::get_pending_migrations_read_only(&session).await;
         let pending = pending.map_err(|error| match error {
             // Its only one: migrations that are applied and unknown.
             DbErr::Custom(text) => DbErr::Migration(text),

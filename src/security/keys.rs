@@ -14,7 +14,7 @@ use tokio::{
     sync::Mutex,
     time::{Instant, sleep},
 };
-use tracing::{info, warn};
+use tracing::{Instrument, field::Empty, info, info_span, warn};
 use url::Url;
 
 use super::{SecurityError, watch::WatchedFile};
@@ -165,7 +165,13 @@ impl Remote {
         if asked.is_some_and(|asked| asked.elapsed() < self.pause) {
             return;
         }
-        let fetched = self.fetch().await.and_then(|text| parse(&text));
+        let span = info_span!(
+            "fetch signing keys",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            server.address = self.url.host_str(),
+        );
+        let fetched = self.fetch().instrument(span.clone()).await.and_then(|text| parse(&text));
         *asked = Some(Instant::now());
         match fetched {
             Ok(keys) => {
@@ -173,6 +179,7 @@ impl Remote {
                 replace(&self.current, keys);
             }
             Err(problem) => {
+                span.record("otel.status_code", "ERROR");
                 warn!(name: "security.keys_unavailable", problem, "keys for tokens cannot be fetched");
             }
         }

@@ -34,6 +34,7 @@ use opentelemetry_semantic_conventions::attribute as attr;
 use sea_orm::{ConnAcquireErr, DbErr};
 use slots::Slots;
 use statement::{Known, fail};
+pub use statement::{OnlySlow, current};
 use tokio::sync::Semaphore;
 
 use super::{

@@ -36,7 +36,10 @@ use opentelemetry_sdk::{
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
 use runtime_insight::console::{ConsoleOptions, serve_console};
 use tracing::{info, warn};
-use tracing_subscriber::{Layer as _, filter::LevelFilter};
+use tracing_subscriber::{
+    Layer as _,
+    filter::{LevelFilter, Targets},
+};
 
 use self::{
     lines::{Lines, LogFormat},
@@ -87,6 +90,18 @@ pub struct Telemetry {
     _output: Closing,
 }
 
+/// What is logged and traced of what goes through `tracing`.
+#[derive(Clone, Debug)]
+pub struct LogOptions<'a> {
+    /// How log lines on standard output look. If it is none, standard output is for data, and warnings
+    /// go to standard error.
+    pub format: Option<LogFormat>,
+    /// Which events are logged and exported.
+    pub filter: &'a str,
+    /// Which spans are exported.
+    pub spans: &'a Targets,
+}
+
 /// Exports what is left of a signal, within a time.
 type Close = Box<dyn FnOnce(Duration) -> OTelSdkResult + Send>;
 
@@ -108,8 +123,7 @@ impl Telemetry {
     /// If it was started before.
     pub fn start(
         settings: &ExportSettings,
-        format: LogFormat,
-        filter: &str,
+        options: &LogOptions<'_>,
         console: Option<&ConsoleOptions>,
     ) -> Result<Self, TelemetryError> {
         exception::install(settings.exceptions);
@@ -133,14 +147,19 @@ impl Telemetry {
             // First, since the others count what they do.
             this.start_metrics(settings, &resource, &warnings)?;
             let provider = this.start_spans(settings, &resource, &warnings)?;
-            tracer = Some(traces::install(&provider));
+            tracer = Some((traces::install(&provider), options.spans.clone()));
             this.closes.push(Box::new(move |limit| provider.shutdown_with_timeout(limit)));
             records = this.start_records(settings, &resource, &warnings)?;
         }
         let (address, console) = console.map(listen_for_console).transpose()?.unzip();
-        let lines = Lines::new(format, output).boxed();
-        let filter = &with_level(filter, settings.log_level);
-        logs::init(lines, filter, tracer, records, console).map_err(TelemetryError::Logs)?;
+        let filter = &with_level(options.filter, settings.log_level);
+        let (lines, lines_filter) = match options.format {
+            Some(format) => (Lines::new(format, output).boxed(), filter.as_str()),
+            None => (logs::warnings(), logs::WARNINGS),
+        };
+        let records = records.map(|records| (records, filter.as_str()));
+        logs::init((lines, lines_filter), tracer, records, console)
+            .map_err(TelemetryError::Logs)?;
         if let Some(address) = address {
             info!(
                 name: "tokio_console.listening", %address,

@@ -1,6 +1,9 @@
 //! The span and the metrics of a statement.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
 
 use metrics::{Histogram, Label};
 use opentelemetry::{
@@ -65,6 +68,10 @@ impl Known {
         }
     }
 
+    fn span(&self) -> SpanBuilder {
+        SpanBuilder::from_name(self.summary).with_kind(SpanKind::Client)
+    }
+
     fn failed(&self, error_type: String) -> Histogram {
         let mut labels = self.labels.clone();
         labels.push(Label::new(attr::ERROR_TYPE, error_type));
@@ -72,10 +79,31 @@ impl Known {
     }
 }
 
+/// In a parent's context: only statements that take this long, or fail, have spans. For work of
+/// thousands of statements, such as an import, whose trace would otherwise be too large to read.
+#[derive(Clone, Copy, Debug)]
+pub struct OnlySlow(pub Duration);
+
+impl OnlySlow {
+    /// Returns the current context with this limit, or none where nothing is traced.
+    #[must_use]
+    pub fn than(limit: Duration) -> Option<Context> {
+        current().map(|context| context.with_value(Self(limit)))
+    }
+}
+
+/// Returns the current context, or none where nothing is traced.
+#[must_use]
+pub fn current() -> Option<Context> {
+    Some(Context::current()).filter(Context::has_active_span)
+}
+
 /// A statement that is being executed.
 pub struct Running {
     /// With its span.
     context: Option<Context>,
+    /// The parent, until it is known whether there is a span.
+    undecided: Option<(Context, Duration)>,
     known: Arc<Known>,
     started: Instant,
     ended: bool,
@@ -84,11 +112,27 @@ pub struct Running {
 impl Running {
     /// Starts the clock, and a span if it is known whose doing the statement is.
     pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
-        let context = parent.filter(|_| traces::enabled()).map(|parent| {
-            let span = SpanBuilder::from_name(known.summary).with_kind(SpanKind::Client);
-            traces::start_span(span, parent, || known.attributes.iter().cloned())
+        let parent = parent.filter(|_| traces::enabled());
+        let undecided = parent.and_then(|parent| {
+            let OnlySlow(limit) = parent.get()?;
+            Some((parent.clone(), *limit))
         });
-        Self { context, known, started: Instant::now(), ended: false }
+        let traced = parent.filter(|_| undecided.is_none());
+        let context = traced.map(|parent| {
+            traces::start_span(known.span(), parent, || known.attributes.iter().cloned())
+        });
+        Self { context, undecided, known, started: Instant::now(), ended: false }
+    }
+
+    /// Decides whether the statement has a span, if that is not yet decided.
+    fn decide(&mut self, took: Duration, failed: bool) {
+        if let Some((parent, limit)) = self.undecided.take()
+            && (failed || took >= limit)
+        {
+            let span = self.known.span().with_start_time(SystemTime::now() - took);
+            let attributes = || self.known.attributes.iter().cloned();
+            self.context = Some(traces::start_span(span, &parent, attributes));
+        }
     }
 
     /// Names the span, if there is one.
@@ -103,7 +147,9 @@ impl Running {
     /// Ends it with its result and the number of rows it gave.
     pub fn end<T>(mut self, result: &Result<T, DbErr>, rows: Option<usize>) {
         self.ended = true;
-        let took = self.started.elapsed().as_secs_f64();
+        let took = self.started.elapsed();
+        self.decide(took, result.is_err());
+        let took = took.as_secs_f64();
         match result {
             Ok(_) => self.known.duration.record(took),
             Err(error) => {
@@ -130,6 +176,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         const CANCELLED: &str = "cancelled";
         if !self.ended {
+            self.decide(self.started.elapsed(), true);
             self.known.failed(CANCELLED.to_owned()).record(self.started.elapsed().as_secs_f64());
             if let Some(span) = self.span() {
                 span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));

@@ -10,9 +10,10 @@ use opentelemetry_sdk::{
     logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLoggerProvider},
     trace::SdkTracer,
 };
+use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
-    filter::{LevelFilter, filter_fn},
+    filter::{FilterExt, LevelFilter, Targets, filter_fn},
     layer::SubscriberExt,
     util::SubscriberInitExt,
 };
@@ -44,30 +45,43 @@ const NEVER_TOLD: &str = "tungstenite=off";
 /// A layer of any kind.
 pub type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Starts logging by `lines`, and tracing if there is a tracer.
+/// What commands that do not serve write to standard error.
+pub const WARNINGS: &str = "migration=warn,colophon=warn";
+
+/// Writes events to standard error, for people.
+#[must_use]
+pub fn warnings() -> BoxedLayer {
+    tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .boxed()
+}
+
+/// Starts logging by `lines`, and tracing if there is a tracer. Lines and records have a filter each.
 ///
 /// # Errors
-/// If a subscriber was installed before, or `filter` is none.
+/// If a subscriber was installed before, or a filter is none.
 pub fn init(
-    lines: BoxedLayer,
-    filter: &str,
-    tracer: Option<SdkTracer>,
-    records: Option<BoxedLayer>,
+    (lines, lines_filter): (BoxedLayer, &str),
+    tracer: Option<(SdkTracer, Targets)>,
+    records: Option<(BoxedLayer, &str)>,
     console: Option<BoxedLayer>,
 ) -> Result<(), String> {
-    let parsed = || {
+    let parsed = |filter| {
         let filter = EnvFilter::try_new(filter).map_err(|error| error.to_string())?;
         let never = NEVER_TOLD.parse().map_err(|error| format!("{NEVER_TOLD}: {error}"))?;
         Ok::<_, String>(filter.add_directive(never))
     };
     let mut layers: Vec<BoxedLayer> = console.into_iter().collect();
-    if let Some(tracer) = tracer {
-        layers.push(spans(tracer));
+    if let Some((tracer, filter)) = tracer {
+        layers.push(spans(tracer, filter));
     }
-    layers.push(lines.with_filter(parsed()?).boxed());
-    if let Some(records) = records {
+    layers.push(lines.with_filter(parsed(lines_filter)?).boxed());
+    if let Some((records, filter)) = records {
         let exported = filter_fn(|metadata| !is_not_exported(metadata.target()));
-        layers.push(records.with_filter(parsed()?).with_filter(exported).boxed());
+        layers.push(records.with_filter(parsed(filter)?).with_filter(exported).boxed());
     }
     tracing_subscriber::registry().with(layers).try_init().map_err(|error| error.to_string())
 }
@@ -77,11 +91,11 @@ fn is_not_exported(target: &str) -> bool {
     NOT_EXPORTED.contains(&krate) || krate.starts_with("opentelemetry")
 }
 
-/// Spans of `tracing`, such as `#[instrument]` makes, as OpenTelemetry spans below the current
-/// one. None comes with each request, since they cost three times as much as direct ones. Events
-/// are left out, and with them three traps: an ERROR event would make its span an error for good,
-/// whoever's fault it was; a stack trace would be an array; and each log line would be told twice.
-fn spans(tracer: SdkTracer) -> BoxedLayer {
+/// Spans of `tracing` that pass `filter`, such as `#[instrument]` makes, as OpenTelemetry spans below
+/// the current one. None of our own comes with each request: they cost three times as much as direct
+/// ones. Events are left out, and with them three traps: an ERROR event would set the status of its
+/// span, whoever's fault it was; a stack trace would be an array; and each event is a log record already.
+fn spans(tracer: SdkTracer, filter: Targets) -> BoxedLayer {
     tracing_opentelemetry::layer()
         .with_tracer(tracer)
         .with_threads(false)
@@ -93,11 +107,14 @@ fn spans(tracer: SdkTracer) -> BoxedLayer {
         .with_error_events_to_exceptions(false)
         .with_error_records_to_exceptions(false)
         .with_filter(
-            filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("colophon"))
-                // Else the trace events of every crate would be looked at.
-                .with_max_level_hint(LevelFilter::INFO),
+            // Without a hint every event of every crate would be looked at.
+            filter_fn(is_span).with_max_level_hint(LevelFilter::TRACE).and(filter),
         )
         .boxed()
+}
+
+fn is_span(metadata: &Metadata<'_>) -> bool {
+    metadata.is_span()
 }
 
 /// A log record as it waits for its export to the console.

@@ -205,6 +205,13 @@ impl ExportSettings {
         self
     }
 
+    /// Whether anything is exported. Scrapes are not: they come for what serves.
+    #[must_use]
+    pub fn exports(&self) -> bool {
+        let all = [&self.traces, &self.metrics, &self.logs];
+        !self.disabled && !all.iter().all(|exporter| matches!(exporter, Exporter::None))
+    }
+
     /// The collectors that something goes to.
     pub fn collectors(&self) -> impl Iterator<Item = &Otlp> {
         [&self.traces, &self.metrics, &self.logs].into_iter().filter_map(
