@@ -3,6 +3,7 @@
 //! Sources, one complete file each: [`http`], [`websocket`], [`graphql`], [`database`], [`runtime`],
 //! [`process`]. What they may record stands in [`names`]. Where it goes is below [`export`].
 
+pub mod client_text;
 pub mod database;
 pub mod exception;
 pub mod export;

@@ -4,7 +4,6 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     thread,
-    time::Duration,
 };
 
 use colophon::{
@@ -13,7 +12,7 @@ use colophon::{
         export::{
             LogOptions, Telemetry,
             lines::LogFormat,
-            settings::{ExportSettings, Exporter, Otlp, Protocol, Tls},
+            settings::{ExportSettings, Exporter, OtlpOptions, Protocol},
         },
         names,
     },
@@ -25,14 +24,8 @@ pub fn observe() -> Telemetry {
     names::add(metrics::METRICS);
     let address = swallow();
     let to = |path: &str| {
-        Exporter::Otlp(Box::new(Otlp {
-            protocol: Protocol::Http,
-            endpoint: format!("{address}{path}").parse().unwrap(),
-            timeout: Duration::from_secs(10),
-            gzip: false,
-            headers: Vec::new(),
-            tls: Tls::default(),
-        }))
+        let endpoint = format!("{address}{path}").parse().unwrap();
+        Exporter::Otlp(Box::new(OtlpOptions::new(Protocol::Http, endpoint)))
     };
     let export = ExportSettings {
         disabled: false,

@@ -1,17 +1,9 @@
 //! Where telemetry goes: to a collector by OTLP, to a scrape, to standard output.
 
-mod clock;
-mod encoded;
-pub mod limits;
 pub mod lines;
 pub mod logs;
 pub mod metrics;
-mod otlp;
 pub mod output;
-mod protobuf;
-mod queue;
-mod records;
-mod runtime;
 pub mod scrape;
 pub mod settings;
 pub mod traces;
@@ -34,6 +26,10 @@ use opentelemetry_sdk::{
     trace::{Sampler, SdkTracerProvider},
 };
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
+use otlp_export::{
+    BatchExporter, Counters, ExportRuntime, ExportStats, LogSender, MetricSender, OtlpError,
+    OtlpLogLayer, Queue, QueueOptions, Sender, Signal, SpanQueue, SpanSender,
+};
 use runtime_insight::console::{ConsoleOptions, serve_console};
 use tracing::{info, warn};
 use tracing_subscriber::{
@@ -43,22 +39,14 @@ use tracing_subscriber::{
 
 use self::{
     lines::{Lines, LogFormat},
-    logs::{BoxedLayer, Exported},
+    logs::BoxedLayer,
     metrics::Counted,
-    otlp::{MetricSender, OtlpError, Sender, Signal},
     output::{Closing, Output},
-    queue::{Counters, Outcome, Queue, Sink},
-    records::Records,
-    runtime::ExportRuntime,
     scrape::Scrape,
-    settings::{ExportSettings, Exporter, IgnoredValue, QueueSettings},
-    traces::Spans,
+    settings::{ExportSettings, Exporter, IgnoredValue},
     warnings::Warnings,
 };
-use super::{
-    exception,
-    names::{LOGS_EXPORTED, LOGS_PROCESSED, Metric, SPANS_EXPORTED, SPANS_PROCESSED},
-};
+use super::exception;
 
 /// Why telemetry could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -108,9 +96,9 @@ type Close = Box<dyn FnOnce(Duration) -> OTelSdkResult + Send>;
 /// What became of each signal; none for those that go nowhere.
 #[derive(Default)]
 struct Outcomes {
-    spans: Arc<Outcome>,
-    records: Arc<Outcome>,
-    points: Arc<Outcome>,
+    spans: Arc<ExportStats>,
+    records: Arc<ExportStats>,
+    points: Arc<ExportStats>,
 }
 
 impl Telemetry {
@@ -199,7 +187,12 @@ impl Telemetry {
             }
             Exporter::Otlp(otlp) => {
                 let runtime = self.runtime.handle().clone();
-                let exporter = MetricSender::new(otlp, settings, runtime)?;
+                let exporter = MetricSender::new(
+                    otlp,
+                    settings.temporality,
+                    settings.metric_timeout,
+                    runtime,
+                )?;
                 let exporter = Counted::new(exporter, outcome, warnings);
                 Some(metrics::provider(exporter, interval, resource.clone()))
             }
@@ -219,7 +212,7 @@ impl Telemetry {
         warnings: &Arc<Warnings>,
     ) -> Result<SdkTracerProvider, TelemetryError> {
         use opentelemetry_sdk::trace::SpanExporter;
-        let names = (&SPANS_PROCESSED, &SPANS_EXPORTED);
+        let limits = &settings.span_limits;
         let builder = SdkTracerProvider::builder()
             .with_resource(resource.clone())
             .with_sampler(settings.sampler.clone());
@@ -228,15 +221,20 @@ impl Telemetry {
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::SpanExporter::default();
                 exporter.set_resource(resource);
-                let queue = self.queue(settings.span_queue, names, warnings, Spans(exporter));
-                self.outcomes.spans = queue.outcome();
-                traces::with_queue(builder, queue, settings.span_limits)
+                let queue = self.queue(
+                    settings.span_queue,
+                    Counters::spans(),
+                    warnings,
+                    SpanSender(exporter),
+                );
+                self.outcomes.spans = queue.stats();
+                SpanQueue::new(queue, limits).install(builder, limits.counts)
             }
             Exporter::Otlp(otlp) => {
                 let sender = Sender::new(otlp, Signal::Spans, resource)?;
-                let queue = self.queue(settings.span_queue, names, warnings, sender);
-                self.outcomes.spans = queue.outcome();
-                traces::with_queue(builder, queue, settings.span_limits)
+                let queue = self.queue(settings.span_queue, Counters::spans(), warnings, sender);
+                self.outcomes.spans = queue.stats();
+                SpanQueue::new(queue, limits).install(builder, limits.counts)
             }
         };
         Ok(builder.build())
@@ -249,14 +247,18 @@ impl Telemetry {
         warnings: &Arc<Warnings>,
     ) -> Result<Option<BoxedLayer>, TelemetryError> {
         use opentelemetry_sdk::logs::LogExporter;
-        let names = (&LOGS_PROCESSED, &LOGS_EXPORTED);
         Ok(match &settings.logs {
             Exporter::None => None,
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::LogExporter::default();
                 exporter.set_resource(resource);
-                let queue = self.queue(settings.log_queue, names, warnings, Exported(exporter));
-                self.outcomes.records = queue.outcome();
+                let queue = self.queue(
+                    settings.log_queue,
+                    Counters::log_records(),
+                    warnings,
+                    LogSender(exporter),
+                );
+                self.outcomes.records = queue.stats();
                 let provider = SdkLoggerProvider::builder().with_resource(resource.clone());
                 let provider = provider.with_log_processor(queue).build();
                 let layer = logs::bridge(&provider);
@@ -265,23 +267,23 @@ impl Telemetry {
             }
             Exporter::Otlp(otlp) => {
                 let sender = Sender::new(otlp, Signal::Records, resource)?;
-                let queue = self.queue(settings.log_queue, names, warnings, sender);
-                self.outcomes.records = queue.outcome();
-                let layer = Records::new(queue.clone(), settings.record_limits).boxed();
+                let queue =
+                    self.queue(settings.log_queue, Counters::log_records(), warnings, sender);
+                self.outcomes.records = queue.stats();
+                let layer = OtlpLogLayer::new(queue.clone(), settings.record_limits).boxed();
                 self.closes.push(Box::new(move |limit| queue.close(limit)));
                 Some(layer)
             }
         })
     }
 
-    fn queue<S: Sink>(
+    fn queue<S: BatchExporter>(
         &mut self,
-        settings: QueueSettings,
-        (processed, exported): (&Metric, &Metric),
+        settings: QueueOptions,
+        counters: Counters,
         warnings: &Arc<Warnings>,
         sink: S,
     ) -> Queue<S::Batch> {
-        let counters = Counters::new(processed, exported);
         let (queue, work) = Queue::new(settings, counters, warnings.clone(), sink);
         self.exporters.push(Box::pin(work));
         queue
@@ -339,18 +341,18 @@ fn close_all(closes: Vec<Close>, limit: Duration) -> bool {
 
 impl Outcomes {
     fn exported(&self) -> String {
-        self.list(Outcome::exported)
+        self.list(ExportStats::exported)
     }
 
     fn outstanding(&self) -> String {
-        self.list(Outcome::outstanding)
+        self.list(ExportStats::outstanding)
     }
 
     fn is_complete(&self) -> bool {
         [&self.spans, &self.records, &self.points].iter().all(|signal| signal.outstanding() == 0)
     }
 
-    fn list(&self, count: impl Fn(&Outcome) -> u64) -> String {
+    fn list(&self, count: impl Fn(&ExportStats) -> u64) -> String {
         let (spans, records) = (count(&self.spans), count(&self.records));
         format!("{spans} spans, {records} log records, {} data points", count(&self.points))
     }

@@ -29,7 +29,8 @@ use tracing::{Level, event};
 use url::form_urlencoded;
 
 use super::{
-    export::{limits::client_text, traces},
+    client_text::client_text,
+    export::traces,
     hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},

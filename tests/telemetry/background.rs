@@ -35,10 +35,10 @@ fn only(mut spans: Vec<Span>) -> Span {
     spans.remove(0)
 }
 
-async fn traces_an_import_and_its_migrations(db: Db) {
+fn traces_an_import_and_its_migrations(db: &Db) {
     let collector = Collector::start();
     let file = db.file("books.csv", BOOKS);
-    let output = run(&db, &collector, &["import", file.to_str().unwrap()]);
+    let output = run(db, &collector, &["import", file.to_str().unwrap()]);
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(stdout(&output).contains("2 added"), "{}", stdout(&output));
     // Standard output is for data, and nothing went wrong.
@@ -59,7 +59,7 @@ async fn traces_an_import_and_its_migrations(db: Db) {
     }
 
     // Nothing is to be migrated the second time.
-    assert!(run(&db, &collector, &["import", file.to_str().unwrap()]).status.success());
+    assert!(run(db, &collector, &["import", file.to_str().unwrap()]).status.success());
     collector.wait("the second import", |it| {
         it.spans().iter().filter(|span| span.name == "import books").count() == 2
     });
@@ -68,12 +68,12 @@ async fn traces_an_import_and_its_migrations(db: Db) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traces_an_import_and_its_migrations_on_sqlite() {
-    traces_an_import_and_its_migrations(Db::sqlite()).await;
+    traces_an_import_and_its_migrations(&Db::sqlite());
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn traces_an_import_and_its_migrations_on_postgres() {
-    traces_an_import_and_its_migrations(Db::postgres().await).await;
+    traces_an_import_and_its_migrations(&Db::postgres().await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,6 +12,7 @@
 
 pub mod collector;
 pub mod elasticsearch;
+pub mod otlp;
 pub mod pgbouncer;
 pub mod postgres;
 pub mod probe;

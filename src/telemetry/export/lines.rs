@@ -22,6 +22,8 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer};
 
+use otlp_export::{error_chain, event_name};
+
 use super::output::Output;
 use crate::telemetry::hex::digits;
 
@@ -140,13 +142,6 @@ fn append<const N: usize>(line: &mut Vec<u8>, parts: [&str; N]) {
     }
 }
 
-/// The name of an event. One that nobody named is called after its place in the source, which is
-/// nothing to tell the world.
-#[must_use]
-pub fn event_name(name: &'static str) -> &'static str {
-    if name.starts_with("event ") { "log" } else { name }
-}
-
 /// Takes an event's fields as JSON values.
 trait Take {
     fn take(&mut self, field: &Field, value: Value);
@@ -217,28 +212,12 @@ impl<T: Take> Visit for Visitor<'_, T> {
     }
 
     fn record_error(&mut self, field: &Field, value: &(dyn std::error::Error + 'static)) {
-        self.0.take_text(field, &chain(value));
+        self.0.take_text(field, &error_chain(value));
     }
 }
 
 /// Hands an event's fields over.
 struct Visitor<'a, T>(&'a mut T);
-
-/// An error with the errors behind it, which most do not show by themselves.
-#[must_use]
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let cause = error.to_string();
-        if !text.contains(&cause) {
-            text.push_str(": ");
-            text.push_str(&cause);
-        }
-        source = error.source();
-    }
-    text
-}
 
 #[cfg(test)]
 mod tests {

@@ -1,26 +1,14 @@
 //! Events as log records for the collector, and what makes OpenTelemetry spans of spans. Only serving has
 //! them: the output of other commands is data.
 
-use std::time::Duration;
-
-use opentelemetry::{InstrumentationScope, logs::LogRecord as _};
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
-use opentelemetry_sdk::{
-    error::OTelSdkResult,
-    logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord, SdkLoggerProvider},
-    trace::SdkTracer,
-};
+use opentelemetry_sdk::{logs::SdkLoggerProvider, trace::SdkTracer};
 use tracing::Metadata;
 use tracing_subscriber::{
     EnvFilter, Layer, Registry,
     filter::{FilterExt, LevelFilter, Targets, filter_fn},
     layer::SubscriberExt,
     util::SubscriberInitExt,
-};
-
-use super::{
-    lines::event_name,
-    queue::{Queue, SendError, Sink},
 };
 
 /// The crates that the exporters are made of, which must not report on the reporting. (The
@@ -117,41 +105,8 @@ fn is_span(metadata: &Metadata<'_>) -> bool {
     metadata.is_span()
 }
 
-/// A log record as it waits for its export to the console.
-pub type Record = Box<(SdkLogRecord, InstrumentationScope)>;
-
 /// What hands events to `provider` as log records.
 #[must_use]
 pub fn bridge(provider: &SdkLoggerProvider) -> BoxedLayer {
     OpenTelemetryTracingBridge::new(provider).boxed()
-}
-
-impl LogProcessor for Queue<Vec<Record>> {
-    fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
-        let mut record = record.clone();
-        if let Some(name) = record.event_name() {
-            record.set_event_name(event_name(name));
-        }
-        self.push(Box::new((record, scope.clone())));
-    }
-
-    fn force_flush(&self) -> OTelSdkResult {
-        self.flush(Duration::from_secs(5))
-    }
-
-    fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.close(timeout)
-    }
-}
-
-/// Sends log records by any exporter.
-pub struct Exported<E>(pub E);
-
-impl<E: LogExporter + 'static> Sink for Exported<E> {
-    type Batch = Vec<Record>;
-
-    async fn send(&self, batch: &mut Vec<Record>) -> Result<(), SendError> {
-        let records: Vec<_> = batch.iter().map(|item| (&item.0, &item.1)).collect();
-        Ok(self.0.export(LogBatch::new(&records)).await?)
-    }
 }

@@ -30,8 +30,9 @@ use opentelemetry_sdk::{
 };
 use opentelemetry_semantic_conventions::attribute::ERROR_TYPE;
 
+use otlp_export::{ExportStats, Report};
+
 use super::{
-    queue::Outcome,
     scope,
     scrape::{Histograms, Scrape, unit},
     warnings::Warnings,
@@ -286,13 +287,13 @@ impl<T: Add> GaugeFn for Total<T> {
 /// An exporter that counts what it sends.
 pub struct Counted<E> {
     exporter: E,
-    outcome: Arc<Outcome>,
+    outcome: Arc<ExportStats>,
     warnings: Arc<Warnings>,
 }
 
 impl<E> Counted<E> {
     /// Counts what `exporter` sends.
-    pub fn new(exporter: E, outcome: Arc<Outcome>, warnings: Arc<Warnings>) -> Self {
+    pub fn new(exporter: E, outcome: Arc<ExportStats>, warnings: Arc<Warnings>) -> Self {
         Self { exporter, outcome, warnings }
     }
 }
@@ -300,14 +301,14 @@ impl<E> Counted<E> {
 impl<E: PushMetricExporter> PushMetricExporter for Counted<E> {
     async fn export(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
         let count = points(metrics);
-        self.outcome.count_made(count);
+        self.outcome.count_produced(count);
         let result = self.exporter.export(metrics).await;
         // The recorder is there by now: this is its reader. A series is looked up once a minute.
         match &result {
             Ok(()) => {
                 self.outcome.count_exported(count);
                 POINTS_EXPORTED.counter(Vec::new()).increment(count);
-                self.warnings.worked();
+                self.warnings.recovered();
             }
             Err(error) => {
                 let failed = Label::new(ERROR_TYPE, "export_failed");

@@ -8,18 +8,14 @@ mod spans;
 mod unsupported;
 mod values;
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
-use axum::http::{HeaderName, HeaderValue};
 use opentelemetry::{Key, KeyValue, Value};
 use opentelemetry_sdk::metrics::Temporality;
+pub use otlp_export::{AttributeLimits, OtlpOptions, Protocol, QueueOptions, SpanBounds, Tls};
 use tracing_subscriber::filter::LevelFilter;
-use url::Url;
 
-pub use self::{
-    environment::{BadVariable, IgnoredValue},
-    spans::SpanBounds,
-};
+pub use self::environment::{BadVariable, IgnoredValue};
 use self::{
     environment::{Environment, Result},
     exporters::{exporter, metric_exporters},
@@ -28,7 +24,6 @@ use self::{
         delay, exceptions, interval, log_level, pairs, positive, propagator, temporality, timeout,
     },
 };
-use super::limits::AttributeLimits;
 use crate::telemetry::{exception::ExceptionSignal, trace_context::CallerSampler};
 
 /// How telemetry leaves the process.
@@ -53,9 +48,9 @@ pub struct ExportSettings {
     /// Whether `traceparent` and `tracestate` are read.
     pub propagate: bool,
     /// The queue of spans.
-    pub span_queue: QueueSettings,
+    pub span_queue: QueueOptions,
     /// The queue of log records.
-    pub log_queue: QueueSettings,
+    pub log_queue: QueueOptions,
     /// How often metrics are sent.
     pub metric_interval: Duration,
     /// How long one export of metrics may take.
@@ -80,73 +75,7 @@ pub enum Exporter {
     /// To standard output, for looking at.
     Console,
     /// To a collector.
-    Otlp(Box<Otlp>),
-}
-
-/// A collector and how to talk to it.
-#[derive(Clone)]
-pub struct Otlp {
-    /// gRPC or HTTP.
-    pub protocol: Protocol,
-    /// With the signal's path, if by HTTP.
-    pub endpoint: Url,
-    /// For one export with all its attempts.
-    pub timeout: Duration,
-    /// Whether to compress.
-    pub gzip: bool,
-    /// What each request carries.
-    pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The PEM files to trust and to show.
-    pub tls: Tls,
-}
-
-impl fmt::Debug for Otlp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let protocol = match self.protocol {
-            Protocol::Grpc => "grpc",
-            Protocol::Http => "http/protobuf",
-        };
-        write!(f, "{protocol} to {}", self.endpoint.origin().ascii_serialization())
-    }
-}
-
-/// OTLP's transports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// `grpc`
-    Grpc,
-    /// `http/protobuf`
-    Http,
-}
-
-/// PEM texts for TLS.
-#[derive(Clone, Default)]
-pub struct Tls {
-    /// Who may have signed the collector's certificate; the system's trust store if nothing is
-    /// said.
-    pub authority: Option<Vec<u8>>,
-    /// What this service shows for itself: certificate and key.
-    pub identity: Option<(Vec<u8>, Vec<u8>)>,
-}
-
-/// A batching queue. It holds more than the specification's by default (2048, and 5 s): a service
-/// that answers thousands of requests a second fills that in between two exports. The batch is the
-/// specification's: a larger one keeps requests waiting while it is sent, which the 99th percentile
-/// shows (docs/performance.md).
-#[derive(Clone, Copy, Debug)]
-pub struct QueueSettings {
-    /// Items that wait at most; those beyond are dropped and counted.
-    pub capacity: usize,
-    /// Bytes that wait at most.
-    pub bytes: usize,
-    /// Items of one export at most.
-    pub batch: usize,
-    /// Bytes of the items of one export at most; a larger item is dropped.
-    pub batch_bytes: usize,
-    /// How long an item waits for others at most.
-    pub delay: Duration,
-    /// How long one export may take.
-    pub timeout: Duration,
+    Otlp(Box<OtlpOptions>),
 }
 
 impl ExportSettings {
@@ -213,7 +142,7 @@ impl ExportSettings {
     }
 
     /// The collectors that something goes to.
-    pub fn collectors(&self) -> impl Iterator<Item = &Otlp> {
+    pub fn collectors(&self) -> impl Iterator<Item = &OtlpOptions> {
         [&self.traces, &self.metrics, &self.logs].into_iter().filter_map(
             |exporter| match exporter {
                 Exporter::Otlp(otlp) => Some(&**otlp),
@@ -249,10 +178,10 @@ const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 /// KiB of variables, a request is below the 4 MiB that collectors accept by gRPC.
 const BATCH_BYTES: usize = 3 * 1024 * 1024;
 
-fn queue(env: &Environment, prefix: &str) -> Result<QueueSettings> {
+fn queue(env: &Environment, prefix: &str) -> Result<QueueOptions> {
     let capacity = env.get(&format!("{prefix}_MAX_QUEUE_SIZE"), positive)?.unwrap_or(16_384);
     let batch = env.get(&format!("{prefix}_MAX_EXPORT_BATCH_SIZE"), positive)?.unwrap_or(512);
-    Ok(QueueSettings {
+    Ok(QueueOptions {
         capacity,
         bytes: QUEUE_BYTES,
         batch: batch.min(capacity),
@@ -291,7 +220,7 @@ mod tests {
         }))
     }
 
-    fn traces(variables: &[(&str, &str)]) -> Otlp {
+    fn traces(variables: &[(&str, &str)]) -> OtlpOptions {
         match read(variables).unwrap().traces {
             Exporter::Otlp(otlp) => *otlp,
             other => panic!("{other:?}"),

@@ -7,6 +7,7 @@ use std::{
 };
 
 use opentelemetry::Context;
+use otlp_export::Report;
 use tracing::{info, warn};
 
 /// Tells of the loss of telemetry, on the log lines and not in the telemetry itself.
@@ -23,9 +24,8 @@ impl Default for Warnings {
     }
 }
 
-impl Warnings {
-    /// An export failed.
-    pub fn failed(&self, error: &dyn fmt::Display) {
+impl Report for Warnings {
+    fn failed(&self, error: &dyn fmt::Display) {
         self.warn(|| {
             warn!(
                 name: "telemetry.export_failed",
@@ -36,8 +36,7 @@ impl Warnings {
         });
     }
 
-    /// Items were dropped, since a queue was full.
-    pub fn dropped(&self) {
+    fn dropped(&self) {
         self.warn(|| {
             warn!(
                 name: "telemetry.dropped",
@@ -47,21 +46,21 @@ impl Warnings {
         });
     }
 
-    /// An exporter panicked, and is restarted.
-    pub fn restarted(&self) {
+    fn restarted(&self) {
         self.warn(|| {
             warn!(name: "telemetry.exporter_restarted", "exporter panicked; restarting it");
         });
     }
 
-    /// An export succeeded.
-    pub fn worked(&self) {
+    fn recovered(&self) {
         // Read first: it is called for each export.
         if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
             info!(name: "telemetry.export_resumed", "telemetry reaches the collector again");
         }
     }
+}
 
+impl Warnings {
     fn warn(&self, warning: impl FnOnce()) {
         if self.lines.admit().is_some() {
             self.told.store(true, Ordering::Relaxed);

@@ -20,8 +20,9 @@ use super::{Phase, Running};
 use crate::{
     error::{Code, Error},
     telemetry::{
+        client_text::client_text,
         exception,
-        export::{limits::client_text, traces::start_span},
+        export::traces::start_span,
         intern::intern,
         names::{GRAPHQL_FIELD, own},
         series::Series,

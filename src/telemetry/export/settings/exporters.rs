@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+use axum::http::HeaderValue;
 use url::Url;
 
 use super::{
-    Exporter, Otlp, Protocol, Tls,
+    Exporter, OtlpOptions, Protocol, Tls,
     environment::{BadVariable, Environment, Result, for_signal},
     values::{endpoint, gzip, headers, pem, protocol, timeout},
 };
+
+/// What the collector sees as `User-Agent`.
+const AGENT: &str = concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION"));
 
 /// A value of `OTEL_…_EXPORTER`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +80,7 @@ fn chosen(env: &Environment, signal: &str, choice: Option<Choice>) -> Result<Exp
     }
 }
 
-fn otlp(env: &Environment, signal: &str) -> Result<Otlp> {
+fn otlp(env: &Environment, signal: &str) -> Result<OtlpOptions> {
     let protocol = for_signal(signal, "PROTOCOL", |variable| {
         Ok(env.choice(variable, "must be grpc or http/protobuf", protocol))
     })?
@@ -84,12 +88,13 @@ fn otlp(env: &Environment, signal: &str) -> Result<Otlp> {
     let gzip = for_signal(signal, "COMPRESSION", |variable| {
         Ok(env.choice(variable, "must be gzip or none", gzip))
     })?;
-    Ok(Otlp {
+    Ok(OtlpOptions {
         protocol,
         endpoint: signal_endpoint(env, signal, protocol)?,
         timeout: for_signal(signal, "TIMEOUT", |variable| env.get(variable, timeout))?
             .unwrap_or(Duration::from_secs(10)),
         gzip: gzip.unwrap_or(false),
+        user_agent: HeaderValue::from_static(AGENT),
         headers: for_signal(signal, "HEADERS", |variable| env.get(variable, headers))?
             .unwrap_or_default(),
         tls: Tls {

@@ -1,12 +1,12 @@
 //! Settings of spans.
 
 use opentelemetry_sdk::trace::{Sampler, SpanLimits};
+use otlp_export::{AttributeLimits, SpanBounds};
 
 use super::{
     environment::{Environment, Result},
     values::{count, ratio},
 };
-use crate::telemetry::export::limits::AttributeLimits;
 
 /// Which traces are recorded.
 pub fn sampler(env: &Environment) -> Result<Sampler> {
@@ -28,27 +28,6 @@ pub fn sampler(env: &Environment) -> Result<Sampler> {
     };
     let is_parent_based = name.starts_with("parentbased_");
     Ok(if is_parent_based { Sampler::ParentBased(Box::new(root)) } else { root })
-}
-
-/// The characters of a text if nothing is set: the specification has no limit, and the memory of
-/// the queues has one.
-const VALUE_LENGTH: usize = 16 * 1024;
-
-/// How much a span holds.
-#[derive(Clone, Copy, Debug)]
-pub struct SpanBounds {
-    /// Numbers of attributes, events and links.
-    pub counts: SpanLimits,
-    /// Characters of a text.
-    pub value_length: usize,
-}
-
-impl SpanBounds {
-    /// The limits of its attributes.
-    #[must_use]
-    pub const fn attributes(&self) -> AttributeLimits {
-        AttributeLimits { count: self.counts.max_attributes_per_span, length: self.value_length }
-    }
 }
 
 /// How much a span holds.
@@ -83,6 +62,6 @@ pub fn attribute_limits(env: &Environment, item: &str) -> Result<AttributeLimits
     let length = read("VALUE_LENGTH_LIMIT")?.and_then(|length| usize::try_from(length).ok());
     Ok(AttributeLimits {
         count: read("COUNT_LIMIT")?.unwrap_or(SpanLimits::default().max_attributes_per_span),
-        length: length.unwrap_or(VALUE_LENGTH),
+        length: length.unwrap_or(SpanBounds::default().value_length),
     })
 }

@@ -5,7 +5,7 @@
 //! its exporter where neither tokio nor an asynchronous HTTP client can work.
 
 mod batch;
-mod outcome;
+mod stats;
 
 use std::{
     fmt,
@@ -28,9 +28,9 @@ use tokio::{
 use self::batch::{Pushed, Waiting};
 pub use self::{
     batch::Batch,
-    outcome::{Counters, Outcome},
+    stats::{Counters, ExportStats},
 };
-use super::{settings::QueueSettings, warnings::Warnings};
+use crate::{options::QueueOptions, report::Report};
 
 /// The pause after a panic.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ pub enum SendError {
 }
 
 /// Sends batches to where they are kept.
-pub trait Sink: Send + Sync + 'static {
+pub trait BatchExporter: Send + Sync + 'static {
     /// What is sent.
     type Batch: Batch;
 
@@ -78,24 +78,24 @@ impl<B> fmt::Debug for Queue<B> {
 }
 
 struct Shared<B> {
-    settings: QueueSettings,
+    settings: QueueOptions,
     waiting: Mutex<Waiting<B>>,
     /// A batch is full, or someone wants the queue emptied.
     wake: Notify,
     flush: Mutex<Vec<mpsc::Sender<()>>>,
     closed: AtomicBool,
-    outcome: Arc<Outcome>,
-    warnings: Arc<Warnings>,
+    stats: Arc<ExportStats>,
+    report: Arc<dyn Report>,
     counters: Counters,
 }
 
 impl<B: Batch> Queue<B> {
     /// A queue whose items `sink` sends, and the work of sending them.
     pub fn new(
-        settings: QueueSettings,
+        settings: QueueOptions,
         counters: Counters,
-        warnings: Arc<Warnings>,
-        sink: impl Sink<Batch = B>,
+        report: Arc<dyn Report>,
+        sink: impl BatchExporter<Batch = B>,
     ) -> (Self, impl Future<Output = ()> + Send + 'static) {
         let shared = Arc::new(Shared {
             settings,
@@ -103,8 +103,8 @@ impl<B: Batch> Queue<B> {
             wake: Notify::new(),
             flush: Mutex::default(),
             closed: AtomicBool::new(false),
-            outcome: Arc::default(),
-            warnings,
+            stats: Arc::default(),
+            report,
             counters,
         });
         let work = shared.clone().work(sink);
@@ -112,14 +112,15 @@ impl<B: Batch> Queue<B> {
     }
 
     /// What became of the items so far.
-    pub fn outcome(&self) -> Arc<Outcome> {
-        self.shared.outcome.clone()
+    #[must_use]
+    pub fn stats(&self) -> Arc<ExportStats> {
+        self.shared.stats.clone()
     }
 
     /// Queues an item, or drops it if the queue is full. Never waits.
     pub fn push(&self, item: B::Item<'_>) {
         let shared = &self.shared;
-        shared.outcome.count_made(1);
+        shared.stats.count_produced(1);
         if shared.closed.load(Ordering::Acquire) {
             shared.counters.after_shutdown.increment(1);
             return;
@@ -130,11 +131,11 @@ impl<B: Batch> Queue<B> {
             Pushed::Queued { fills_batch: false } => {}
             Pushed::NoRoom => {
                 shared.counters.queue_full.increment(1);
-                shared.warnings.dropped();
+                shared.report.dropped();
             }
             Pushed::TooLarge => {
                 shared.counters.too_large.increment(1);
-                shared.warnings.dropped();
+                shared.report.dropped();
             }
         }
     }
@@ -166,16 +167,16 @@ impl<B: Batch> Shared<B> {
     }
 
     /// Sends what is queued, for good: a panic ends a round and not the signal.
-    async fn work(self: Arc<Self>, sink: impl Sink<Batch = B>) {
+    async fn work(self: Arc<Self>, sink: impl BatchExporter<Batch = B>) {
         loop {
             if AssertUnwindSafe(self.rounds(&sink)).catch_unwind().await.is_err() {
-                self.warnings.restarted();
+                self.report.restarted();
                 sleep(RESTART_DELAY).await;
             }
         }
     }
 
-    async fn rounds(&self, sink: &impl Sink<Batch = B>) {
+    async fn rounds(&self, sink: &impl BatchExporter<Batch = B>) {
         loop {
             self.until_due().await;
             let waiting =
@@ -184,7 +185,7 @@ impl<B: Batch> Shared<B> {
             let mut left = self.waiting().items;
             while left > 0 {
                 let Some(mut batch) = self.take() else { break };
-                left = left.saturating_sub(batch.len());
+                left = left.saturating_sub(batch.items());
                 self.send(sink, &mut batch).await;
                 batch.clear();
                 self.waiting().spare = Some(batch);
@@ -209,8 +210,8 @@ impl<B: Batch> Shared<B> {
         self.waiting().take()
     }
 
-    async fn send(&self, sink: &impl Sink<Batch = B>, batch: &mut B) {
-        let count = batch.len() as u64;
+    async fn send(&self, sink: &impl BatchExporter<Batch = B>, batch: &mut B) {
+        let count = batch.items() as u64;
         self.counters.processed.increment(count);
         let sending = AssertUnwindSafe(sink.send(batch)).catch_unwind();
         let result = match timeout(self.settings.timeout, sending).await {
@@ -224,15 +225,15 @@ impl<B: Batch> Shared<B> {
             Err(SendError::Rejected { items, .. }) => count.min(*items),
         };
         self.counters.exported.increment(count - lost);
-        self.outcome.count_exported(count - lost);
+        self.stats.count_exported(count - lost);
         match result {
-            Ok(()) => self.warnings.worked(),
+            Ok(()) => self.report.recovered(),
             Err(error) => {
                 match &error {
                     SendError::Failed(_) => self.counters.failed.increment(lost),
                     SendError::Rejected { .. } => self.counters.rejected.increment(lost),
                 }
-                self.warnings.failed(&error);
+                self.report.failed(&error);
             }
         }
     }
@@ -245,14 +246,14 @@ mod tests {
     use metrics::Counter;
 
     use super::*;
-    use crate::telemetry::export::runtime::ExportRuntime;
+    use crate::{report::LogReport, runtime::ExportRuntime};
 
     const LIMIT: Duration = Duration::from_secs(5);
 
     /// Calls a function with each batch.
     struct Call<F>(F);
 
-    impl<F> Sink for Call<F>
+    impl<F> BatchExporter for Call<F>
     where
         F: Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
     {
@@ -268,8 +269,8 @@ mod tests {
         counts: [Arc<AtomicU64>; 7],
     }
 
-    fn settings() -> QueueSettings {
-        QueueSettings {
+    fn settings() -> QueueOptions {
+        QueueOptions {
             capacity: 100,
             bytes: 1000,
             batch: 100,
@@ -302,10 +303,11 @@ mod tests {
     /// Queues seven items, of which five find room, lets them be sent, and then another one.
     fn told(
         send: impl Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
-    ) -> ([u64; 7], Arc<Outcome>) {
-        let settings = QueueSettings { capacity: 5, batch: 2, ..settings() };
+    ) -> ([u64; 7], Arc<ExportStats>) {
+        let settings = QueueOptions { capacity: 5, batch: 2, ..settings() };
         let counted = Counted::default();
-        let (queue, work) = Queue::new(settings, counted.counters(), Arc::default(), Call(send));
+        let (queue, work) =
+            Queue::new(settings, counted.counters(), LogReport::shared(), Call(send));
         (0..7).for_each(|item| queue.push(item));
         let runtime = ExportRuntime::start().unwrap();
         runtime.handle().spawn(work);
@@ -314,26 +316,26 @@ mod tests {
         queue.close(LIMIT).unwrap();
         queue.push(8);
         runtime.stop();
-        (counted.told(), queue.outcome())
+        (counted.told(), queue.stats())
     }
 
     #[test]
     fn items_leave_in_order_and_in_batches() {
         let sent = Arc::<Mutex<Vec<_>>>::default();
         let keep = sent.clone();
-        let (counts, outcome) = told(move |batch| {
+        let (counts, stats) = told(move |batch| {
             keep.lock().unwrap().push(batch);
             Ok(())
         });
         let batches: [&[u32]; 4] = [&[0, 1], &[2, 3], &[4], &[7]];
         assert_eq!(*sent.lock().unwrap(), batches);
         assert_eq!(counts, [6, 2, 1, 6, 0, 0, 0]);
-        assert_eq!((outcome.exported(), outcome.outstanding()), (6, 3));
+        assert_eq!((stats.exported(), stats.outstanding()), (6, 3));
     }
 
     #[test]
     fn what_is_not_taken_is_lost_and_counted() {
-        let (counts, outcome) = told(|batch| match &*batch {
+        let (counts, stats) = told(|batch| match &*batch {
             [0, _] => Err(OTelSdkError::InternalFailure("gone".to_owned()).into()),
             [2, _] => Err(SendError::Rejected { items: 1, reason: "no room".to_owned() }),
             // More than there were.
@@ -341,13 +343,13 @@ mod tests {
             _ => Ok(()),
         });
         assert_eq!(counts, [6, 2, 1, 2, 2, 2, 0]);
-        assert_eq!((outcome.exported(), outcome.outstanding()), (2, 7));
+        assert_eq!((stats.exported(), stats.outstanding()), (2, 7));
     }
 
     #[test]
     fn bytes_limit_batches_and_the_queue() {
         // Numbers of four bytes: two a batch, and three wait.
-        let settings = QueueSettings { bytes: 12, batch_bytes: 8, ..settings() };
+        let settings = QueueOptions { bytes: 12, batch_bytes: 8, ..settings() };
         let mut waiting = Waiting::<Vec<u32>>::default();
         let mut push = |item| waiting.push(item, &settings);
         let queued = |fills_batch| Pushed::Queued { fills_batch };
@@ -357,17 +359,17 @@ mod tests {
         assert_eq!(waiting.take(), Some(vec![0, 1]));
         assert_eq!(waiting.push(4, &settings), queued(false));
         assert_eq!((waiting.take(), waiting.take()), (Some(vec![2, 4]), None));
-        let small = QueueSettings { batch_bytes: 3, ..settings };
+        let small = QueueOptions { batch_bytes: 3, ..settings };
         assert_eq!(waiting.push(5, &small), Pushed::TooLarge);
     }
 
     #[test]
     fn a_panic_loses_one_batch_and_not_the_signal() {
-        let (counts, outcome) = told(|batch| {
+        let (counts, stats) = told(|batch| {
             assert_ne!(batch, [0, 1], "a fault of an exporter");
             Ok(())
         });
         assert_eq!(counts, [6, 2, 1, 4, 2, 0, 0]);
-        assert_eq!((outcome.exported(), outcome.outstanding()), (4, 5));
+        assert_eq!((stats.exported(), stats.outstanding()), (4, 5));
     }
 }

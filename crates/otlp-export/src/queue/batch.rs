@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::telemetry::export::settings::QueueSettings;
+use crate::options::QueueOptions;
 
 /// Items that are sent together.
 pub trait Batch: Default + Send + 'static {
@@ -13,7 +13,7 @@ pub trait Batch: Default + Send + 'static {
     fn push(&mut self, item: Self::Item<'_>);
 
     /// How many items there are.
-    fn len(&self) -> usize;
+    fn items(&self) -> usize;
 
     /// The bytes of an item.
     fn size_of(item: &Self::Item<'_>) -> usize;
@@ -32,7 +32,7 @@ impl<T: Send + 'static> Batch for Vec<T> {
         self.push(item);
     }
 
-    fn len(&self) -> usize {
+    fn items(&self) -> usize {
         self.len()
     }
 
@@ -78,7 +78,7 @@ pub enum Pushed {
 
 impl<B: Batch> Waiting<B> {
     /// Queues an item if there is room for it.
-    pub fn push(&mut self, item: B::Item<'_>, settings: &QueueSettings) -> Pushed {
+    pub fn push(&mut self, item: B::Item<'_>, settings: &QueueOptions) -> Pushed {
         let size = B::size_of(&item);
         if size > settings.batch_bytes {
             return Pushed::TooLarge;
@@ -89,15 +89,15 @@ impl<B: Batch> Waiting<B> {
         self.items += 1;
         self.bytes += size;
         let has_room = |last: &&mut B| {
-            last.len() < settings.batch && last.bytes() + size <= settings.batch_bytes
+            last.items() < settings.batch && last.bytes() + size <= settings.batch_bytes
         };
         if let Some(last) = self.batches.back_mut().filter(has_room) {
             last.push(item);
-            return Pushed::Queued { fills_batch: last.len() == settings.batch };
+            return Pushed::Queued { fills_batch: last.items() == settings.batch };
         }
         // The bytes of one before may have filled it, or it was told of when its items did.
         let fills_batch = settings.batch == 1
-            || self.batches.back().is_some_and(|last| last.len() < settings.batch);
+            || self.batches.back().is_some_and(|last| last.items() < settings.batch);
         let mut next = self.spare.take().unwrap_or_default();
         next.push(item);
         self.batches.push_back(next);
@@ -107,7 +107,7 @@ impl<B: Batch> Waiting<B> {
     /// The next one to send.
     pub fn take(&mut self) -> Option<B> {
         let batch = self.batches.pop_front()?;
-        self.items -= batch.len();
+        self.items -= batch.items();
         self.bytes -= batch.bytes();
         Some(batch)
     }

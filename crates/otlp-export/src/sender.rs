@@ -1,26 +1,21 @@
 //! What speaks OTLP, by gRPC or HTTP, made from the settings of a signal.
 
 mod backoff;
-mod grpc;
+pub(crate) mod grpc;
 mod http;
-mod metrics;
 
 use std::time::Duration;
 
-use axum::http::{
-    HeaderMap,
-    header::{HeaderValue, USER_AGENT},
-};
+use ::http::{HeaderMap, header::USER_AGENT};
 use opentelemetry_otlp::ExporterBuildError;
 use opentelemetry_sdk::{Resource, error::OTelSdkError};
 use prost::Message;
 
 use self::backoff::{Failure, retried};
-pub use self::metrics::MetricSender;
-use super::{
-    encoded::{Encoded, Envelope},
-    queue::{SendError, Sink},
-    settings::{Otlp, Protocol},
+use crate::{
+    encoded::{EncodedBatch, RequestBuilder},
+    options::{OtlpOptions, Protocol},
+    queue::{BatchExporter, SendError},
 };
 
 /// Why an exporter cannot be made.
@@ -37,7 +32,7 @@ pub enum OtlpError {
     Channel(#[from] tonic::transport::Error),
 }
 
-type Result<T> = std::result::Result<T, OtlpError>;
+pub(crate) type Result<T> = std::result::Result<T, OtlpError>;
 
 /// What the items of a batch are.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +46,7 @@ pub enum Signal {
 /// Sends spans or log records.
 pub struct Sender {
     collector: Collector,
-    envelope: Envelope,
+    builder: RequestBuilder,
     timeout: Duration,
 }
 
@@ -65,20 +60,20 @@ impl Sender {
     ///
     /// # Errors
     /// If the settings cannot be used together.
-    pub fn new(otlp: &Otlp, signal: Signal, resource: &Resource) -> Result<Self> {
+    pub fn new(otlp: &OtlpOptions, signal: Signal, resource: &Resource) -> Result<Self> {
         let collector = match otlp.protocol {
             Protocol::Grpc => Collector::Grpc(grpc::Collector::new(otlp, signal)?),
             Protocol::Http => Collector::Http(http::Collector::new(otlp)?),
         };
-        Ok(Self { collector, envelope: Envelope::new(resource), timeout: otlp.timeout })
+        Ok(Self { collector, builder: RequestBuilder::new(resource), timeout: otlp.timeout })
     }
 }
 
-impl Sink for Sender {
-    type Batch = Encoded;
+impl BatchExporter for Sender {
+    type Batch = EncodedBatch;
 
-    async fn send(&self, batch: &mut Encoded) -> std::result::Result<(), SendError> {
-        let message = self.envelope.around(batch);
+    async fn send(&self, batch: &mut EncodedBatch) -> std::result::Result<(), SendError> {
+        let message = self.builder.build(batch);
         let answer = match &self.collector {
             Collector::Grpc(collector) => {
                 retried(self.timeout, || collector.send(message.clone())).await
@@ -123,16 +118,15 @@ fn accepted(answer: &[u8]) -> std::result::Result<(), SendError> {
 }
 
 /// What each request carries: who we are, and what the environment says.
-fn headers(otlp: &Otlp) -> HeaderMap {
-    const AGENT: &str = concat!("colophon/", env!("CARGO_PKG_VERSION"));
+pub(crate) fn headers(otlp: &OtlpOptions) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+    headers.insert(USER_AGENT, otlp.user_agent.clone());
     // As a map, so that it replaces what is there.
     headers.extend(otlp.headers.iter().cloned().collect::<HeaderMap>());
     headers
 }
 
-fn client(otlp: &Otlp) -> Result<reqwest::Client> {
+pub(crate) fn client(otlp: &OtlpOptions) -> Result<reqwest::Client> {
     // The first one stays; a second is the same.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut client = reqwest::Client::builder()

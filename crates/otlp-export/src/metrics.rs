@@ -13,10 +13,10 @@ use opentelemetry_sdk::{
 use tokio::{runtime::Handle, time::timeout};
 use tonic::metadata::MetadataMap;
 
-use super::{Result, client, grpc, headers};
-use crate::telemetry::export::{
+use crate::{
+    options::{OtlpOptions, Protocol},
     runtime::OnRuntime,
-    settings::{ExportSettings, Otlp, Protocol},
+    sender::{Result, client, grpc, headers},
 };
 
 /// Sends metrics. The SDK's reader polls it on a thread of its own; its timers and sockets are in
@@ -28,16 +28,22 @@ pub struct MetricSender {
 }
 
 impl MetricSender {
-    /// Sends as `otlp` and the other settings of metrics have it.
+    /// Sends to `otlp`, within `timeout` for an export with all its attempts. Its sockets are in
+    /// `runtime`, such as that of [`ExportRuntime`](crate::ExportRuntime).
     ///
     /// # Errors
     /// If the settings cannot be used together.
-    pub fn new(otlp: &Otlp, settings: &ExportSettings, runtime: Handle) -> Result<Self> {
+    pub fn new(
+        otlp: &OtlpOptions,
+        temporality: Temporality,
+        timeout: Duration,
+        runtime: Handle,
+    ) -> Result<Self> {
         let exporter = match otlp.protocol {
-            Protocol::Grpc => by_grpc(otlp, settings.temporality)?,
-            Protocol::Http => by_http(otlp, settings.temporality)?,
+            Protocol::Grpc => by_grpc(otlp, temporality)?,
+            Protocol::Http => by_http(otlp, temporality)?,
         };
-        Ok(Self { exporter, timeout: settings.metric_timeout, runtime })
+        Ok(Self { exporter, timeout, runtime })
     }
 
     async fn send(&self, metrics: &ResourceMetrics) -> OTelSdkResult {
@@ -73,7 +79,7 @@ impl PushMetricExporter for MetricSender {
     }
 }
 
-fn by_grpc(otlp: &Otlp, temporality: Temporality) -> Result<MetricExporter> {
+fn by_grpc(otlp: &OtlpOptions, temporality: Temporality) -> Result<MetricExporter> {
     let builder = MetricExporter::builder().with_temporality(temporality).with_tonic();
     let mut builder = builder
         .with_channel(grpc::channel(otlp)?)
@@ -85,7 +91,7 @@ fn by_grpc(otlp: &Otlp, temporality: Temporality) -> Result<MetricExporter> {
     Ok(builder.build()?)
 }
 
-fn by_http(otlp: &Otlp, temporality: Temporality) -> Result<MetricExporter> {
+fn by_http(otlp: &OtlpOptions, temporality: Temporality) -> Result<MetricExporter> {
     let builder = MetricExporter::builder().with_temporality(temporality).with_http();
     let mut builder = builder
         .with_endpoint(otlp.endpoint.as_str())

@@ -3,18 +3,9 @@
 use std::borrow::Cow;
 
 use opentelemetry::{Array, KeyValue, Value};
+use opentelemetry_sdk::trace::SpanLimits;
 
-/// The characters of a text that a client chose, such as a path: these are in each request, and
-/// any of them may be as long as a request may be.
-const CLIENT_TEXT: usize = 1024;
-
-/// The part of a client's text that is recorded.
-#[must_use]
-pub fn client_text(text: &str) -> &str {
-    cut(text, CLIENT_TEXT)
-}
-
-/// The first `limit` characters.
+/// Returns the first `limit` characters.
 #[must_use]
 pub fn cut(text: &str, limit: usize) -> &str {
     // No character has less than a byte.
@@ -55,7 +46,7 @@ impl AttributeLimits {
 }
 
 /// Cuts the texts of `attributes`, and returns how many of them were beyond the limit and are removed.
-pub fn limit(attributes: &mut Vec<KeyValue>, limits: AttributeLimits) -> u32 {
+pub(crate) fn limit(attributes: &mut Vec<KeyValue>, limits: AttributeLimits) -> u32 {
     let count = usize::try_from(limits.count).unwrap_or(usize::MAX);
     let removed = attributes.len().saturating_sub(count);
     attributes.truncate(count);
@@ -65,6 +56,30 @@ pub fn limit(attributes: &mut Vec<KeyValue>, limits: AttributeLimits) -> u32 {
         }
     }
     u32::try_from(removed).unwrap_or(u32::MAX)
+}
+
+/// How much a span holds.
+#[derive(Clone, Copy, Debug)]
+pub struct SpanBounds {
+    /// Numbers of attributes, events and links.
+    pub counts: SpanLimits,
+    /// Characters of a text.
+    pub value_length: usize,
+}
+
+impl SpanBounds {
+    /// The limits of its attributes.
+    #[must_use]
+    pub const fn attributes(&self) -> AttributeLimits {
+        AttributeLimits { count: self.counts.max_attributes_per_span, length: self.value_length }
+    }
+}
+
+impl Default for SpanBounds {
+    /// The SDK's numbers, and 16,384 characters: the specification has no limit, and memory has one.
+    fn default() -> Self {
+        Self { counts: SpanLimits::default(), value_length: 16 * 1024 }
+    }
 }
 
 #[cfg(test)]
@@ -101,10 +116,5 @@ mod tests {
         assert_eq!(limit(&mut attributes, AttributeLimits { count: 2, length: 2 }), 1);
         assert_eq!(attributes, ["lo", "x"].map(|text| KeyValue::new("a", text)));
         assert_eq!(limit(&mut attributes, AttributeLimits::NONE), 0);
-    }
-
-    #[test]
-    fn clients_texts_are_cut() {
-        assert_eq!(client_text(&"x".repeat(60_000)).len(), CLIENT_TEXT);
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use axum::http::{
+use ::http::{
     HeaderMap, HeaderValue, Method, StatusCode,
     header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER},
 };
@@ -18,7 +18,7 @@ use super::{
     backoff::{Failure, Retry},
     client,
 };
-use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
+use crate::{encoded::ExportRequest, options::OtlpOptions, text::error_chain};
 
 /// What a collector may answer at most.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
@@ -33,7 +33,7 @@ pub struct Collector {
 
 impl Collector {
     /// Connects when something is to be sent.
-    pub fn new(otlp: &Otlp) -> Result<Self> {
+    pub fn new(otlp: &OtlpOptions) -> Result<Self> {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         if otlp.gzip {
@@ -44,7 +44,7 @@ impl Collector {
     }
 
     /// The body that all attempts to send `message` have.
-    pub fn body(&self, message: &Message) -> Bytes {
+    pub fn body(&self, message: &ExportRequest) -> Bytes {
         if !self.gzip {
             return message.whole();
         }
@@ -86,7 +86,7 @@ async fn answer(mut response: reqwest::Response) -> std::result::Result<Bytes, F
 
 fn unreachable(error: reqwest::Error) -> Failure {
     // The URL may have a password.
-    Failure { reason: chain(&error.without_url()), retry: Retry::Later }
+    Failure { reason: error_chain(&error.without_url()), retry: Retry::Later }
 }
 
 /// As the protocol has it (opentelemetry.io/docs/specs/otlp/#failures-1).

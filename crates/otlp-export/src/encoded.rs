@@ -7,7 +7,7 @@ use std::{cell::Cell, mem};
 use opentelemetry_sdk::Resource;
 use prost::bytes::{BufMut, Bytes, BytesMut};
 
-use super::{
+use crate::{
     protobuf::Writer,
     queue::{Batch, Queue},
 };
@@ -25,7 +25,7 @@ pub struct Item<'a> {
 
 /// Items of one export.
 #[derive(Default)]
-pub struct Encoded {
+pub struct EncodedBatch {
     scopes: Vec<Scope>,
     count: usize,
     bytes: usize,
@@ -40,7 +40,7 @@ struct Scope {
     sent: usize,
 }
 
-impl Batch for Encoded {
+impl Batch for EncodedBatch {
     type Item<'a> = Item<'a>;
 
     fn push(&mut self, Item { scope, item }: Item<'_>) {
@@ -54,7 +54,7 @@ impl Batch for Encoded {
         }
     }
 
-    fn len(&self) -> usize {
+    fn items(&self) -> usize {
         self.count
     }
 
@@ -77,7 +77,7 @@ impl Batch for Encoded {
     }
 }
 
-impl Queue<Encoded> {
+impl Queue<EncodedBatch> {
     /// Queues what `item` writes, as made by what `scope` writes.
     pub fn encode(&self, scope: impl FnOnce(&mut Writer), item: impl FnOnce(&mut Writer)) {
         // Taken and not borrowed: whatever happens here may make another item.
@@ -97,9 +97,9 @@ impl Queue<Encoded> {
 /// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, in pieces: an export is the
 /// memory in which its items were collected, and not a copy of it.
 #[derive(Clone, Debug, Default)]
-pub struct Message(Vec<Bytes>);
+pub struct ExportRequest(Vec<Bytes>);
 
-impl Message {
+impl ExportRequest {
     /// How many bytes it has.
     pub fn len(&self) -> usize {
         self.0.iter().map(Bytes::len).sum()
@@ -126,11 +126,11 @@ impl Message {
 }
 
 /// What is around the items of an export: whose they are. The same for spans and log records.
-pub struct Envelope {
+pub struct RequestBuilder {
     resource: Bytes,
 }
 
-impl Envelope {
+impl RequestBuilder {
     /// For what `resource` makes.
     pub fn new(resource: &Resource) -> Self {
         let mut writer = Writer::default();
@@ -145,15 +145,15 @@ impl Envelope {
 
     /// Takes what is in the batch. Fields may come in any order: what is the same each time stands
     /// behind the items.
-    pub fn around(&self, batch: &mut Encoded) -> Message {
-        let mut message = Message::default();
+    pub fn build(&self, batch: &mut EncodedBatch) -> ExportRequest {
+        let mut message = ExportRequest::default();
         // A scope may be there from a former batch.
         for Scope { name, items, sent } in &mut batch.scopes {
             if items.is_empty() {
                 continue;
             }
             *sent = items.len();
-            let mut of_scope = Message(vec![items.split().freeze(), name.clone()]);
+            let mut of_scope = ExportRequest(vec![items.split().freeze(), name.clone()]);
             of_scope.within(2);
             message.0.append(&mut of_scope.0);
         }
@@ -185,7 +185,7 @@ mod tests {
             .build()
     }
 
-    fn push(batch: &mut Encoded, version: &'static str, name: &str) {
+    fn push(batch: &mut EncodedBatch, version: &'static str, name: &str) {
         let (mut head, mut item) = (Writer::default(), Writer::default());
         let scope = scope(version);
         head.scope(&scope, scope.name());
@@ -198,13 +198,13 @@ mod tests {
         let long = "long".repeat(1000);
         let attributes = [KeyValue::new("service.name", "x"), KeyValue::new("long", long.clone())];
         let resource = Resource::builder_empty().with_schema_url(attributes, "its").build();
-        let mut batch = Encoded::default();
+        let mut batch = EncodedBatch::default();
         push(&mut batch, "1", "first");
         push(&mut batch, "2", &long);
         push(&mut batch, "1", "");
-        assert_eq!(batch.len(), 3);
+        assert_eq!(batch.items(), 3);
 
-        let request = Envelope::new(&resource).around(&mut batch).whole();
+        let request = RequestBuilder::new(&resource).build(&mut batch).whole();
         let whole = ExportTraceServiceRequest::decode(request).unwrap();
         let [spans] = &*whole.resource_spans else { panic!("{whole:?}") };
         let mut told = spans.resource.clone().unwrap().attributes;
@@ -223,23 +223,23 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_used_again_has_only_what_is_new() {
-        let mut batch = Encoded::default();
+        let mut batch = EncodedBatch::default();
         push(&mut batch, "1", "old");
         push(&mut batch, "2", "old");
         batch.clear();
         push(&mut batch, "2", "new");
-        let mut expected = Encoded::default();
+        let mut expected = EncodedBatch::default();
         push(&mut expected, "2", "new");
-        let envelope = Envelope::new(&Resource::builder_empty().build());
-        assert_eq!(batch.len(), 1);
-        assert_eq!(envelope.around(&mut batch).whole(), envelope.around(&mut expected).whole());
+        let envelope = RequestBuilder::new(&Resource::builder_empty().build());
+        assert_eq!(batch.items(), 1);
+        assert_eq!(envelope.build(&mut batch).whole(), envelope.build(&mut expected).whole());
     }
 
     #[test]
     fn values_of_a_resource_may_be_arrays() {
         let array = Value::Array(vec![1, 2].into());
         let resource = Resource::builder_empty().with_attribute(KeyValue::new("a", array)).build();
-        let request = Envelope::new(&resource).around(&mut Encoded::default()).whole();
+        let request = RequestBuilder::new(&resource).build(&mut EncodedBatch::default()).whole();
         let whole = ExportTraceServiceRequest::decode(request).unwrap();
         let expected = ResourceAttributesWithSchema::from(&resource).attributes.0;
         assert_eq!(whole.resource_spans[0].resource.as_ref().unwrap().attributes, expected);

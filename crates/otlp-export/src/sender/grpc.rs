@@ -2,7 +2,7 @@
 
 use std::{error::Error, time::Duration};
 
-use axum::http::uri::PathAndQuery;
+use ::http::uri::PathAndQuery;
 use prost::bytes::{Buf, BufMut, Bytes};
 use tonic::{
     Code, Request, Status,
@@ -18,7 +18,7 @@ use super::{
     backoff::{Failure, Retry},
     headers,
 };
-use crate::telemetry::export::{encoded::Message, lines::chain, settings::Otlp};
+use crate::{encoded::ExportRequest, options::OtlpOptions, text::error_chain};
 
 /// How long a connection is idle before it is probed.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
@@ -32,7 +32,7 @@ pub struct Collector {
 
 impl Collector {
     /// Connects when something is to be sent.
-    pub fn new(otlp: &Otlp, signal: Signal) -> Result<Self> {
+    pub fn new(otlp: &OtlpOptions, signal: Signal) -> Result<Self> {
         let mut client = Grpc::new(channel(otlp)?);
         if otlp.gzip {
             let gzip = CompressionEncoding::Gzip;
@@ -46,15 +46,15 @@ impl Collector {
     }
 
     /// One attempt.
-    pub async fn send(&self, message: Message) -> std::result::Result<Bytes, Failure> {
+    pub async fn send(&self, message: ExportRequest) -> std::result::Result<Bytes, Failure> {
         let mut client = self.client.clone();
         client.ready().await.map_err(|error| Failure {
-            reason: format!("gRPC client not ready: {}", chain(&error)),
+            reason: format!("gRPC client not ready: {}", error_chain(&error)),
             retry: Retry::Later,
         })?;
         let mut request = Request::new(message);
         *request.metadata_mut() = self.metadata.clone();
-        let answer = client.unary(request, self.path.clone(), Encoded).await;
+        let answer = client.unary(request, self.path.clone(), BytesCodec).await;
         answer.map(tonic::Response::into_inner).map_err(|status| failure(&status))
     }
 }
@@ -63,7 +63,7 @@ impl Collector {
 ///
 /// # Errors
 /// If the endpoint or the certificates cannot be used.
-pub fn channel(otlp: &Otlp) -> Result<Channel> {
+pub fn channel(otlp: &OtlpOptions) -> Result<Channel> {
     let endpoint = Endpoint::from_shared(otlp.endpoint.to_string())?.timeout(otlp.timeout);
     let mut endpoint = kept_alive(endpoint, otlp.timeout);
     if let Some(tls) = tls(otlp) {
@@ -87,7 +87,7 @@ fn kept_alive(endpoint: Endpoint, timeout: Duration) -> Endpoint {
 }
 
 /// How to talk to the collector in secret, if so. `None` for plain text.
-fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
+fn tls(otlp: &OtlpOptions) -> Option<ClientTlsConfig> {
     if otlp.endpoint.scheme() != "https" {
         return None;
     }
@@ -105,7 +105,7 @@ fn tls(otlp: &Otlp) -> Option<ClientTlsConfig> {
 fn failure(status: &Status) -> Failure {
     let mut reason = format!("gRPC code {:?}", status.code());
     if let Some(cause) = status.source() {
-        reason = format!("{reason}: {}", chain(cause));
+        reason = format!("{reason}: {}", error_chain(cause));
     }
     Failure { reason, retry: retry(status) }
 }
@@ -136,10 +136,10 @@ fn retry(status: &Status) -> Retry {
 
 /// Messages that are encoded already, or not to be decoded yet.
 #[derive(Clone, Copy)]
-struct Encoded;
+struct BytesCodec;
 
-impl Codec for Encoded {
-    type Encode = Message;
+impl Codec for BytesCodec {
+    type Encode = ExportRequest;
     type Decode = Bytes;
     type Encoder = Self;
     type Decoder = Self;
@@ -153,18 +153,22 @@ impl Codec for Encoded {
     }
 }
 
-impl Encoder for Encoded {
-    type Item = Message;
+impl Encoder for BytesCodec {
+    type Item = ExportRequest;
     type Error = Status;
 
-    fn encode(&mut self, item: Message, to: &mut EncodeBuf<'_>) -> std::result::Result<(), Status> {
+    fn encode(
+        &mut self,
+        item: ExportRequest,
+        to: &mut EncodeBuf<'_>,
+    ) -> std::result::Result<(), Status> {
         to.reserve(item.len());
         item.pieces().for_each(|piece| to.put_slice(piece));
         Ok(())
     }
 }
 
-impl Decoder for Encoded {
+impl Decoder for BytesCodec {
     type Item = Bytes;
     type Error = Status;
 
