@@ -3,6 +3,7 @@
 
 mod keeper;
 mod migrations;
+pub mod pool;
 mod postgres;
 mod sqlite;
 
@@ -23,10 +24,12 @@ use sea_orm::{
 use serde::Serialize;
 use tokio::sync::watch;
 
+use self::pool::{Pool, PoolOptions, driver::ConnectOptions};
+pub use self::pool::{Session, Transaction};
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::{DatabaseFault, Result},
-    telemetry::database::{Pool, PoolOptions, Session, Transaction, current, driver::Target},
+    telemetry::database::{DatabaseInfo, current},
 };
 
 /// The catalogue's database. Clones share it.
@@ -38,7 +41,7 @@ struct Shared {
     reader: Pool,
     writer: Pool,
     /// What the writer connects to.
-    target: Target,
+    target: ConnectOptions,
     /// How long connecting may take.
     wait: Duration,
     /// Whether the server answers, as the keeper found.
@@ -60,7 +63,7 @@ impl Database {
             DatabaseUrl::Postgres(url) => {
                 let options = parse_postgres(url)
                     .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))?;
-                let target = Target::Postgres(postgres::server(settings, options));
+                let target = ConnectOptions::Postgres(postgres::server(settings, options));
                 let options = pool(settings, "postgres", settings.pool_size);
                 let pool = Pool::new(target.clone(), options, None);
                 (pool.clone(), pool, target)
@@ -72,7 +75,7 @@ impl Database {
                 let open = async |name, size, writes| {
                     let options = sqlite::options(&parsed, writes);
                     let first = sqlite::open(options.clone(), writes).await?;
-                    let target = Target::Sqlite(options);
+                    let target = ConnectOptions::Sqlite(options);
                     Ok::<_, DbErr>(Pool::new(target, pool(settings, name, size), Some(first)))
                 };
                 let writer = open("writer", 1, true).await?;
@@ -82,7 +85,7 @@ impl Database {
                 } else {
                     open("reader", settings.pool_size, false).await?
                 };
-                (reader, writer, Target::Sqlite(sqlite::options(&parsed, true)))
+                (reader, writer, ConnectOptions::Sqlite(sqlite::options(&parsed, true)))
             }
         };
         let reachable = watch::Sender::new(!target.is_server());
@@ -268,8 +271,7 @@ fn pool(settings: &DatabaseSettings, name: &'static str, size: u32) -> PoolOptio
     let size = size as usize;
     PoolOptions {
         name,
-        namespace,
-        server,
+        database: DatabaseInfo { namespace, server },
         size,
         wait: settings.limits.pool_wait,
         comments: settings.sqlcommenter,

@@ -2,12 +2,12 @@
 //! pool, and of the driver alone. SQLite has a thread of its own, which both wait for.
 
 use colophon::{
-    database::Database,
-    error::Error,
-    telemetry::{
-        database::driver::{Ask, One, Target},
-        graphql::Scope,
+    database::{
+        Database,
+        pool::driver::{ConnectOptions, FetchOptional, Query},
     },
+    error::Error,
+    telemetry::graphql::Scope,
 };
 use divan::Bencher;
 use opentelemetry::Context;
@@ -18,9 +18,9 @@ use super::support::{Trace, database, runtime};
 #[divan::bench(sample_size = 100)]
 fn by_the_driver(bencher: Bencher) {
     let runtime = runtime();
-    let target = Target::Sqlite("sqlite::memory:".parse().unwrap());
+    let target = ConnectOptions::Sqlite("sqlite::memory:".parse().unwrap());
     let mut connection = runtime.block_on(target.connect()).unwrap();
-    bencher.bench_local(|| runtime.block_on(One(select()).ask(&mut connection)).unwrap());
+    bencher.bench_local(|| runtime.block_on(FetchOptional(select()).run(&mut connection)).unwrap());
 }
 
 #[divan::bench(args = Trace::ALL, sample_size = 100)]

@@ -11,8 +11,8 @@ use super::{
     search, text,
 };
 use crate::{
+    database::Session,
     error::{Error, Result},
-    telemetry::database::Session,
 };
 
 const POSTGRES: &str = concat!(

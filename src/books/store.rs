@@ -18,9 +18,9 @@ use super::{
     search, text,
 };
 use crate::{
+    database::Session,
     database::any_of,
     error::{Error, Result},
-    telemetry::database::Session,
 };
 
 /// The book with this id.

@@ -7,7 +7,7 @@ use sea_orm::sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptio
 use url::Url;
 
 use super::limits::DatabaseLimits;
-use crate::telemetry::database::{CommentMode, postgres::PoolerMode};
+use crate::{database::pool::postgres::PoolerMode, telemetry::database::CommentMode};
 
 /// The database and its pool.
 #[derive(Clone, Debug, Args)]

@@ -8,15 +8,14 @@ use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::time::{sleep, timeout};
 use tracing::{Span, info, info_span, warn};
 
-use super::Database;
-use crate::{
-    error::DatabaseFault,
-    telemetry::database::{
-        driver::Target,
+use super::{
+    Database,
+    pool::{
+        driver::ConnectOptions,
         postgres::{PostgresConnection, Server},
-        report_reachable,
     },
 };
+use crate::{error::DatabaseFault, telemetry::database::report_reachable};
 
 /// How often to ask for a sign of life.
 const INTERVAL: Duration = Duration::from_millis(200);
@@ -24,7 +23,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 impl Database {
     /// Goes on asking the server for signs of life. A file is there.
     pub fn keep(&self) {
-        let Target::Postgres(server) = self.0.target.clone() else {
+        let ConnectOptions::Postgres(server) = self.0.target.clone() else {
             return report_reachable(true);
         };
         let server = server.named("colophon keeper");

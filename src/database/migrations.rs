@@ -11,11 +11,8 @@ use sea_orm::{
 
 use tracing::{Instrument, info_span};
 
-use super::Database;
-use crate::{
-    error::Result,
-    telemetry::database::{current, driver::Target},
-};
+use super::{Database, pool::driver::ConnectOptions};
+use crate::{error::Result, telemetry::database::current};
 
 /// Names our PostgreSQL advisory lock: "colophon" in ASCII.
 const LOCK: i64 = i64::from_be_bytes(*b"colophon");
@@ -122,12 +119,12 @@ impl Database {
     async fn connect(&self) -> Result<DatabaseConnection> {
         let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error)));
         Ok(match &self.0.target {
-            Target::Postgres(server) => {
+            ConnectOptions::Postgres(server) => {
                 let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(self.0.wait);
                 let pool = pool.connect_with(server.options().clone()).await.map_err(failed)?;
                 SqlxPostgresConnector::from_sqlx_postgres_pool(pool)
             }
-            Target::Sqlite(options) => {
+            ConnectOptions::Sqlite(options) => {
                 let pool = SqlitePoolOptions::new().max_connections(1).acquire_timeout(self.0.wait);
                 let pool = pool.connect_with(options.clone()).await.map_err(failed)?;
                 SqlxSqliteConnector::from_sqlx_sqlite_pool(pool)

@@ -5,7 +5,8 @@ use sea_orm::{
     sqlx::{ConnectOptions, postgres::PgConnectOptions},
 };
 
-use crate::{config::database::DatabaseSettings, telemetry::database::postgres::Server};
+use super::pool::postgres::Server;
+use crate::config::database::DatabaseSettings;
 
 /// How often the server looks whether the client of a running statement is still there, in
 /// milliseconds: one that nobody waits for any more is ended by then.

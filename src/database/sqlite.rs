@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use sea_orm::{
     DbBackend, DbErr, RuntimeErr, Statement,
     sqlx::{
-        ConnectOptions,
+        ConnectOptions as _,
         sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
     },
 };
 
-use crate::telemetry::database::driver::{Ask, Connection, One, Target};
+use super::pool::driver::{ConnectOptions, Connection, FetchOptional, Query};
 
 /// How long a writer waits for another process that writes to the same file.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub fn options(options: &SqliteConnectOptions, writes: bool) -> SqliteConnectOpt
 /// If the file cannot be opened or created, is no database, or is damaged.
 pub async fn open(options: SqliteConnectOptions, writes: bool) -> Result<Connection, DbErr> {
     let size = std::fs::metadata(options.get_filename()).map_or(0, |file| file.len());
-    let mut connection = connect(&Target::Sqlite(options)).await.map_err(explain)?;
+    let mut connection = connect(&ConnectOptions::Sqlite(options)).await.map_err(explain)?;
     if writes && size <= CHECKED {
         check(&mut connection).await?;
     }
@@ -57,7 +57,7 @@ fn explain(error: DbErr) -> DbErr {
 /// Looks whether the pages of the file hang together.
 async fn check(connection: &mut Connection) -> Result<(), DbErr> {
     let look = Statement::from_string(DbBackend::Sqlite, "PRAGMA quick_check(1)");
-    let found: Option<String> = match One(look).ask(connection).await? {
+    let found: Option<String> = match FetchOptional(look).run(connection).await? {
         Some(row) => Some(row.try_get_by_index(0)?),
         None => None,
     };
@@ -72,7 +72,7 @@ async fn check(connection: &mut Connection) -> Result<(), DbErr> {
 /// Connects, trying again while the file is locked: SQLite does not wait by itself for the lock
 /// that turns a new file into one with a write-ahead log, which processes that start together
 /// contend for.
-async fn connect(target: &Target) -> Result<Connection, DbErr> {
+async fn connect(target: &ConnectOptions) -> Result<Connection, DbErr> {
     let started = Instant::now();
     loop {
         match target.connect().await {

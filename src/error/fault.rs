@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use sea_orm::{DbErr, RuntimeErr, SqlxError, SqlxPostgresError};
 
 use super::Code;
-use crate::telemetry::database::postgres::PoolerError;
+use crate::database::pool::postgres::PoolerError;
 
 /// A statement's failure, without the words of the database.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

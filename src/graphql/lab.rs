@@ -23,9 +23,9 @@ use super::{
 };
 use crate::{
     books::{authors, filter::BookFilter, order::BookOrder, page::Window, store},
+    database::Session,
     error::{Error, Result},
     security::Scope,
-    telemetry::database::Session,
 };
 
 /// The reading roots with the laboratory's beside them.

@@ -18,13 +18,10 @@ use crate::{
         order::BookOrder,
         page::{Page, Window},
     },
-    database::Database,
+    database::{Database, Session, Transaction},
     error::{Error, Result},
     security::{Caller, Scope},
-    telemetry::{
-        database::{Session, Transaction},
-        graphql::{Execution, Field},
-    },
+    telemetry::graphql::{Execution, Field},
 };
 
 /// The catalogue as the resolvers of one request see it. They get at it by [`resolve`] only.

@@ -21,9 +21,9 @@ use crate::{
         search::Search,
         store,
     },
+    database::Session,
     error::{Error, Result},
     security::Scope,
-    telemetry::database::Session,
 };
 
 /// What can be read. As `PART` of a larger root it leaves the name to that.

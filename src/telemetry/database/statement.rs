@@ -1,10 +1,12 @@
 //! The span and the metrics of a statement.
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock},
     time::{Duration, Instant, SystemTime},
 };
 
+use foldhash::fast::RandomState;
 use metrics::{Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
@@ -13,7 +15,7 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute as attr;
 use sea_orm::{DbBackend, DbErr};
 
-use super::{PoolOptions, summary::Summary};
+use super::summary::Summary;
 use crate::{
     error::DatabaseFault,
     telemetry::{
@@ -23,8 +25,53 @@ use crate::{
     },
 };
 
-/// What a statement's text tells.
-pub struct Known {
+/// Texts of statements whose summary is remembered. The texts are the code's own, and far fewer.
+const MAX_STATEMENTS: usize = 1024;
+
+/// What the telemetry of statements says of their database.
+#[derive(Clone, Debug)]
+pub struct DatabaseInfo {
+    /// The database's name, or its file's.
+    pub namespace: String,
+    /// Host and port of a server.
+    pub server: Option<(String, u16)>,
+}
+
+/// The statements of a database, with what follows from the text of each.
+pub struct Statements {
+    backend: DbBackend,
+    database: DatabaseInfo,
+    known: RwLock<HashMap<String, Arc<StatementInfo>, RandomState>>,
+}
+
+impl Statements {
+    /// Of a database of this kind.
+    #[must_use]
+    pub fn new(backend: DbBackend, database: DatabaseInfo) -> Self {
+        Self { backend, database, known: RwLock::default() }
+    }
+
+    /// Starts the clock of a statement, and a span if it has a parent.
+    #[must_use]
+    pub fn start(&self, sql: &str, parent: Option<&Context>) -> StatementSpan {
+        StatementSpan::start(self.info(sql), parent)
+    }
+
+    fn info(&self, sql: &str) -> Arc<StatementInfo> {
+        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        known.unwrap_or_else(|| {
+            let new = Arc::new(StatementInfo::new(sql, self.backend, &self.database));
+            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            if known.len() < MAX_STATEMENTS {
+                known.insert(sql.to_owned(), new.clone());
+            }
+            new
+        })
+    }
+}
+
+/// What follows from a statement's text.
+struct StatementInfo {
     summary: &'static str,
     attributes: Vec<KeyValue>,
     labels: Vec<Label>,
@@ -32,11 +79,11 @@ pub struct Known {
     rows: Histogram,
 }
 
-impl Known {
-    /// Of a statement for a database of this kind.
-    pub fn new(sql: &str, backend: DbBackend, options: &PoolOptions) -> Self {
+impl StatementInfo {
+    fn new(sql: &str, backend: DbBackend, database: &DatabaseInfo) -> Self {
         let summary = Summary::of(sql);
         let system = match backend {
+            DbBackend::MySql => "mysql",
             DbBackend::Postgres => "postgresql",
             _ => "sqlite",
         };
@@ -50,11 +97,11 @@ impl Known {
             pairs.iter().map(|(key, value)| KeyValue::new(*key, *value)).collect();
         let mut labels: Vec<_> =
             pairs.iter().map(|(key, value)| Label::from_static_parts(key, value)).collect();
-        let namespace: Arc<str> = options.namespace.as_str().into();
+        let namespace: Arc<str> = database.namespace.as_str().into();
         labels.push(Label::new(attr::DB_NAMESPACE, namespace.clone()));
         attributes.push(KeyValue::new(attr::DB_NAMESPACE, namespace));
         attributes.push(KeyValue::new(attr::DB_QUERY_TEXT, Arc::<str>::from(sql)));
-        if let Some((address, port)) = &options.server {
+        if let Some((address, port)) = &database.server {
             let address: Arc<str> = address.as_str().into();
             attributes.push(KeyValue::new(attr::SERVER_ADDRESS, address));
             attributes.push(KeyValue::new(attr::SERVER_PORT, i64::from(*port)));
@@ -99,19 +146,18 @@ pub fn current() -> Option<Context> {
 }
 
 /// A statement that is being executed.
-pub struct Running {
+pub struct StatementSpan {
     /// With its span.
     context: Option<Context>,
     /// The parent, until it is known whether there is a span.
     undecided: Option<(Context, Duration)>,
-    known: Arc<Known>,
+    info: Arc<StatementInfo>,
     started: Instant,
     ended: bool,
 }
 
-impl Running {
-    /// Starts the clock, and a span if it is known whose doing the statement is.
-    pub fn start(known: Arc<Known>, parent: Option<&Context>) -> Self {
+impl StatementSpan {
+    fn start(info: Arc<StatementInfo>, parent: Option<&Context>) -> Self {
         let parent = parent.filter(|_| traces::enabled());
         let undecided = parent.and_then(|parent| {
             let OnlySlow(limit) = parent.get()?;
@@ -119,9 +165,9 @@ impl Running {
         });
         let traced = parent.filter(|_| undecided.is_none());
         let context = traced.map(|parent| {
-            traces::start_span(known.span(), parent, || known.attributes.iter().cloned())
+            traces::start_span(info.span(), parent, || info.attributes.iter().cloned())
         });
-        Self { context, undecided, known, started: Instant::now(), ended: false }
+        Self { context, undecided, info, started: Instant::now(), ended: false }
     }
 
     /// Decides whether the statement has a span, if that is not yet decided.
@@ -129,13 +175,14 @@ impl Running {
         if let Some((parent, limit)) = self.undecided.take()
             && (failed || took >= limit)
         {
-            let span = self.known.span().with_start_time(SystemTime::now() - took);
-            let attributes = || self.known.attributes.iter().cloned();
+            let span = self.info.span().with_start_time(SystemTime::now() - took);
+            let attributes = || self.info.attributes.iter().cloned();
             self.context = Some(traces::start_span(span, &parent, attributes));
         }
     }
 
     /// Names the span, if there is one.
+    #[must_use]
     pub fn span_context(&self) -> Option<SpanContext> {
         self.span().map(|span| span.span_context().clone())
     }
@@ -151,10 +198,10 @@ impl Running {
         self.decide(took, result.is_err());
         let took = took.as_secs_f64();
         match result {
-            Ok(_) => self.known.duration.record(took),
+            Ok(_) => self.info.duration.record(took),
             Err(error) => {
                 let fault = DatabaseFault::from(error);
-                self.known.failed(fault.error_type().into_owned()).record(took);
+                self.info.failed(fault.error_type().into_owned()).record(took);
                 if let Some(span) = &mut self.span() {
                     fail(span, &fault);
                 }
@@ -162,7 +209,7 @@ impl Running {
         }
         if let Some(rows) = rows {
             #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
-            self.known.rows.record(rows as f64);
+            self.info.rows.record(rows as f64);
             if let Some(span) = self.span() {
                 let rows = i64::try_from(rows).unwrap_or(i64::MAX);
                 span.set_attribute(KeyValue::new(attr::DB_RESPONSE_RETURNED_ROWS, rows));
@@ -171,13 +218,13 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for StatementSpan {
     /// The span ends here. Where nobody waited for the statement's end, it says so.
     fn drop(&mut self) {
         const CANCELLED: &str = "cancelled";
         if !self.ended {
             self.decide(self.started.elapsed(), true);
-            self.known.failed(CANCELLED.to_owned()).record(self.started.elapsed().as_secs_f64());
+            self.info.failed(CANCELLED.to_owned()).record(self.started.elapsed().as_secs_f64());
             if let Some(span) = self.span() {
                 span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
             }

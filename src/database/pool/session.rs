@@ -1,5 +1,4 @@
-//! Connections as the service uses them: every statement measured, and traced where it is known
-//! whose doing it is.
+//! Connections behind SeaORM's traits: every statement measured, and traced where it has a parent.
 
 use opentelemetry::Context;
 use sea_orm::{
@@ -9,64 +8,67 @@ use tokio::sync::Mutex;
 
 use super::{
     Pool,
-    driver::{All, Ask, Execute, One, Script},
-    held::Held,
-    statement::Running,
+    checkout::PooledConnection,
+    driver::{Execute, FetchAll, FetchOptional, Query, RawSql},
 };
 use crate::telemetry::graphql::Scope;
 
 impl Pool {
-    /// For statements that are the doing of `parent`; without one they are measured but not
-    /// traced.
+    /// Returns connections for statements, each on its own, that are children of `parent`; without one
+    /// they are measured but not traced.
     #[must_use]
     pub fn session(&self, parent: Option<&Context>) -> Session<'_> {
         Session { pool: self, parent: parent.cloned() }
     }
 
-    /// Begins a transaction that is the doing of `parent`. On SQLite it takes the write lock at
+    /// Begins a transaction whose statements are children of `parent`. On SQLite it takes the write lock at
     /// once: one that reads first and then wants to write would fail with "database is locked" if
     /// another had written in between.
     ///
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction, DbErr> {
-        let mut held = self.acquire(parent).await?;
-        let running = Running::start(self.known("BEGIN"), parent);
-        let result = held.begin().await;
-        running.end(&result, None);
+        let mut connection = self.acquire(parent).await?;
+        let span = self.0.statements.start("BEGIN", parent);
+        let result = connection.begin().await;
+        span.end(&result, None);
         result?;
-        Ok(Transaction { held: Mutex::new(held), pool: self.clone(), parent: parent.cloned() })
+        Ok(Transaction {
+            connection: Mutex::new(connection),
+            pool: self.clone(),
+            parent: parent.cloned(),
+        })
     }
 
-    /// Runs a statement on a connection that is held.
-    async fn run<A: Ask>(
+    /// Runs a statement on a connection.
+    async fn run<A: Query>(
         &self,
-        held: &mut Held,
+        connection: &mut PooledConnection,
         parent: Option<&Context>,
         mut statement: Statement,
-        ask: impl FnOnce(Statement) -> A + Send,
-    ) -> Result<A::Answer, DbErr> {
-        let running = Running::start(self.known(&statement.sql), parent);
+        query: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Output, DbErr> {
+        let span = self.0.statements.start(&statement.sql, parent);
         let scope = parent.and_then(|parent| parent.get::<Scope>());
         if let Some(scope) = scope {
             scope.count_statement();
         }
-        self.0.options.comments.add_to(&mut statement.sql, scope, running.span_context().as_ref());
-        let result = held.ask(ask(statement)).await;
+        self.0.options.comments.add_to(&mut statement.sql, scope, span.span_context().as_ref());
+        let result = connection.run(query(statement)).await;
         let rows = result.as_ref().ok().and_then(A::rows);
-        running.end(&result, rows);
+        span.end(&result, rows);
         result
     }
 
     /// Runs a statement on any connection.
-    async fn run_on_any<A: Ask>(
+    async fn run_on_any<A: Query>(
         &self,
         parent: Option<&Context>,
         statement: Statement,
-        ask: impl FnOnce(Statement) -> A + Send,
-    ) -> Result<A::Answer, DbErr> {
-        let mut held = self.acquire(parent).await?;
-        self.run(&mut held, parent, statement, ask).await
+        query: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Output, DbErr> {
+        let mut connection = self.acquire(parent).await?;
+        self.run(&mut connection, parent, statement, query).await
     }
 
     fn statement(&self, sql: &str) -> Statement {
@@ -74,8 +76,8 @@ impl Pool {
     }
 }
 
-fn script(statement: Statement) -> Script {
-    Script(statement.sql)
+fn script(statement: Statement) -> RawSql {
+    RawSql(statement.sql)
 }
 
 /// Statements on any connection of a pool, each on its own.
@@ -93,17 +95,17 @@ impl Session<'_> {
     /// If no connection can be had in time, or one of the statements fails.
     pub async fn transact(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let parent = self.parent.as_ref();
-        let mut held = self.pool.acquire(parent).await?;
-        held.in_transaction = true;
-        let result = self.pool.run(&mut held, parent, statement, All).await;
-        held.in_transaction = result.is_err();
+        let mut connection = self.pool.acquire(parent).await?;
+        connection.in_transaction = true;
+        let result = self.pool.run(&mut connection, parent, statement, FetchAll).await;
+        connection.in_transaction = result.is_err();
         result
     }
 }
 
 /// Statements of one transaction. Rolled back if dropped.
 pub struct Transaction {
-    held: Mutex<Held>,
+    connection: Mutex<PooledConnection>,
     pool: Pool,
     parent: Option<Context>,
 }
@@ -114,21 +116,23 @@ impl Transaction {
     /// # Errors
     /// If they did not.
     pub async fn commit(self) -> Result<(), DbErr> {
-        let Self { held, pool, parent } = self;
-        let mut held = held.into_inner();
-        let running = Running::start(pool.known("COMMIT"), parent.as_ref());
-        let result = held.ask(Script("COMMIT".into())).await;
-        running.end(&result, None);
-        held.in_transaction = result.is_err();
+        let Self { connection, pool, parent } = self;
+        let mut connection = connection.into_inner();
+        let span = pool.0.statements.start("COMMIT", parent.as_ref());
+        let result = connection.run(RawSql("COMMIT".into())).await;
+        span.end(&result, None);
+        connection.in_transaction = result.is_err();
         result.map(drop)
     }
 
-    async fn run<A: Ask>(
+    async fn run<A: Query>(
         &self,
         statement: Statement,
-        ask: impl FnOnce(Statement) -> A + Send,
-    ) -> Result<A::Answer, DbErr> {
-        self.pool.run(&mut *self.held.lock().await, self.parent.as_ref(), statement, ask).await
+        query: impl FnOnce(Statement) -> A + Send,
+    ) -> Result<A::Output, DbErr> {
+        self.pool
+            .run(&mut *self.connection.lock().await, self.parent.as_ref(), statement, query)
+            .await
     }
 }
 
@@ -147,11 +151,11 @@ impl ConnectionTrait for Session<'_> {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.pool.run_on_any(self.parent.as_ref(), statement, One).await
+        self.pool.run_on_any(self.parent.as_ref(), statement, FetchOptional).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.pool.run_on_any(self.parent.as_ref(), statement, All).await
+        self.pool.run_on_any(self.parent.as_ref(), statement, FetchAll).await
     }
 }
 
@@ -170,10 +174,10 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.run(statement, One).await
+        self.run(statement, FetchOptional).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.run(statement, All).await
+        self.run(statement, FetchAll).await
     }
 }

@@ -1,4 +1,4 @@
-//! A connection's use: from the gate to its return.
+//! The use of a connection, from the permit to its return.
 
 use std::time::{Duration, Instant};
 
@@ -7,49 +7,53 @@ use tokio::{runtime::Handle, sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
     Pool,
-    driver::{Ask, Connection, Script},
-    slots::Slot,
+    driver::{Connection, Query, RawSql},
+    idle::IdleConnection,
 };
 
 /// A connection to a server that has been idle for longer is asked for a sign of life before it is
 /// used: asking each time would cost a round trip a statement.
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(30);
 
-/// A connection that is held. Given back when dropped, or thrown away if it is of no more use.
-pub struct Held {
+/// A connection in use. Returned to the pool when dropped, or closed if it is broken.
+pub struct PooledConnection {
     /// There until the drop.
-    lease: Option<Lease>,
-    /// Whether it was asked for something of which nobody waited for the end.
-    is_asked: bool,
+    checkout: Option<Checkout>,
+    /// Whether a query was sent whose end nobody waited for.
+    in_flight: bool,
     is_broken: bool,
     /// Whether it is in a transaction, or may be.
     pub in_transaction: bool,
 }
 
-/// The right to a connection.
-struct Lease {
+/// A connection that was taken out of the pool, with its permit.
+struct Checkout {
     pool: Pool,
-    slot: Slot,
+    idle: IdleConnection,
     since: Instant,
     permit: OwnedSemaphorePermit,
 }
 
-impl Held {
+impl PooledConnection {
     /// Takes one of the pool's connections, or opens one.
     ///
     /// # Errors
     /// If none can be opened in time.
     pub async fn open(pool: &Pool, permit: OwnedSemaphorePermit) -> Result<Self, DbErr> {
-        let lease = Lease::new(pool.clone(), permit);
-        let mut held =
-            Self { lease: Some(lease), is_asked: false, is_broken: true, in_transaction: false };
-        held.lease().open().await?;
-        held.is_broken = false;
-        Ok(held)
+        let checkout = Checkout::new(pool.clone(), permit);
+        let mut this = Self {
+            checkout: Some(checkout),
+            in_flight: false,
+            is_broken: true,
+            in_transaction: false,
+        };
+        this.checkout().open().await?;
+        this.is_broken = false;
+        Ok(this)
     }
 
-    fn lease(&mut self) -> &mut Lease {
-        self.lease.as_mut().expect("it is taken by the drop only")
+    fn checkout(&mut self) -> &mut Checkout {
+        self.checkout.as_mut().expect("it is taken by the drop only")
     }
 
     /// Begins a transaction that may write.
@@ -57,8 +61,8 @@ impl Held {
     /// # Errors
     /// Those of the database.
     pub async fn begin(&mut self) -> Result<ExecResult, DbErr> {
-        let begin = self.lease().slot.connection.as_ref().map_or("BEGIN", Connection::begin);
-        let begin = Script(begin.to_owned());
+        let begin = self.checkout().idle.connection.as_ref().map_or("BEGIN", Connection::begin);
+        let begin = RawSql(begin.to_owned());
         self.in_transaction = true;
         self.send(begin).await
     }
@@ -68,32 +72,32 @@ impl Held {
     ///
     /// # Errors
     /// Those of the database.
-    pub async fn ask<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
-        let connection = self.lease().slot.connection.as_ref();
+    pub async fn run<A: Query>(&mut self, query: A) -> Result<A::Output, DbErr> {
+        let connection = self.checkout().idle.connection.as_ref();
         if connection.is_some_and(Connection::is_pooled) && !self.in_transaction {
             // In a box, so that what goes to the server directly is not larger for it.
-            return Box::pin(self.ask_in_transaction(ask)).await;
+            return Box::pin(self.run_in_transaction(query)).await;
         }
-        self.send(ask).await
+        self.send(query).await
     }
 
     /// Asks in a transaction of its own: preparing a statement and executing it are two messages,
     /// between which a pooler may otherwise change the connection to the server.
-    async fn ask_in_transaction<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
+    async fn run_in_transaction<A: Query>(&mut self, query: A) -> Result<A::Output, DbErr> {
         self.begin().await?;
-        let answer = self.send(ask).await?;
-        self.send(Script("COMMIT".into())).await?;
+        let answer = self.send(query).await?;
+        self.send(RawSql("COMMIT".into())).await?;
         self.in_transaction = false;
         Ok(answer)
     }
 
-    async fn send<A: Ask>(&mut self, ask: A) -> Result<A::Answer, DbErr> {
-        self.is_asked = true;
-        let result = match &mut self.lease().slot.connection {
-            Some(connection) => runtime_insight::trace_point(ask.ask(connection)).await,
+    async fn send<A: Query>(&mut self, query: A) -> Result<A::Output, DbErr> {
+        self.in_flight = true;
+        let result = match &mut self.checkout().idle.connection {
+            Some(connection) => runtime_insight::trace_point(query.run(connection)).await,
             None => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
         };
-        self.is_asked = false;
+        self.in_flight = false;
         if let Err(error) = &result {
             self.is_broken |= is_of_connection(error) || self.finds_pooler(error);
         }
@@ -102,7 +106,7 @@ impl Held {
 
     /// Whether the failure shows a pooler that was not known. Then no connection is used again.
     fn finds_pooler(&mut self, error: &DbErr) -> bool {
-        let pool = &self.lease().pool;
+        let pool = &self.checkout().pool;
         let found = pool.0.target.finds_pooler(error);
         if found {
             pool.renew();
@@ -111,85 +115,84 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
-        let Some(mut lease) = self.lease.take() else { return };
-        let is_server = lease.pool.0.target.is_server();
-        if self.is_broken || (self.is_asked && is_server) {
+        let Some(mut checkout) = self.checkout.take() else { return };
+        let is_server = checkout.pool.0.target.is_server();
+        if self.is_broken || (self.in_flight && is_server) {
             // The server looks for the sockets of its clients, and ends the statement.
-            lease.slot.connection = None;
-        } else if self.is_asked || self.in_transaction {
+            checkout.idle.connection = None;
+        } else if self.in_flight || self.in_transaction {
             match Handle::try_current() {
                 Ok(_) => {
                     runtime_insight::spawn(
                         "connection settling",
-                        lease.settle(self.in_transaction),
+                        checkout.reset(self.in_transaction),
                     );
                     return;
                 }
-                Err(_) => lease.slot.connection = None,
+                Err(_) => checkout.idle.connection = None,
             }
         }
-        lease.end();
+        checkout.end();
     }
 }
 
-impl Lease {
+impl Checkout {
     fn new(pool: Pool, permit: OwnedSemaphorePermit) -> Self {
-        pool.0.metrics.used.increment(1);
-        let slot = pool.0.slots.take();
-        Self { pool, slot, since: Instant::now(), permit }
+        pool.0.metrics.begin_use();
+        let idle = pool.0.idle.take();
+        Self { pool, idle, since: Instant::now(), permit }
     }
 
     /// Sees to it that there is a connection that answers.
     async fn open(&mut self) -> Result<(), DbErr> {
-        let Self { pool, slot, .. } = self;
+        let Self { pool, idle, .. } = self;
         let (target, limit) = (&pool.0.target, pool.0.options.wait);
-        if let Some(connection) = &mut slot.connection
+        if let Some(connection) = &mut idle.connection
             && target.is_server()
-            && slot.used.elapsed() > TEST_AFTER_IDLE
+            && idle.used.elapsed() > TEST_AFTER_IDLE
             && timeout(limit, Box::pin(connection.ping())).await != Ok(true)
         {
-            slot.connection = None;
+            idle.connection = None;
         }
-        if slot.connection.is_none() {
+        if idle.connection.is_none() {
             // In a box, since it is rare: all that asks for a connection would be as large as this.
             let connection = timeout(limit, Box::pin(target.connect())).await;
             let timed_out = |_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout);
-            slot.connection = Some(connection.map_err(timed_out)??);
-            slot.opened = Instant::now();
+            idle.connection = Some(connection.map_err(timed_out)??);
+            idle.opened = Instant::now();
         }
         Ok(())
     }
 
     /// Waits until the connection has done what it was asked for, has it roll back a transaction
     /// that nobody will end, and gives it back.
-    async fn settle(mut self, in_transaction: bool) {
+    async fn reset(mut self, in_transaction: bool) {
         let limit = self.pool.0.options.wait;
         let is_server = self.pool.0.target.is_server();
-        if let Some(connection) = &mut self.slot.connection {
-            let settled = async {
+        if let Some(connection) = &mut self.idle.connection {
+            let reset = async {
                 if in_transaction {
                     // It fails where the database has done so by itself, as on a full disk.
-                    let _ = Script("ROLLBACK".into()).ask(connection).await;
+                    let _ = RawSql("ROLLBACK".into()).run(connection).await;
                 }
                 connection.ping().await
             };
             // What goes on in a file cannot be broken off; a further connection would not help.
-            let is_settled =
-                if is_server { timeout(limit, settled).await == Ok(true) } else { settled.await };
-            if !is_settled {
-                self.slot.connection = None;
+            let is_reset =
+                if is_server { timeout(limit, reset).await == Ok(true) } else { reset.await };
+            if !is_reset {
+                self.idle.connection = None;
             }
         }
         self.end();
     }
 
     fn end(self) {
-        let Self { pool, slot, since, permit } = self;
-        pool.0.slots.give_back(slot);
-        pool.0.metrics.used.decrement(1);
-        pool.0.metrics.use_time.record(since.elapsed().as_secs_f64());
+        let Self { pool, idle, since, permit } = self;
+        pool.0.idle.give_back(idle);
+        pool.0.metrics.end_use(since.elapsed());
         drop(permit);
     }
 }

@@ -1,6 +1,4 @@
-//! Connections by the drivers that `SeaORM` stands on. The driver's own pools are not used: they
-//! ask each connection that comes back for a sign of life, which costs a task and a round trip for
-//! each statement, and has no time limit.
+//! Connections by the drivers that SeaORM stands on, without their pools.
 
 use std::sync::Arc;
 
@@ -8,7 +6,7 @@ use sea_orm::{
     DbBackend, DbErr, ExecResult, QueryResult, RuntimeErr, Statement,
     sea_query::Values,
     sqlx::{
-        self, AssertSqlSafe, ConnectOptions, Connection as _, Executor, SqliteConnection,
+        self, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor, SqliteConnection,
         sqlite::SqliteConnectOptions,
     },
 };
@@ -18,7 +16,7 @@ use super::postgres::{PostgresConnection, Server};
 
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
-pub enum Target {
+pub enum ConnectOptions {
     /// A server.
     Postgres(Server),
     /// A file.
@@ -34,7 +32,7 @@ pub enum Connection {
     Sqlite(SqliteConnection),
 }
 
-impl Target {
+impl ConnectOptions {
     /// Connects.
     ///
     /// # Errors
@@ -121,19 +119,19 @@ impl Connection {
 }
 
 /// What a connection is asked for.
-pub trait Ask: Send {
+pub trait Query: Send {
     /// What it answers.
-    type Answer: Send;
+    type Output: Send;
 
     /// Asks.
-    fn ask(
+    fn run(
         self,
         connection: &mut Connection,
-    ) -> impl Future<Output = Result<Self::Answer, DbErr>> + Send;
+    ) -> impl Future<Output = Result<Self::Output, DbErr>> + Send;
 
     /// How many rows there are in the answer, if it has rows at all.
     #[must_use]
-    fn rows(_: &Self::Answer) -> Option<usize> {
+    fn rows(_: &Self::Output) -> Option<usize> {
         None
     }
 }
@@ -141,11 +139,11 @@ pub trait Ask: Send {
 /// The execution of a prepared statement.
 pub struct Execute(pub Statement);
 /// The first row of a query.
-pub struct One(pub Statement);
+pub struct FetchOptional(pub Statement);
 /// All rows of a query.
-pub struct All(pub Statement);
+pub struct FetchAll(pub Statement);
 /// The execution of a text that is not prepared, and may have several statements.
-pub struct Script(pub String);
+pub struct RawSql(pub String);
 
 /// Runs `$body` with the connection as `$to` and the statement's query as `$query`.
 macro_rules! on {
@@ -168,33 +166,33 @@ macro_rules! on {
     }};
 }
 
-impl Ask for Execute {
-    type Answer = ExecResult;
+impl Query for Execute {
+    type Output = ExecResult;
 
-    async fn ask(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
+    async fn run(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
         on!(connection, self.0, |to, query| query.execute(to).await.map(Into::into)).map_err(exec)
     }
 }
 
-impl Ask for One {
-    type Answer = Option<QueryResult>;
+impl Query for FetchOptional {
+    type Output = Option<QueryResult>;
 
-    async fn ask(self, connection: &mut Connection) -> Result<Option<QueryResult>, DbErr> {
+    async fn run(self, connection: &mut Connection) -> Result<Option<QueryResult>, DbErr> {
         on!(connection, self.0, |to, query| {
             query.fetch_optional(to).await.map(|row| row.map(Into::into))
         })
         .map_err(query)
     }
 
-    fn rows(answer: &Self::Answer) -> Option<usize> {
+    fn rows(answer: &Self::Output) -> Option<usize> {
         Some(usize::from(answer.is_some()))
     }
 }
 
-impl Ask for All {
-    type Answer = Vec<QueryResult>;
+impl Query for FetchAll {
+    type Output = Vec<QueryResult>;
 
-    async fn ask(self, connection: &mut Connection) -> Result<Vec<QueryResult>, DbErr> {
+    async fn run(self, connection: &mut Connection) -> Result<Vec<QueryResult>, DbErr> {
         on!(connection, self.0, |to, query| {
             let rows = query.fetch_all(to).await;
             rows.map(|rows| rows.into_iter().map(Into::into).collect())
@@ -202,15 +200,15 @@ impl Ask for All {
         .map_err(query)
     }
 
-    fn rows(answer: &Self::Answer) -> Option<usize> {
+    fn rows(answer: &Self::Output) -> Option<usize> {
         Some(answer.len())
     }
 }
 
-impl Ask for Script {
-    type Answer = ExecResult;
+impl Query for RawSql {
+    type Output = ExecResult;
 
-    async fn ask(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
+    async fn run(self, connection: &mut Connection) -> Result<ExecResult, DbErr> {
         let script = sqlx::raw_sql(AssertSqlSafe(self.0));
         match connection {
             Connection::Postgres(to) => to.inner.execute(script).await.map(Into::into),
