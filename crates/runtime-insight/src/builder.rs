@@ -53,8 +53,8 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Changes tokio's own settings, such as the number of workers. Not the hooks of polls, which this
-    /// crate sets.
+    /// Changes tokio's own settings, such as the number of workers. Not the hooks of polls and threads,
+    /// which this crate sets.
     #[must_use]
     pub fn configure(mut self, configure: impl FnOnce(&mut runtime::Builder)) -> Self {
         configure(&mut self.tokio);
@@ -99,8 +99,8 @@ impl<'a> Builder<'a> {
         worker::watch(self.slow_poll);
         watchdog::start(self.report)?;
         #[cfg_attr(
-            not(all(tokio_unstable, feature = "metrics")),
-            expect(unused_mut, reason = "histograms need both")
+            not(any(all(tokio_unstable, feature = "metrics"), feature = "cpu-profile")),
+            expect(unused_mut, reason = "only those change it")
         )]
         let mut tokio = self.tokio;
         #[cfg(all(tokio_unstable, feature = "metrics"))]
@@ -109,6 +109,11 @@ impl<'a> Builder<'a> {
         if let Some(recorder) = self.recorder {
             return recorder.attach(tokio);
         }
+        // Where the kernel allows no perf events, each thread has a timer of its own.
+        #[cfg(feature = "cpu-profile")]
+        tokio
+            .on_thread_start(|| _ = dial9_perf_self_profile::register_current_thread())
+            .on_thread_stop(dial9_perf_self_profile::unregister_current_thread);
         build(tokio)
     }
 }
