@@ -8,7 +8,6 @@ pub mod database;
 pub mod exception;
 pub mod export;
 pub mod graphql;
-pub mod hex;
 pub mod http;
 pub mod intern;
 pub mod names;

@@ -34,8 +34,7 @@ pub fn generate(name: &str, scopes: &[Scope]) -> Option<(String, String)> {
     let mut random = [0; 32];
     SystemRandom::new().fill(&mut random).ok()?;
     let token = format!("{PREFIX}{}", BASE64_URL_SAFE_NO_PAD.encode(random));
-    let digits = hash(&token).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    let hash: String = digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect();
+    let hash = const_hex::encode(hash(&token));
     let scopes = scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(",");
     Some((token, format!("{name} {scopes} {ALGORITHM}{hash}")))
 }
@@ -98,14 +97,8 @@ fn entry(line: &str) -> Result<(Hash, Scopes), String> {
 }
 
 fn from_hex(text: &str) -> Option<Hash> {
-    let mut hash = Hash::default();
-    if text.len() != 64 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (index, byte) in hash.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * index..2 * index + 2], 16).ok()?;
-    }
-    Some(hash)
+    // Without a prefix, which the library takes.
+    if text.len() == 64 { const_hex::decode_to_array(text).ok() } else { None }
 }
 
 #[cfg(test)]

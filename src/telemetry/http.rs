@@ -31,7 +31,6 @@ use url::form_urlencoded;
 use super::{
     client_text::client_text,
     export::traces,
-    hex::digits,
     intern::intern,
     names::{HTTP_ACTIVE, HTTP_DURATION, HTTP_REQUEST_SIZE, HTTP_RESPONSE_SIZE, Metric},
     series::Series,
@@ -387,10 +386,11 @@ fn traceresponse(span: &SpanContext) -> Option<HeaderValue> {
         return None;
     }
     let mut value = [b'-'; 55];
-    digits(&[0], &mut value[..2]);
-    digits(&span.trace_id().to_bytes(), &mut value[3..35]);
-    digits(&span.span_id().to_bytes(), &mut value[36..52]);
-    digits(&[span.trace_flags().to_u8()], &mut value[53..]);
+    let mut write = |bytes: &[u8], to| const_hex::encode_to_slice(bytes, &mut value[to]).ok();
+    write(&[0], 0..2)?;
+    write(&span.trace_id().to_bytes(), 3..35)?;
+    write(&span.span_id().to_bytes(), 36..52)?;
+    write(&[span.trace_flags().to_u8()], 53..55)?;
     HeaderValue::from_bytes(&value).ok()
 }
 

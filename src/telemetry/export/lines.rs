@@ -9,6 +9,7 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use clap::ValueEnum;
+use const_hex::Buffer as Hex;
 use humantime::format_rfc3339_micros;
 use opentelemetry::{
     Context,
@@ -25,7 +26,6 @@ use tracing_subscriber::{Layer, layer};
 use otlp_export::{error_chain, event_name};
 
 use super::output::Output;
-use crate::telemetry::hex::digits;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -126,10 +126,10 @@ fn json(line: &mut Vec<u8>, event: &Event<'_>, now: SystemTime) -> std::io::Resu
     event.record(&mut Visitor(&mut Members(line)));
     append(line, [r#","target":""#, metadata.target(), "\""]);
     with_current_span(|span| {
-        let mut id = [0; 32];
-        append(line, [r#","trace_id":""#, digits(&span.trace_id().to_bytes(), &mut id)]);
-        append(line, [r#"","span_id":""#, digits(&span.span_id().to_bytes(), &mut id[..16])]);
-        let flags = digits(&[span.trace_flags().to_u8()], &mut id[..2]);
+        let (mut trace, mut id, mut flags) = (Hex::<16>::new(), Hex::<8>::new(), Hex::<1>::new());
+        append(line, [r#","trace_id":""#, trace.format(&span.trace_id().to_bytes())]);
+        append(line, [r#"","span_id":""#, id.format(&span.span_id().to_bytes())]);
+        let flags = flags.format(&[span.trace_flags().to_u8()]);
         append(line, [r#"","trace_flags":""#, flags, "\""]);
     });
     append(line, ["}\n"]);
