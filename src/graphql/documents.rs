@@ -74,9 +74,8 @@ impl Hash {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         // Without a prefix, which the library takes.
-        Some(text)
-            .filter(|text| text.len() == 64)
-            .and_then(|text| Some(Self(const_hex::decode_to_array(text).ok()?)))
+        let hash = if text.len() == 64 { const_hex::decode_to_array(text).ok() } else { None };
+        hash.map(Self)
     }
 }
 

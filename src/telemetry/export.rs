@@ -359,6 +359,10 @@ impl Outcomes {
 }
 
 /// What all telemetry of this process says of where it comes from.
+///
+/// Not by `opentelemetry-resource-detectors` (0.13): that of the host runs the program `hostname`, which
+/// an image without a shell lacks, and that of the process exports the command line, which may hold
+/// passwords.
 fn resource(settings: &ExportSettings) -> Resource {
     let program = std::env::current_exe().unwrap_or_default();
     let program = program.file_name().unwrap_or_default().to_string_lossy().into_owned();

@@ -1,4 +1,6 @@
 //! The process, as the operating system sees it.
+//!
+//! Not by `metrics-process` (2.4), which has Prometheus' names for these metrics and not OpenTelemetry's.
 
 use std::time::Instant;
 
