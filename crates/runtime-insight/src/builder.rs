@@ -22,22 +22,21 @@ use crate::{
 /// runtime.block_on(async { runtime_insight::spawn("answer", async { 42 }).await })?;
 /// # Ok::<_, Box<dyn std::error::Error>>(())
 /// ```
-pub struct Builder<'a> {
+pub struct Builder {
     tokio: runtime::Builder,
     slow_poll: Duration,
     report: Report,
     #[cfg(feature = "flight-recorder")]
-    recorder: Option<&'a crate::recorder::FlightRecorder>,
-    lifetime: std::marker::PhantomData<&'a ()>,
+    recorder: Option<crate::recorder::FlightRecorder>,
 }
 
-impl Default for Builder<'_> {
+impl Default for Builder {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl<'a> Builder<'a> {
+impl Builder {
     /// A runtime with all drivers of tokio, whose polls are slow from 10 ms on and then logged.
     #[must_use]
     pub fn new() -> Self {
@@ -49,7 +48,6 @@ impl<'a> Builder<'a> {
             report: watchdog::log,
             #[cfg(feature = "flight-recorder")]
             recorder: None,
-            lifetime: std::marker::PhantomData,
         }
     }
 
@@ -86,8 +84,8 @@ impl<'a> Builder<'a> {
     /// Has `recorder` record the runtime.
     #[cfg(feature = "flight-recorder")]
     #[must_use]
-    pub const fn recorder(mut self, recorder: &'a crate::recorder::FlightRecorder) -> Self {
-        self.recorder = Some(recorder);
+    pub fn recorder(mut self, recorder: &crate::recorder::FlightRecorder) -> Self {
+        self.recorder = Some(recorder.clone());
         self
     }
 
@@ -106,7 +104,7 @@ impl<'a> Builder<'a> {
         #[cfg(all(tokio_unstable, feature = "metrics"))]
         crate::metrics::enable_histograms(&mut tokio);
         #[cfg(feature = "flight-recorder")]
-        if let Some(recorder) = self.recorder {
+        if let Some(recorder) = &self.recorder {
             return recorder.attach(tokio);
         }
         // Where the kernel allows no perf events, each thread has a timer of its own.

@@ -11,10 +11,7 @@ use runtime_insight::{
     Builder, Operation, Section, Task, in_section, live, spawn, spawn_operation,
     watchdog::{self, SlowPoll},
 };
-use tokio::{
-    runtime::{Handle, Runtime},
-    sync::Notify,
-};
+use tokio::{runtime::Runtime, sync::Notify};
 
 const LIMIT: Duration = Duration::from_secs(20);
 
@@ -156,6 +153,7 @@ fn a_runtime_is_stalled_when_every_worker_is_blocked() {
 #[cfg(all(target_os = "linux", tokio_unstable, feature = "dump"))]
 mod dump {
     use runtime_insight::dump::{self, State};
+    use tokio::runtime::Handle;
 
     use super::*;
 
