@@ -1,4 +1,4 @@
-//! Durations of spans by a clock that nobody sets. The SDK takes both ends of a span from the wall
+//! Durations of spans by the monotonic clock. The SDK takes both ends of a span from the wall
 //! clock: set back in between, by NTP or by hand, it has the span end before it starts.
 //!
 //! A span carries how far the wall clock was ahead of the monotonic one when it started, as an

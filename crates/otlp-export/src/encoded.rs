@@ -1,6 +1,6 @@
-//! Batches of spans or log records in the form in which they are sent: the thread that made an
-//! item encodes it, at once and into memory that is there already, and the exporters' thread has
-//! only to put the batch into its envelope.
+//! Batches of spans or log records in the form in which they are sent. The thread that makes an item
+//! encodes it, at once and into memory that was allocated before; the exporters' thread adds what is
+//! around the items.
 
 use std::{cell::Cell, mem};
 

@@ -72,7 +72,7 @@ pub struct Tls {
 }
 
 /// A batching queue. It holds more than the specification's by default (2048, and 5 s): a service
-/// that answers thousands of requests a second fills that in between two exports. The batch is the
+/// with thousands of requests a second fills that between two exports. The batch is the
 /// specification's: a larger one keeps requests waiting while it is sent, which the 99th percentile
 /// of a service showed.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
-//! The queue between what the service records and its export: bounded, batching, and honest about
-//! what it loses. One for spans and one for log records.
+//! The queue between what a program records and its export: bounded by items and bytes, batching, and
+//! counting what it loses.
 //!
-//! Our own and not the SDK's: that one counts the spans it drops for its own log only, and polls
-//! its exporter where neither tokio nor an asynchronous HTTP client can work.
+//! Our own and not the SDK's, which bounds the number of items only, and polls its exporter where
+//! neither tokio nor an asynchronous HTTP client can work. Can go when the SDK's takes encoded items.
 
 mod batch;
 mod stats;
@@ -35,7 +35,7 @@ use crate::{options::QueueOptions, report::Report};
 /// The pause after a panic.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Why not all of a batch has arrived.
+/// The reason why not all of a batch has arrived.
 #[derive(Debug, thiserror::Error)]
 pub enum SendError {
     /// Nothing has.

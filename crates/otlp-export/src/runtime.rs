@@ -1,5 +1,5 @@
-//! A runtime for the exporters alone, on a thread of its own: they go on when the service's
-//! workers are blocked, and nothing that this thread does makes telemetry.
+//! A runtime for the exporters alone, on a thread of its own: they continue when the program's workers
+//! are blocked, and nothing on this thread makes telemetry.
 
 use std::{io, pin::Pin, task, thread};
 
@@ -25,7 +25,7 @@ impl ExportRuntime {
         let (stop, stopped) = oneshot::channel();
         let thread = thread::Builder::new().name("telemetry".to_owned()).spawn(move || {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            // Ends when told to, or when nobody is left who could tell.
+            // Ends at `stop`, or when the sender is dropped.
             let _ = runtime.block_on(stopped);
             // Not shut down: what the reader of metrics still polls would panic, and a look-up of the
             // collector's name may hang. Without this thread nothing of it goes on.
@@ -40,10 +40,10 @@ impl ExportRuntime {
         &self.handle
     }
 
-    /// Ends the thread; exports under way are broken off.
+    /// Ends the thread, and exports in progress with it.
     pub fn stop(self) {
         let _ = self.stop.send(());
-        // It has nothing to panic with, and if it did, that was told.
+        // A panic of it was reported by the hook.
         let _ = self.thread.join();
     }
 }

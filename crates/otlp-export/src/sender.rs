@@ -18,7 +18,7 @@ use crate::{
     queue::{BatchExporter, SendError},
 };
 
-/// Why an exporter cannot be made.
+/// The reason why a sender cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
     /// The settings contradict one another.
@@ -56,7 +56,7 @@ enum Collector {
 }
 
 impl Sender {
-    /// Sends what `resource` makes.
+    /// A sender of the items of `resource`. It connects when there is something to send.
     ///
     /// # Errors
     /// If the settings cannot be used together.
@@ -108,7 +108,7 @@ struct Partial {
     reason: String,
 }
 
-/// What a collector took, it may have taken in part only. An answer that is none is no rejection.
+/// A collector may have taken a part only. A response that cannot be decoded is no rejection.
 fn accepted(answer: &[u8]) -> std::result::Result<(), SendError> {
     let partial = Answer::decode(answer).unwrap_or_default().partial.unwrap_or_default();
     match u64::try_from(partial.rejected) {
@@ -117,7 +117,7 @@ fn accepted(answer: &[u8]) -> std::result::Result<(), SendError> {
     }
 }
 
-/// What each request carries: who we are, and what the environment says.
+/// The headers of each request.
 pub(crate) fn headers(otlp: &OtlpOptions) -> HeaderMap {
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, otlp.user_agent.clone());

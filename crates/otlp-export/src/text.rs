@@ -1,13 +1,13 @@
 //! Texts of events and errors.
 
-/// The name of an event. One that nobody named is called after its place in the source, which is
-/// nothing to tell the world.
+/// Returns the name of an event, and `log` for one without a name: `tracing` names those by their place
+/// in the source.
 #[must_use]
 pub fn event_name(name: &'static str) -> &'static str {
     if name.starts_with("event ") { "log" } else { name }
 }
 
-/// An error with the errors behind it, which most do not show by themselves.
+/// Returns the text of an error with those of its sources, which most errors leave out.
 #[must_use]
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -64,7 +64,7 @@ struct Weight {
     nanoseconds: u64,
 }
 
-/// Why there is no profile.
+/// The reason why there is no profile.
 #[derive(Debug, thiserror::Error)]
 pub enum ProfileError {
     /// Only one at a time.
@@ -185,7 +185,7 @@ impl Sampling {
     }
 
     /// Hands on the samples that have come in. Only a recording's own thread can write into the
-    /// recording: while there is one, nobody else takes samples.
+    /// recording: during one, profiles take no samples themselves.
     fn drain(&mut self, recording: Option<&FlushContext<'_>>) {
         if recording.is_none() && self.recording.is_some() {
             return;

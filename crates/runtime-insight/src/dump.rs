@@ -64,9 +64,9 @@ pub enum State {
         /// From the task's outermost function to where it waits.
         stacks: Vec<Vec<Frame>>,
     },
-    /// It has been in one poll since before it was asked.
+    /// It is in a poll that began before the dump.
     Running {
-        /// The worker that it holds.
+        /// The worker that polls it.
         worker: usize,
         /// For how long, in seconds.
         seconds: f64,
@@ -76,7 +76,7 @@ pub enum State {
     },
     /// It has work to do, and no worker came to it in time.
     Scheduled,
-    /// It ended while it was asked.
+    /// It ended while the dump was made.
     Ended,
 }
 
@@ -114,7 +114,7 @@ pub fn dump(runtime: &Handle, limit: Duration) -> Result<Dump, DumpError> {
             }
             Err(silence) => silence,
         };
-        // Those that hold a worker may do so for long.
+        // Those that block a worker may do so for long.
         let running = running();
         let is_outstanding = |task: &Arc<Task>| {
             !traces.contains_key(&task.id()) && !running.contains_key(&task.id()) && task.is_live()
@@ -162,7 +162,7 @@ impl TaskDump {
     }
 }
 
-/// The tasks that hold a worker.
+/// The tasks that are being polled.
 fn running() -> HashMap<u64, State> {
     let of_poll = |poll: CurrentPoll| {
         let CurrentPoll { worker, since, task, section, .. } = poll;
@@ -183,7 +183,7 @@ fn stacks(trace: &Trace) -> Vec<Vec<Frame>> {
     // A thousand books that wait for one batch say it once.
     stacks.sort_by_cached_key(|frames| format!("{frames:?}"));
     stacks.dedup();
-    // What limits the time of another wait tells nothing beside it.
+    // A time limit around another wait adds nothing to it.
     if !stacks.iter().all(|frames| is_limit(frames)) {
         stacks.retain(|frames| !is_limit(frames));
     }

@@ -38,7 +38,7 @@
 //!
 //! # Cost
 //!
-//! A task costs an entry in a sharded map, a poll a lock that nobody else wants and two readings of the
+//! A task costs an entry in a sharded map, a poll an uncontended lock and two readings of the
 //! clock. `cargo run --release --example cost` measures both.
 
 #![cfg_attr(

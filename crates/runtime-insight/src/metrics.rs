@@ -82,10 +82,10 @@ crate::catalog! {
         "How often a task was made to yield, having used up its budget.";
 }
 
-/// Records the metrics of a runtime, each time it is asked to.
+/// Records the metrics of a runtime at each [`sample`](Self::sample).
 ///
-/// Without `--cfg tokio_unstable`, those of workers but for their busy time and parks, and the queues
-/// but for the global one, are not to be had.
+/// Without `--cfg tokio_unstable`, these are the numbers of workers and tasks, the depth of the global
+/// queue, and the busy time and parks of each worker.
 pub struct Sampler {
     runtime: RuntimeMetrics,
     workers: Vec<Worker>,

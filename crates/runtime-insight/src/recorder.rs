@@ -4,7 +4,7 @@
 //!
 //! dial9 hands over sealed segments, one after the other. They are kept here up to a size, and a
 //! recording is those of its time in one file. It is always the same way, whether recording goes
-//! on at all times or only when asked for.
+//! at all times or on demand.
 
 use std::{
     collections::VecDeque,
@@ -44,11 +44,12 @@ const SEGMENT: u64 = 1 << 20;
 const WAITING: u64 = 8;
 /// How long the recorder may take to seal what was recorded.
 const SEAL_LIMIT: Duration = Duration::from_secs(5);
-/// The segments behind a moment that hold all of what happened before it: one that was being
+/// The segments after a moment that have all of what happened before it: one that was being
 /// sealed, one with the buffers of the workers, one with that of dial9's own thread.
 const FLUSH_SEGMENTS: u64 = 3;
 
-/// Records the runtime. Clones share it.
+/// Records the runtime that it is given to by [`Builder::recorder`](crate::Builder::recorder). Clones
+/// share it.
 #[derive(Clone)]
 pub struct FlightRecorder(Arc<Shared>);
 
@@ -75,7 +76,7 @@ pub struct Recording {
     pub file: Vec<u8>,
 }
 
-/// Why there is no recording.
+/// The reason why there is no recording.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {
     /// Only one at a time.
@@ -84,7 +85,7 @@ pub enum RecordError {
     /// There is no past to take a snapshot of.
     #[error("nothing was recorded: the flight recorder is not always on")]
     NotAlwaysOn,
-    /// The recorder's threads do not answer.
+    /// The recorder's threads gave nothing in time.
     #[error("the recorder gave nothing within {SEAL_LIMIT:?}")]
     Silent,
     /// The file could not be made.
@@ -93,9 +94,8 @@ pub enum RecordError {
 }
 
 impl FlightRecorder {
-    /// A recorder that keeps `size` MiB at most; of longer recordings the end. It records
-    /// `always`, or only when asked to. To be called before there are other threads, which would
-    /// not be sampled.
+    /// Starts a recorder that keeps `size` MiB at most, the end of longer recordings. It records `always`,
+    /// or on demand only. Call it before there are other threads: those are not sampled.
     ///
     /// # Errors
     /// If the recorder's threads cannot be started.
@@ -148,14 +148,15 @@ impl FlightRecorder {
         &self.0.cpu
     }
 
-    /// Records for `time`, and some tenths of a second around it. Ends when dropped.
+    /// Records for `time`, and some tenths of a second around it. Dropping the future ends the
+    /// recording.
     ///
     /// # Errors
-    /// If there is another recording under way.
+    /// [`RecordError::Busy`] during another recording, and [`RecordError::Silent`].
     pub async fn record(&self, time: Duration) -> Result<Recording, RecordError> {
         let _one = self.0.busy.try_lock().map_err(|_: TryLockError| RecordError::Busy)?;
         let mut from = *self.0.sealed.borrow();
-        let stops = (!self.0.is_always_on).then(|| Recorded::start(&self.0));
+        let stops = (!self.0.is_always_on).then(|| OnDemand::start(&self.0));
         if stops.is_some() {
             // What was left over from the last recording.
             from = self.sealed_behind_now().await?;
@@ -168,10 +169,10 @@ impl FlightRecorder {
         file(segments).await
     }
 
-    /// What is kept of the time up to now. Recording goes on.
+    /// Returns what is kept of the time up to now. Recording continues.
     ///
     /// # Errors
-    /// If it is not recording all the time.
+    /// [`RecordError::NotAlwaysOn`] if it does not record all the time, and [`RecordError::Silent`].
     pub async fn snapshot(&self) -> Result<Recording, RecordError> {
         if !self.0.is_always_on {
             return Err(RecordError::NotAlwaysOn);
@@ -181,15 +182,15 @@ impl FlightRecorder {
         file(segments).await
     }
 
-    /// Waits until everything that happened before now is in a sealed segment, and answers the
-    /// number of the last one.
+    /// Waits until everything that happened before now is in a sealed segment. Returns the number of the
+    /// last one.
     async fn sealed_behind_now(&self) -> Result<u64, RecordError> {
         let mut sealed = self.0.sealed.clone();
         let target = *sealed.borrow() + FLUSH_SEGMENTS;
         let wait = async {
             while *sealed.borrow_and_update() < target {
                 force_flush(self.0.recorder.handle());
-                // In vain if nothing came: another force_flush.
+                // In vain if nothing came: once more.
                 let _ = timeout(ROTATION, sealed.changed()).await;
             }
         };
@@ -211,10 +212,10 @@ impl SegmentBuffer {
     }
 }
 
-/// Recording that was asked for; over when dropped.
-struct Recorded<'a>(&'a Shared);
+/// A recording on demand, until it is dropped.
+struct OnDemand<'a>(&'a Shared);
 
-impl<'a> Recorded<'a> {
+impl<'a> OnDemand<'a> {
     fn start(shared: &'a Shared) -> Self {
         shared.recorder.enable();
         shared.cpu.record(true);
@@ -222,7 +223,7 @@ impl<'a> Recorded<'a> {
     }
 }
 
-impl Drop for Recorded<'_> {
+impl Drop for OnDemand<'_> {
     fn drop(&mut self) {
         self.0.recorder.handle().disable();
         self.0.cpu.record(false);
@@ -230,7 +231,7 @@ impl Drop for Recorded<'_> {
     }
 }
 
-/// BufferSegmentss the sealed segments.
+/// Keeps sealed segments up to a size.
 struct BufferSegments {
     kept: Arc<Mutex<SegmentBuffer>>,
     capacity: usize,

@@ -44,7 +44,7 @@ pub(crate) fn short(path: &str) -> &str {
     after("/library/").unwrap_or(path)
 }
 
-/// Whether a frame is around the work of every task, and says nothing about this one. By its file
+/// Returns whether a frame is around the work of every task. By its file
 /// or, where the program has no line tables, by the path of its function.
 pub(crate) fn is_plumbing(frame: &Frame) -> bool {
     match &frame.place {

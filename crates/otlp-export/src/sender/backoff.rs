@@ -29,7 +29,7 @@ pub enum Retry {
     Never,
     /// After a while.
     Later,
-    /// After that time at the earliest, says the collector.
+    /// After this time at the earliest, which the collector demands.
     After(Duration),
 }
 

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{encoded::ExportRequest, options::OtlpOptions, text::error_chain};
 
-/// What a collector may answer at most.
+/// Bytes of a response at most.
 const LONGEST_ANSWER: usize = 4 * 1024 * 1024;
 
 /// A collector.

@@ -44,7 +44,7 @@ impl Profile {
             functions.entry(*address).or_insert_with(|| {
                 let mut found = resolve(*address);
                 if found.is_empty() {
-                    // Of the kernel's page in the process, mostly: what asks for the time.
+                    // Of the kernel's page in the process, mostly: reading the clock.
                     let name = "(unknown)".to_owned();
                     found.push(Function { name, file: String::new(), line: 0 });
                 }

@@ -43,7 +43,7 @@ impl Source for CpuSource {
 }
 
 /// As dial9's own source writes it (`cpu_source.rs` of dial9-perf-self-profile), which is private:
-/// that one goes on sampling while nothing is recorded, and shares with nobody.
+/// that one samples while nothing is recorded, too, and cannot be shared.
 #[derive(TraceEvent)]
 struct CpuSampleEvent {
     #[traceevent(timestamp)]

@@ -13,7 +13,7 @@ use dial9::core::clock_monotonic_ns;
 
 use crate::worker::{self, CurrentPoll};
 
-/// Polls that wait to be asked for, at most: some seconds' worth of a busy service.
+/// Polls that are kept at most: some seconds' worth of a busy service.
 const CAPACITY: usize = 1 << 20;
 
 static IS_KEPT: AtomicBool = AtomicBool::new(false);
@@ -69,7 +69,7 @@ impl Polls {
     }
 }
 
-/// Takes the polls that have ended, with those that go on.
+/// Takes the polls that have ended, with those in progress.
 pub(super) fn take() -> Polls {
     let mut polls = Polls::default();
     if !is_kept() {

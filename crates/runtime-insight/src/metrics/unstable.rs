@@ -15,7 +15,7 @@ use super::{
     STEALS, WORKER, YIELDS, queue,
 };
 
-/// From here on tokio's histograms tell durations apart, by a factor of two each: 2^14 ns, about
+/// From here on tokio's histograms distinguish durations, by a factor of two each: 2^14 ns, about
 /// 16 µs. The bounds of the metrics are the same, so that nothing is estimated.
 const SHORTEST: Duration = Duration::from_nanos(1 << 14);
 /// Up to here: 2^33 ns, about 9 s.
