@@ -51,8 +51,9 @@ async fn assert_works_through(settings: &str, arguments: &[&str]) {
     let db = Db::postgres().await;
     let pgbouncer = PgBouncer::start(&db, settings);
     let pooled = pgbouncer.pooled(&db);
-    let service =
-        pooled.spawn(&[&["--sample", "--statement-timeout", "700ms"], arguments].concat());
+    // On a busy machine a sign of life takes long, and operations are rejected until it comes.
+    let patient = ["--sample", "--statement-timeout", "700ms", "--pool-wait", "20s"];
+    let service = pooled.spawn(&[&patient, arguments].concat());
     service.ready().await;
     assert_eq!(errors(&service).await, 0);
     assert_statements_time_out(&db, &service).await;
@@ -155,7 +156,7 @@ async fn gets_ready_when_the_server_behind_the_pooler_does() {
     let cluster = Cluster::new();
     let db = cluster.db();
     let pgbouncer = PgBouncer::start(&db, "pool_mode = transaction\nserver_login_retry = 0.1");
-    let mut service = pgbouncer.pooled(&db).spawn(&[]);
+    let mut service = pgbouncer.pooled(&db).spawn(&["--pool-wait", "5s"]);
     event(&mut service, "database.unreachable");
     cluster.set("start");
     service.ready().await;
@@ -177,7 +178,7 @@ async fn finds_a_pooler_by_its_lost_statements() {
     as_owner(&db, &format!("ALTER DATABASE {name} SET colophon.direct = 'on'")).await;
     let settings = format!("pool_mode = transaction\ndefault_pool_size = 5\n{IGNORE_ALL}");
     let pgbouncer = PgBouncer::start(&db, &settings);
-    let mut service = pgbouncer.pooled(&db).serve().await;
+    let mut service = pgbouncer.pooled(&db).serve_with(&["--pool-wait", "20s"]).await;
     let before = errors(&service).await;
     event(&mut service, "database.pooler");
     assert!(before <= 2 * CLIENTS, "{before}");
