@@ -1,5 +1,4 @@
-//! Events as log records for the collector, and what makes OpenTelemetry spans of spans. Only serving has
-//! them: the output of other commands is data.
+//! The subscriber of `tracing`: log lines, log records for the collector, OpenTelemetry spans.
 
 use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::{logs::SdkLoggerProvider, trace::SdkTracer};
@@ -12,7 +11,7 @@ use tracing_subscriber::{
 };
 
 /// The crates that the exporters are made of, which must not report on the reporting. (The
-/// exporters' own thread is silenced besides: `runtime.rs`.) And tokio's instrumentation of itself,
+/// exporters' own thread is silenced besides, by `otlp_export::ExportRuntime`.) And tokio's instrumentation of itself,
 /// which is made for tokio-console.
 const NOT_EXPORTED: [&str; 10] = [
     "h2",

@@ -81,6 +81,59 @@ fn describe(recorder: &impl Recorder) {
     }
 }
 
+/// Histograms of libraries, which no catalog declares.
+mod foreign {
+    use std::{
+        collections::HashMap,
+        sync::{LazyLock, Mutex, MutexGuard, PoisonError},
+    };
+
+    use metrics::Unit;
+
+    use crate::telemetry::{
+        intern::intern,
+        names::{Kind, Metric},
+    };
+
+    /// The buckets that the SDK gives them by OTLP
+    /// (opentelemetry.io/docs/specs/otel/metrics/sdk/#explicit-bucket-histogram-aggregation).
+    const BOUNDS: &[f64] = &[
+        0.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0, 250.0, 500.0, 750.0, 1000.0, 2500.0, 5000.0,
+        7500.0, 10_000.0,
+    ];
+
+    type Metrics = HashMap<&'static str, &'static Metric>;
+
+    fn known() -> MutexGuard<'static, Metrics> {
+        static KNOWN: LazyLock<Mutex<Metrics>> = LazyLock::new(Mutex::default);
+        KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new(name: &str, unit: &str, help: &str) -> &'static Metric {
+        let (name, unit, help) = (intern(name), intern(unit), intern(help));
+        let kind = Kind::Histogram(BOUNDS);
+        Box::leak(Box::new(Metric { name, kind, unit, help, attributes: &[] }))
+    }
+
+    /// What a library says of its histogram, before it records.
+    pub fn describe(name: &str, unit: Option<Unit>, help: &str) {
+        let unit = unit.map_or("", |unit| unit.as_canonical_label());
+        let metric = new(name, unit, help);
+        known().insert(metric.name, metric);
+    }
+
+    /// The histogram with this name.
+    pub fn histogram(name: &str) -> &'static Metric {
+        let mut known = known();
+        let metric = known.get(name).copied();
+        metric.unwrap_or_else(|| {
+            let metric = new(name, "", "");
+            known.insert(metric.name, metric);
+            metric
+        })
+    }
+}
+
 /// The scrape and OTLP.
 struct Both {
     /// What keeps counters and gauges.
@@ -99,6 +152,7 @@ impl Recorder for Both {
     }
 
     fn describe_histogram(&self, name: KeyName, unit: Option<Unit>, description: SharedString) {
+        foreign::describe(name.as_str(), unit, &description);
         if let Some(otlp) = &self.otlp {
             otlp.describe_histogram(name, unit, description);
         }
@@ -115,12 +169,10 @@ impl Recorder for Both {
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
         let otlp = self.otlp.as_ref();
         let otlp = otlp.map_or_else(Histogram::noop, |otlp| otlp.register_histogram(key, metadata));
-        let metric = find(key.name());
-        match (&self.histograms, metric.map(|metric| (metric, metric.kind))) {
-            (Some(scrape), Some((metric, Kind::Histogram(bounds)))) => {
-                scrape.register(key, metric, bounds, otlp)
-            }
-            // No library that we use records any.
+        let Some(scrape) = &self.histograms else { return otlp };
+        let metric = find(key.name()).unwrap_or_else(|| foreign::histogram(key.name()));
+        match metric.kind {
+            Kind::Histogram(bounds) => scrape.register(key, metric, bounds, otlp),
             _ => otlp,
         }
     }
@@ -386,6 +438,34 @@ mod tests {
 
         fn temporality(&self) -> Temporality {
             Temporality::Cumulative
+        }
+    }
+
+    #[test]
+    fn histograms_of_libraries_are_scraped() {
+        let histograms = Arc::<Histograms>::default();
+        let scraped = Some(histograms.clone());
+        let both =
+            Both { others: FanoutBuilder::default().build(), histograms: scraped, otlp: None };
+        both.describe_histogram(
+            "library.time".into(),
+            Some(Unit::Milliseconds),
+            "Its time.".into(),
+        );
+        let metadata = Metadata::new(module_path!(), Level::INFO, None);
+        for name in ["library.time", "library.size"] {
+            both.register_histogram(&Key::from_name(name), &metadata).record(7.0);
+        }
+        let mut text = String::new();
+        histograms.render(&mut text);
+        assert!(text.contains("Its time."), "{text}");
+        for name in ["library_time", "library_size"] {
+            for line in ["_bucket{le=\"5\"} 0", "_bucket{le=\"10\"} 1", "_count 1", "_sum 7"] {
+                assert!(
+                    text.lines().any(|it| it.starts_with(name) && it.ends_with(line)),
+                    "{text}"
+                );
+            }
         }
     }
 

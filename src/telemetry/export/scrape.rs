@@ -119,7 +119,8 @@ impl Histograms {
         Histogram::from_arc(buckets)
     }
 
-    fn render(&self, text: &mut String) {
+    /// Appends them in Prometheus' text format.
+    pub fn render(&self, text: &mut String) {
         let families = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for family in families.values() {
             family.render(text);
