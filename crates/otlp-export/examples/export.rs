@@ -11,7 +11,7 @@ use otlp_export::{
     Queue, QueueOptions, Sender, Signal, SpanBounds, SpanQueue,
 };
 use tracing::info;
-use tracing_subscriber::{layer::SubscriberExt, util::SubscriberInitExt};
+use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let collector = args().nth(1).unwrap_or_else(|| "http://localhost:4318".to_owned());
@@ -40,6 +40,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let _records = runtime.handle().spawn(work);
     let (records, layer) = (queue.stats(), OtlpLogLayer::new(queue, AttributeLimits::NONE));
     tracing_subscriber::registry()
+        .with(LevelFilter::INFO)
         .with(tracing_subscriber::fmt::layer())
         .with(layer.clone())
         .init();
