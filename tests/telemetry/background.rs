@@ -94,6 +94,7 @@ async fn only_slow_statements_of_an_import_have_spans() {
         assert!(started.elapsed() < PATIENCE, "the import waits for no lock");
         sleep(Duration::from_millis(10)).await;
     }
+    // So much longer than it takes to have a span.
     sleep(Duration::from_millis(10)).await;
     blocker.rollback().await.unwrap();
     assert!(import.wait().unwrap().success());

@@ -27,7 +27,7 @@
 //! | metrics: `opentelemetry-otlp`'s exporter, with the same options | [`MetricSender`] |
 //! | any other exporter of the SDK behind the same queue | [`SpanSender`], [`LogSender`] |
 //!
-//! It works the same on all platforms that tokio supports.
+//! It has no code for a platform of its own. It is tested on Linux, and compiled for macOS.
 //!
 //! # Why not the SDK's processors
 //!

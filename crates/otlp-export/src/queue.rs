@@ -295,13 +295,13 @@ mod tests {
             }
         }
 
-        fn told(&self) -> [u64; 7] {
+        fn counts(&self) -> [u64; 7] {
             self.counts.each_ref().map(|count| count.load(Ordering::Relaxed))
         }
     }
 
     /// Queues seven items, of which five find room, lets them be sent, and then another one.
-    fn told(
+    fn exported(
         send: impl Fn(Vec<u32>) -> Result<(), SendError> + Send + Sync + 'static,
     ) -> ([u64; 7], Arc<ExportStats>) {
         let settings = QueueOptions { capacity: 5, batch: 2, ..settings() };
@@ -316,14 +316,14 @@ mod tests {
         queue.close(LIMIT).unwrap();
         queue.push(8);
         runtime.stop();
-        (counted.told(), queue.stats())
+        (counted.counts(), queue.stats())
     }
 
     #[test]
     fn items_leave_in_order_and_in_batches() {
         let sent = Arc::<Mutex<Vec<_>>>::default();
         let keep = sent.clone();
-        let (counts, stats) = told(move |batch| {
+        let (counts, stats) = exported(move |batch| {
             keep.lock().unwrap().push(batch);
             Ok(())
         });
@@ -335,7 +335,7 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_is_lost_and_counted() {
-        let (counts, stats) = told(|batch| match &*batch {
+        let (counts, stats) = exported(|batch| match &*batch {
             [0, _] => Err(OTelSdkError::InternalFailure("gone".to_owned()).into()),
             [2, _] => Err(SendError::Rejected { items: 1, reason: "no room".to_owned() }),
             // More than there were.
@@ -365,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_panic_loses_one_batch_and_not_the_signal() {
-        let (counts, stats) = told(|batch| {
+        let (counts, stats) = exported(|batch| {
             assert_ne!(batch, [0, 1], "a fault of an exporter");
             Ok(())
         });

@@ -11,8 +11,8 @@ use std::{
 use opentelemetry::Context;
 use tracing::{info, warn};
 
-/// Receives what happens to the export of a signal, on the thread of the exporters or of whoever makes
-/// an item. It must not block, nor make telemetry.
+/// Receives what happens to the export of a signal, on the thread of the exporters or on the one that
+/// makes an item. It must not block, nor make telemetry.
 pub trait Report: Send + Sync + 'static {
     /// An export failed, or the collector rejected a part of it.
     fn failed(&self, error: &dyn fmt::Display);

@@ -32,6 +32,8 @@
 //! | metrics | all | tasks, workers, global queue | all |
 //! | tokio-console | yes | no | yes |
 //!
+//! It is tested on Linux, with and without `tokio_unstable`; for macOS it is compiled only.
+//!
 //! tokio's hooks, names of tasks, dumps and most metrics are unstable and need
 //! `RUSTFLAGS="--cfg tokio_unstable"`; stacks of CPU profiles need `-C force-frame-pointers=yes`. Set
 //! both in `.cargo/config.toml` of the program: a dependency cannot. Everything builds without them.

@@ -23,7 +23,7 @@ use runtime_insight::{
 
 const TIME: Duration = Duration::from_millis(800);
 
-/// Busy until it is told to stop.
+/// Busy until `stop` is set.
 async fn compute(stop: Arc<AtomicBool>) {
     while !stop.load(Ordering::Relaxed) {
         black_box((0..10_000_u64).map(black_box).sum::<u64>());

@@ -83,6 +83,7 @@ fn reports_a_slow_poll_while_it_lasts() {
 #[test]
 fn names_the_section_in_which_a_poll_became_slow() {
     let runtime = runtime();
+    // Blocks on purpose: for longer than a slow poll, and too short for the watchdog.
     let work = async {
         in_section(section("slow part"), async { thread::sleep(Duration::from_millis(32)) }).await;
         in_section(section("fast part"), async {}).await;

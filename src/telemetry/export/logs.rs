@@ -81,7 +81,7 @@ fn is_not_exported(target: &str) -> bool {
 /// Spans of `tracing` that pass `filter`, such as `#[instrument]` makes, as OpenTelemetry spans below
 /// the current one. None of our own comes with each request: they cost three times as much as direct
 /// ones. Events are left out, and with them three traps: an ERROR event would set the status of its
-/// span, whoever's fault it was; a stack trace would be an array; and each event is a log record already.
+/// span, also for a client's mistake; a stack trace would be an array; and each event is a log record already.
 fn spans(tracer: SdkTracer, filter: Targets) -> BoxedLayer {
     tracing_opentelemetry::layer()
         .with_tracer(tracer)

@@ -14,13 +14,13 @@ use tracing::{info, warn};
 #[derive(Debug)]
 pub struct Warnings {
     lines: RateLimiter,
-    /// A warning was told, and not yet that it is over.
-    told: AtomicBool,
+    /// Whether a warning was logged, and not yet the end of what it was about.
+    is_failing: AtomicBool,
 }
 
 impl Default for Warnings {
     fn default() -> Self {
-        Self { lines: RateLimiter::once_a_minute(), told: AtomicBool::new(false) }
+        Self { lines: RateLimiter::once_a_minute(), is_failing: AtomicBool::new(false) }
     }
 }
 
@@ -54,7 +54,8 @@ impl Report for Warnings {
 
     fn recovered(&self) {
         // Read first: it is called for each export.
-        if self.told.load(Ordering::Relaxed) && self.told.swap(false, Ordering::Relaxed) {
+        if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed)
+        {
             info!(name: "telemetry.export_resumed", "telemetry reaches the collector again");
         }
     }
@@ -63,7 +64,7 @@ impl Report for Warnings {
 impl Warnings {
     fn warn(&self, warning: impl FnOnce()) {
         if self.lines.admit().is_some() {
-            self.told.store(true, Ordering::Relaxed);
+            self.is_failing.store(true, Ordering::Relaxed);
             let _suppressed = Context::enter_telemetry_suppressed_scope();
             warning();
         }
