@@ -118,14 +118,19 @@ pub async fn import(
     let result = import_rows(db, source, options, report).instrument(span.clone()).await;
     match &result {
         Ok(summary) => {
-            span.record("import.added", summary.added);
-            span.record("import.updated", summary.updated);
-            span.record("import.unchanged", summary.unchanged);
-            span.record("import.refused", summary.refused);
+            span.record("import.added", integer(summary.added));
+            span.record("import.updated", integer(summary.updated));
+            span.record("import.unchanged", integer(summary.unchanged));
+            span.record("import.refused", integer(summary.refused));
         }
         Err(_) => _ = span.record("otel.status_code", "ERROR"),
     }
     result
+}
+
+/// For attributes: `tracing-opentelemetry` makes texts of unsigned integers.
+fn integer(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 async fn import_rows(
@@ -328,7 +333,7 @@ impl Import<'_> {
         }
     }
 
-    #[instrument(name = "import batch", skip_all, fields(import.rows = rows.len()))]
+    #[instrument(name = "import batch", skip_all, fields(import.rows = integer(rows.len() as u64)))]
     async fn write(&self, rows: &[(Identity, Row)]) -> Result<Vec<Outcome>> {
         let tx = self.db.begin(OnlySlow::than(SLOW).as_ref()).await?;
         let known = known_books(&tx, rows).await?;

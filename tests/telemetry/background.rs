@@ -47,6 +47,8 @@ fn traces_an_import_and_its_migrations(db: &Db) {
 
     let import = only(named(&collector, "import books"));
     assert_eq!((import.parent.as_str(), import.attribute("import.added")), ("", "2"));
+    let integer = r#"{"key":"import.added","value":{"intValue":"2"}}"#;
+    assert!(collector.raw().contains(integer), "{}", collector.raw());
     let batch = only(named(&collector, "import batch"));
     assert_eq!((&batch.parent, batch.attribute("import.rows")), (&import.id, "2"));
     let up = only(named(&collector, "migrate database"));
