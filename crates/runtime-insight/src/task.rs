@@ -116,11 +116,23 @@ impl Task {
     /// The request for a trace since the last poll, if there was one. `waker` is the task's own, which
     /// stays the same.
     pub(crate) fn take_request(&self, waker: &Waker) -> Option<TraceRequest> {
-        if self.is_requested.swap(false, Ordering::AcqRel) {
-            return lock(&self.request).take();
+        // Before the look at the request: who requests looks for the waker after it.
+        let is_first = {
+            let mut own = lock(&self.waker);
+            let is_first = own.is_none();
+            own.get_or_insert_with(|| waker.clone());
+            is_first
+        };
+        if !self.is_requested.load(Ordering::Acquire) {
+            return None;
         }
-        lock(&self.waker).get_or_insert_with(|| waker.clone());
-        None
+        // At its first poll a task waits nowhere yet: it replies at the next one.
+        if is_first {
+            waker.wake_by_ref();
+            return None;
+        }
+        self.is_requested.store(false, Ordering::Release);
+        lock(&self.request).take()
     }
 }
 
@@ -185,5 +197,39 @@ impl Drop for Entry {
         lock(&self.0.waker).take();
         lock(&self.0.request).take();
         shard(self.0.id).remove(&self.0.id);
+    }
+}
+
+#[cfg(all(test, feature = "dump"))]
+mod tests {
+    use std::{sync::mpsc, task::Wake};
+
+    use super::*;
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicU64);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_replies_to_a_dump_after_its_first_poll() {
+        let (replies, _receiver) = mpsc::channel();
+        let task = Task::new("is new", None);
+        let _entry = Entry(task.clone());
+        let woken = Arc::new(Woken::default());
+        let waker = Waker::from(woken.clone());
+        task.request_trace(TraceRequest::new(task.id(), replies.clone()));
+        assert!(task.take_request(&waker).is_none(), "it has not been polled");
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1, "it is polled again");
+        assert!(task.take_request(&waker).is_some());
+        assert!(task.take_request(&waker).is_none(), "once");
+        task.request_trace(TraceRequest::new(task.id(), replies));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 2, "later requests wake it");
+        assert!(task.take_request(&waker).is_some());
     }
 }
