@@ -25,5 +25,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 fn main() {
     let telemetry = collector::observe();
     divan::main();
-    telemetry.stop(Duration::from_secs(1));
+    telemetry.shutdown(Duration::from_secs(1));
 }

@@ -14,22 +14,18 @@ use std::{
     process::ExitCode,
 };
 
+use graphql_telemetry::{Builder, Telemetry, TelemetryError, logs, settings::ExportSettings};
 use tokio::runtime::Runtime;
 use tracing_subscriber::{EnvFilter, Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{
-    books::metrics,
-    config::Settings,
-    telemetry::{
-        export::{LogOptions, Telemetry, TelemetryError, logs, settings::ExportSettings},
-        names,
-    },
-};
+use crate::{books::metrics, config::Settings};
 
 /// The settings cannot be used.
 pub const BAD_SETTINGS: u8 = 2;
 /// Something went wrong that is not the command line's fault.
 pub const FAILURE: u8 = 1;
+/// What commands that do not serve log to standard error.
+const WARNINGS: &str = "migration=warn,colophon=warn";
 /// Some rows of an import were refused.
 pub const SOME_REFUSED: u8 = 3;
 
@@ -56,16 +52,26 @@ pub fn work(settings: &Settings, command: impl Future<Output = ExitCode>) -> Exi
         log_warnings();
         return in_runtime(command);
     }
-    names::add(metrics::METRICS);
-    let options = LogOptions { format: None, filter: &settings.log, spans: &settings.trace_filter };
-    let telemetry = match Telemetry::start(&export, &options, None) {
+    let telemetry = match telemetry(settings, export).log_warnings_to_stderr(WARNINGS).install() {
         Ok(telemetry) => telemetry,
-        Err(TelemetryError::Otlp(error)) => return refuse(error),
-        Err(error) => return fail(error),
+        Err(error) => return telemetry_failed(error),
     };
     let code = in_runtime(command);
-    telemetry.stop(settings.http.flush_timeout);
+    telemetry.shutdown(settings.http.flush_timeout);
     code
+}
+
+/// The telemetry of this program, to be installed.
+fn telemetry(settings: &Settings, export: ExportSettings) -> Builder {
+    Telemetry::builder(env!("CARGO_PKG_NAME"), env!("CARGO_PKG_VERSION"))
+        .export(export)
+        .metrics(metrics::METRICS)
+        .log_filter(&settings.log)
+        .span_filter(settings.trace_filter.clone())
+}
+
+fn telemetry_failed(error: TelemetryError) -> ExitCode {
+    if let TelemetryError::Otlp(error) = error { refuse(error) } else { fail(error) }
 }
 
 /// Runs a command on a runtime of its own.
@@ -78,7 +84,7 @@ pub fn in_runtime(command: impl Future<Output = ExitCode>) -> ExitCode {
 
 /// Writes warnings to standard error.
 fn log_warnings() {
-    let filter = EnvFilter::new(logs::WARNINGS);
+    let filter = EnvFilter::new(WARNINGS);
     tracing_subscriber::registry().with(logs::warnings().with_filter(filter)).init();
 }
 

@@ -25,7 +25,8 @@ use self::{
     security::SecuritySettings,
     values::{log_filter, switch, token_name},
 };
-use crate::{security::Scope, telemetry::export::lines::LogFormat};
+use crate::security::Scope;
+use graphql_telemetry::logs::LogFormat;
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///

@@ -28,9 +28,9 @@ use self::pool::{Pool, PoolOptions, driver::ConnectOptions};
 pub use self::pool::{Session, Transaction};
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
-    error::{DatabaseFault, Result},
-    telemetry::database::{DatabaseInfo, current},
+    error::Result,
 };
+use graphql_telemetry::sea_orm::{DatabaseFault, DatabaseInfo, FaultClass, current};
 
 /// The catalogue's database. Clones share it.
 #[derive(Clone, Debug)]
@@ -141,8 +141,12 @@ impl Database {
             return None;
         };
         Some(match self.fault() {
-            Some(fault) if fault.is_denial() => "permission denied by the database",
-            Some(fault) if fault.is_of_pooler() => "connection pooler not supported",
+            Some(fault) if fault.class() == FaultClass::Denied => {
+                "permission denied by the database"
+            }
+            Some(fault) if fault.kind() == pool::postgres::POOLER => {
+                "connection pooler not supported"
+            }
             _ => problem,
         })
     }

@@ -1,10 +1,11 @@
 //! One enum of errors, each with a stable code. What a client may see and what
 //! only the log may see are two methods of the same value.
 
-mod fault;
-
 use axum::http::StatusCode;
-pub use fault::DatabaseFault;
+use graphql_telemetry::{
+    graphql::{ErrorCode, OperationError},
+    sea_orm::{DatabaseFault, FaultClass},
+};
 use sea_orm::DbErr;
 
 /// The result of everything below the GraphQL layer.
@@ -111,6 +112,17 @@ impl Code {
         }
     }
 
+    /// What a failed statement means for the client. A constraint that nobody expected to break is the
+    /// service's fault.
+    const fn of_fault(class: FaultClass) -> Self {
+        match class {
+            FaultClass::Unavailable => Self::DatabaseUnavailable,
+            FaultClass::Timeout => Self::Timeout,
+            FaultClass::Denied => Self::Forbidden,
+            FaultClass::Constraint | FaultClass::Internal => Self::InternalServerError,
+        }
+    }
+
     /// Whether the service is at fault and not the client.
     #[must_use]
     pub const fn is_server_fault(self) -> bool {
@@ -139,6 +151,12 @@ impl Code {
             Self::BadRequest | Self::GraphqlParseFailed => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
+    }
+}
+
+impl From<Code> for ErrorCode {
+    fn from(code: Code) -> Self {
+        Self { name: code.as_str(), is_server_fault: code.is_server_fault() }
     }
 }
 
@@ -214,7 +232,9 @@ impl Error {
     #[must_use]
     pub fn in_mutation(self) -> Self {
         match self {
-            Self::Database(fault) if fault.is_denial() => Self::WriteDenied(fault),
+            Self::Database(fault) if fault.class() == FaultClass::Denied => {
+                Self::WriteDenied(fault)
+            }
             other => other,
         }
     }
@@ -224,7 +244,7 @@ impl Error {
     pub fn denial(&self) -> Option<&DatabaseFault> {
         match self {
             Self::Database(fault) | Self::WriteDenied(fault) => {
-                Some(fault).filter(|fault| fault.is_denial())
+                Some(fault).filter(|fault| fault.class() == FaultClass::Denied)
             }
             _ => None,
         }
@@ -241,7 +261,7 @@ impl Error {
             Self::Timeout(_) => Code::Timeout,
             Self::Overloaded => Code::Overloaded,
             Self::DatabaseUnavailable(_) => Code::DatabaseUnavailable,
-            Self::Database(fault) | Self::WriteDenied(fault) => fault.code(),
+            Self::Database(fault) | Self::WriteDenied(fault) => Code::of_fault(fault.class()),
             Self::Internal(_) => Code::InternalServerError,
         }
     }
@@ -256,7 +276,7 @@ impl Error {
             Self::WriteDenied(_) => {
                 return "Writing is not permitted by the catalogue's database.".into();
             }
-            Self::Database(fault) if fault.is_denial() => {
+            Self::Database(fault) if fault.class() == FaultClass::Denied => {
                 return "Reading this is not permitted by the catalogue's database.".into();
             }
             _ => {}
@@ -268,6 +288,16 @@ impl Error {
             Code::InternalServerError => "The service failed; its log tells why.".into(),
             _ => self.to_string(),
         }
+    }
+}
+
+impl OperationError for Error {
+    fn error_code(&self) -> ErrorCode {
+        self.code().into()
+    }
+
+    fn is_recorded(&self) -> bool {
+        matches!(self, Self::Database(_))
     }
 }
 

@@ -34,7 +34,6 @@ use crate::{
     error::{Code, Error},
     graphql::engine::Engine,
     security::Access,
-    telemetry,
 };
 
 /// What the public handlers share.
@@ -54,17 +53,14 @@ pub struct Public {
     pub compression: Option<Compression>,
     /// Whether browsers get the playground.
     pub playground: bool,
-    /// Whether the caller's trace is gone on with.
-    pub propagate: bool,
 }
 
 /// The routes of the public listener.
 pub fn router(public: Public) -> Router {
-    let (propagate, has_playground) = (public.propagate, public.playground);
+    let has_playground = public.playground;
     let cors = public.origins.cors();
     let (hosts, compression) = (public.hosts.clone(), public.compression.clone());
-    let around =
-        move |request, next| around(propagate, hosts.clone(), compression.clone(), request, next);
+    let around = move |request, next| around(hosts.clone(), compression.clone(), request, next);
     let pages = if has_playground {
         Router::new()
             .route("/", get(playground::index))
@@ -88,7 +84,6 @@ pub fn router(public: Public) -> Router {
 /// What is done for each request, whoever handles it. All in one layer: each would cost three
 /// allocations a request.
 async fn around(
-    propagate: bool,
     hosts: Hosts,
     compression: Option<Compression>,
     request: Request,
@@ -115,7 +110,7 @@ async fn around(
             None => response,
         }
     };
-    telemetry::http::trace(propagate, request, handle).await
+    graphql_telemetry::http::instrument(request, handle).await
 }
 
 /// GraphQL, by whichever protocol it is asked.

@@ -8,7 +8,6 @@
 //! - [`admin`]: the second listener, for operators;
 //! - [`security`]: who may ask, and for what;
 //! - [`database`]: connecting and migrating;
-//! - [`telemetry`]: what the service tells about itself;
 //! - [`shutdown`]: the signals that end the service;
 //! - [`descriptors`]: the files it may have open;
 //! - [`error`]: every error, its code, and what a client may see of it.
@@ -30,4 +29,3 @@ pub mod http;
 pub mod security;
 pub mod service;
 pub mod shutdown;
-pub mod telemetry;

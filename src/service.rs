@@ -7,8 +7,11 @@ use std::{
     time::Duration,
 };
 
+use graphql_telemetry::{
+    self as telemetry, GaugeSampler, admin, graphql::ErrorCode, metrics::Scrape,
+};
 use runtime_insight::recorder::FlightRecorder;
-use tokio::{net::TcpListener, runtime::Handle, time::sleep};
+use tokio::{net::TcpListener, time::sleep};
 use tracing::{Instrument, field::Empty, info, info_span, instrument, warn};
 
 use crate::{
@@ -18,15 +21,14 @@ use crate::{
     config::Settings,
     database::Database,
     descriptors,
-    error::{Error, Result},
+    error::{Code, Error, Result},
     graphql::{documents::trusted::ManifestError, engine::Engine},
     http::{
         self, Public, compression::Compression, forwarded::TrustedProxies, hosts::Hosts,
-        origin::Origins, server::Server,
+        origin::Origins, server::Server, websocket::close::Reason,
     },
     security::{Access, AdminToken, SecurityError},
     shutdown::Signals,
-    telemetry::{self, export::scrape::Scrape, upkeep::Upkeep},
 };
 
 /// How long to wait before the next try to prepare the database.
@@ -38,6 +40,7 @@ pub struct Service {
     db: Database,
     engine: Arc<Engine>,
     public: (Server, TcpListener),
+    health: Health,
     admin: (Admin, net::TcpListener),
 }
 
@@ -46,8 +49,6 @@ pub struct Service {
 pub struct Observation {
     /// The metrics to serve, unless there are none.
     pub scrape: Option<Scrape>,
-    /// Whether the traces of callers are gone on with.
-    pub propagate: bool,
     /// What records the runtime when asked to.
     pub recorder: FlightRecorder,
 }
@@ -127,7 +128,6 @@ impl Service {
             compression: http.compression.then(|| Compression::new(engine.backlog().clone())),
             origins: Origins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
-            propagate: observation.propagate,
             hosts: Hosts::new(http.listen, access.is_open(), &security.allowed_hosts),
             access,
         });
@@ -136,16 +136,18 @@ impl Service {
             .with_backlog(engine.backlog().clone())
             .with_trusted_proxies(TrustedProxies::new(&security.trusted_proxies));
         let public = (server, public);
-        telemetry::graphql::start_counters();
-        telemetry::websocket::start_counters();
+        telemetry::graphql::start_counters(Code::ALL.map(ErrorCode::from));
+        telemetry::websocket::start_counters(Reason::ALL.map(Reason::as_str));
         metrics::created(0);
         let pools = db.clone();
+        let sampler = GaugeSampler::new(observation.scrape, move || pools.sample());
+        let health = Health::new(db.clone());
         let with_admin = Admin {
-            health: Health::new(db.clone()),
-            upkeep: Upkeep::new(observation.scrape, move || pools.sample()),
-            recorder: observation.recorder,
-            runtime: Handle::current(),
-            stall_limit: settings.runtime.stall_limit,
+            routes: admin::Admin::with_sampler(sampler.clone())
+                .recorder(observation.recorder)
+                .stall_limit(settings.runtime.stall_limit)
+                .readiness(health.clone()),
+            sampler,
             hosts: Hosts::new(
                 http.admin_listen,
                 security.admin_token.is_none(),
@@ -153,7 +155,7 @@ impl Service {
             ),
             token: AdminToken::new(security.admin_token.clone()),
         };
-        Ok(Self { settings, db, engine, public, admin: (with_admin, admin) })
+        Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin) })
     }
 
     /// Where the catalogue and the admin routes are served.
@@ -171,10 +173,10 @@ impl Service {
     /// # Errors
     /// If the admin listener cannot be served.
     pub async fn run(self, mut signals: Signals) -> io::Result<bool> {
-        let Self { settings, db, engine, public, admin } = self;
+        let Self { settings, db, engine, public, health, admin } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
-        let (health, upkeep) = (admin.health.clone(), admin.upkeep.clone());
+        let sampler = admin.sampler.clone();
         admin.start(admin_listener, &settings.limits.requests)?;
         let accept = {
             let public = public.clone();
@@ -207,7 +209,7 @@ impl Service {
         span.record("drain.complete", drained);
         drop(span);
         // The last metrics to be exported tell the end.
-        upkeep.sample();
+        sampler.sample();
         if drained {
             db.close().await;
         } else {

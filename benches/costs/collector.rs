@@ -6,22 +6,14 @@ use std::{
     thread,
 };
 
-use colophon::{
-    books::metrics,
-    telemetry::{
-        export::{
-            LogOptions, Telemetry,
-            lines::LogFormat,
-            settings::{ExportSettings, Exporter, OtlpOptions, Protocol},
-        },
-        names,
-    },
+use colophon::books::metrics;
+use graphql_telemetry::{
+    Telemetry,
+    settings::{ExportSettings, Exporter, OtlpOptions, Protocol},
 };
-use tracing_subscriber::filter::Targets;
 
 /// Starts all telemetry but logs.
 pub fn observe() -> Telemetry {
-    names::add(metrics::METRICS);
     let address = swallow();
     let to = |path: &str| {
         let endpoint = format!("{address}{path}").parse().unwrap();
@@ -36,9 +28,8 @@ pub fn observe() -> Telemetry {
         ..ExportSettings::from_env().unwrap()
     };
     // Spans come faster than any service makes them, and some are dropped, of which nobody need be told.
-    let options =
-        LogOptions { format: Some(LogFormat::Json), filter: "off", spans: &Targets::new() };
-    Telemetry::start(&export, &options, None).unwrap()
+    let telemetry = Telemetry::builder("colophon", "").export(export).metrics(metrics::METRICS);
+    telemetry.log_filter("off").install().unwrap()
 }
 
 /// A server that answers everything with 200, and where it is.

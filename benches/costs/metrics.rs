@@ -1,14 +1,12 @@
 //! A measurement, which goes to the scrape and to OTLP: of a series that is kept, and of one that is
 //! looked up among the known ones of its metric.
 
-use colophon::{
-    error::Code,
-    telemetry::{
-        graphql::count_error,
-        names::{GRAPHQL_ACTIVE, GRAPHQL_ERRORS, GRAPHQL_WAIT},
-    },
-};
+use colophon::error::Code;
 use divan::{Bencher, black_box};
+use graphql_telemetry::{
+    catalog::{GRAPHQL_ACTIVE, GRAPHQL_ERRORS, GRAPHQL_WAIT},
+    graphql::count_error,
+};
 
 #[divan::bench]
 fn counter(bencher: Bencher) {

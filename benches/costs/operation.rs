@@ -2,11 +2,9 @@
 //! metrics; and the same with a statement below the field, on SQLite.
 
 use async_graphql::{QueryPathNode, QueryPathSegment, parser::types::OperationType};
-use colophon::{
-    database::Database,
-    telemetry::graphql::{Call, Identity, Operation, Source},
-};
+use colophon::{database::Database, error::Error};
 use divan::Bencher;
+use graphql_telemetry::graphql::{Call, ErrorCode, Identity, Operation, Source};
 
 use super::{
     statement,
@@ -16,7 +14,7 @@ use super::{
 #[divan::bench(args = Trace::ALL, sample_size = 100)]
 fn of_one_field(bencher: Bencher, trace: Trace) {
     let _attached = trace.context().attach();
-    bencher.bench_local(|| operation(|call| call.end(Ok(())).unwrap()));
+    bencher.bench_local(|| operation(|call| call.end(Ok::<_, Error>(())).unwrap()));
 }
 
 #[divan::bench(args = Trace::ALL, sample_size = 100)]
@@ -40,7 +38,7 @@ fn operation(work: impl FnOnce(Call)) {
     let path = QueryPathNode { parent: None, segment: QueryPathSegment::Name("book") };
     work(execution.call("Query", "book", &path));
     drop(execution);
-    operation.end(&[], None);
+    operation.end::<ErrorCode>(&[], None);
 }
 
 fn identity() -> Identity {

@@ -7,9 +7,9 @@ use colophon::{
         pool::driver::{ConnectOptions, FetchOptional, Query},
     },
     error::Error,
-    telemetry::graphql::Scope,
 };
 use divan::Bencher;
+use graphql_telemetry::graphql::Scope;
 use opentelemetry::Context;
 use sea_orm::{ConnectionTrait, DbBackend, QueryResult, Statement};
 

@@ -28,8 +28,8 @@ use super::{authors, input::AuthorRef, insert, metrics, store, text};
 use crate::{
     database::{Database, any_of},
     error::{Error, Result},
-    telemetry::database::{OnlySlow, current},
 };
+use graphql_telemetry::sea_orm::{OnlySlow, current};
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
 const BATCH: usize = 250;

@@ -2,9 +2,8 @@
 
 use std::sync::LazyLock;
 
+use graphql_telemetry::catalog::{Kind, Metric};
 use metrics::Counter;
-
-use crate::telemetry::names::{Kind, Metric};
 
 static CREATED: Metric =
     counter("books.created", "Books that were entered, by mutation or import.");

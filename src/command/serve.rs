@@ -5,17 +5,13 @@ use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
 use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
-use super::{fail, refuse};
+use super::{fail, refuse, telemetry_failed};
 use crate::{
-    books::metrics,
     config::Settings,
     service::{Observation, Service},
     shutdown::Signals,
-    telemetry::{
-        export::{LogOptions, Telemetry, TelemetryError, scrape::Scrape, settings::ExportSettings},
-        names, runtime,
-    },
 };
+use graphql_telemetry::{metrics::Scrape, runtime, settings::ExportSettings};
 
 /// How long tasks may take to be dropped at the end.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
@@ -34,34 +30,34 @@ pub fn run(settings: Settings) -> ExitCode {
         Ok(export) => export.trusting_callers(settings.trust_caller_sampling),
         Err(error) => return refuse(error),
     };
-    names::add(metrics::METRICS);
-    let options = LogOptions {
-        format: Some(settings.log_format),
-        filter: &settings.log,
-        spans: &settings.trace_filter,
-    };
-    let console = settings.runtime.console.options();
-    let telemetry = match Telemetry::start(&export, &options, console.as_ref()) {
+    let telemetry = super::telemetry(&settings, export)
+        .log_format(settings.log_format)
+        .console(settings.runtime.console.options());
+    let telemetry = match telemetry.install() {
         Ok(telemetry) => telemetry,
-        Err(TelemetryError::Otlp(error)) => return refuse(error),
-        Err(error) => return fail(error),
+        Err(error) => return telemetry_failed(error),
     };
     log_panics();
     let flush = settings.http.flush_timeout;
-    let code = match in_runtime(settings, telemetry.scrape(), export.propagate) {
+    let code = match in_runtime(settings, telemetry.scrape()) {
         Ok(code) => code,
         Err(error) => fail(error),
     };
-    telemetry.stop(flush);
+    telemetry.shutdown(flush);
     code
 }
 
-fn in_runtime(settings: Settings, scrape: Option<Scrape>, propagate: bool) -> io::Result<ExitCode> {
+fn in_runtime(settings: Settings, scrape: Option<Scrape>) -> io::Result<ExitCode> {
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
-    let slow_poll = options.runtime_profiling.then_some(options.slow_poll);
-    let runtime = runtime::build(&recorder, slow_poll)?;
-    let observation = Observation { scrape, propagate, recorder };
+    let runtime = if options.runtime_profiling {
+        let builder = runtime::builder().slow_poll(options.slow_poll).recorder(&recorder);
+        builder.source_root(env!("CARGO_MANIFEST_DIR")).build()?
+    } else {
+        // Neither tasks nor polls are measured, nor recorded.
+        tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?
+    };
+    let observation = Observation { scrape, recorder };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);

@@ -7,7 +7,8 @@ use sea_orm::sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptio
 use url::Url;
 
 use super::limits::DatabaseLimits;
-use crate::{database::pool::postgres::PoolerMode, telemetry::database::CommentMode};
+use crate::database::pool::postgres::PoolerMode;
+use graphql_telemetry::sea_orm::CommentMode;
 
 /// The database and its pool.
 #[derive(Clone, Debug, Args)]

@@ -15,7 +15,7 @@ use super::{
         postgres::{PostgresConnection, Server},
     },
 };
-use crate::{error::DatabaseFault, telemetry::database::report_reachable};
+use graphql_telemetry::sea_orm::{DatabaseFault, report_reachable};
 
 /// How often to ask for a sign of life.
 const INTERVAL: Duration = Duration::from_millis(200);

@@ -24,7 +24,7 @@ use self::{
     driver::{ConnectOptions, Connection},
     idle::IdleList,
 };
-use crate::telemetry::database::{CommentMode, DatabaseInfo, PoolMetrics, Statements};
+use graphql_telemetry::sea_orm::{CommentMode, DatabaseInfo, PoolMetrics, Statements};
 
 /// How many connections a pool has, and what its telemetry says.
 #[derive(Clone, Debug)]

@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use graphql_telemetry::graphql as telemetry;
 use tokio::{sync::oneshot, time::timeout};
 use tracing::warn;
 
@@ -20,7 +21,6 @@ use crate::{
     config::limits::RequestLimits,
     error::{Error, Result},
     security::Identity,
-    telemetry::graphql as telemetry,
 };
 
 /// How many places a caller may have for each that is free.

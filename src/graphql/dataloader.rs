@@ -19,6 +19,10 @@ use std::{
 };
 
 use futures_util::future::BoxFuture;
+use graphql_telemetry::{
+    graphql::{Askers, Field},
+    intern,
+};
 use opentelemetry::Context;
 use tokio::{
     sync::oneshot,
@@ -26,13 +30,7 @@ use tokio::{
 };
 use tracing::Instrument;
 
-use crate::{
-    error::{Error, Result},
-    telemetry::{
-        graphql::{Askers, Field},
-        intern::intern,
-    },
-};
+use crate::error::{Error, Result};
 
 /// Loads the values of many keys at once.
 pub trait Batch: Send + Sync + 'static {

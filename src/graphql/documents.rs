@@ -52,8 +52,8 @@ use super::present::Rejection;
 use crate::{
     config::limits::DocumentLimits,
     error::{Code, Error},
-    telemetry::intern::intern,
 };
+use graphql_telemetry::intern;
 
 /// Combinations of the variables of `@skip` and `@include` whose merged selections an operation
 /// keeps. Further ones are merged anew each time.

@@ -24,8 +24,8 @@ use crate::{
     database::Database,
     error::{Code, Error},
     security::Caller,
-    telemetry::graphql::{self as telemetry, Identity, Phase, Source},
 };
+use graphql_telemetry::graphql::{self as telemetry, Identity, Phase, Source};
 
 /// Where operations come from.
 const ROUTE: &str = "/graphql";

@@ -21,8 +21,8 @@ use crate::{
     database::{Database, Session, Transaction},
     error::{Error, Result},
     security::{Caller, Scope},
-    telemetry::graphql::{Execution, Field},
 };
+use graphql_telemetry::graphql::{Execution, Field};
 
 /// The catalogue as the resolvers of one request see it. They get at it by [`resolve`] only.
 #[derive(Clone)]

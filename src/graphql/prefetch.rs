@@ -6,10 +6,8 @@ use async_graphql::{Context, QueryPathNode, QueryPathSegment, SelectionField};
 use entity::book;
 
 use super::{dataloader::load, loaders::Catalogue, types::Book};
-use crate::{
-    books::page::Page,
-    telemetry::graphql::{Askers, Call, Execution},
-};
+use crate::books::page::Page;
+use graphql_telemetry::graphql::{Askers, Call, Execution};
 
 /// The fields between a list of books and its books.
 const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];

@@ -2,6 +2,7 @@
 //! masked, and it is logged in full, once.
 
 use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
+use graphql_telemetry::{graphql::count_error, sea_orm::DatabaseFault};
 use opentelemetry::{
     Context,
     trace::{TraceContextExt, TraceId},
@@ -11,8 +12,7 @@ use tracing::{error, warn};
 
 use crate::{
     backlog::Held,
-    error::{Code, DatabaseFault, Error, Violation},
-    telemetry::graphql::count_error,
+    error::{Code, Error, Violation},
 };
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,

@@ -8,6 +8,7 @@ use std::{
 };
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header, uri::Authority};
+use graphql_telemetry::http::Forwarded;
 use ipnet::IpNet;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -20,17 +21,6 @@ const MAX_PROXIES: usize = 32;
 /// The proxies whose headers are believed.
 #[derive(Clone, Debug, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
-
-/// What the outermost trusted proxy saw of a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Forwarded {
-    /// The client: the nearest address that is no trusted proxy's.
-    pub client: Option<IpAddr>,
-    /// `http` or `https`.
-    pub scheme: Option<&'static str>,
-    /// The host that the client asked, perhaps with a port.
-    pub host: Option<Authority>,
-}
 
 impl TrustedProxies {
     /// The proxies of these networks.
@@ -105,19 +95,6 @@ impl TrustedProxies {
             scheme: at(&X_FORWARDED_PROTO).and_then(scheme),
             host: at(&X_FORWARDED_HOST).and_then(host),
         }
-    }
-}
-
-impl Forwarded {
-    /// Whether the client asked `origin`, as browsers call the site that a page is of.
-    #[must_use]
-    pub fn is_origin(&self, origin: &str) -> Option<bool> {
-        let host = self.host.as_ref()?.as_str().to_ascii_lowercase();
-        let Some((scheme, authority)) = origin.split_once("://") else { return Some(false) };
-        let default_port = if scheme == "https" { ":443" } else { ":80" };
-        let is_same_scheme = self.scheme.is_none_or(|own| own == scheme);
-        let is_known = matches!(scheme, "http" | "https");
-        Some(is_known && is_same_scheme && authority == host.trim_end_matches(default_port))
     }
 }
 
@@ -346,18 +323,5 @@ mod tests {
         let headers = HeaderMap::new();
         let proxies = TrustedProxies::default();
         assert_eq!(proxies.forwarded("127.0.0.1:1".parse().unwrap(), &headers), None);
-    }
-
-    #[test]
-    fn the_origin_is_compared_with_what_the_client_asked() {
-        let forwarded = Forwarded {
-            scheme: Some("https"),
-            host: Some("Books.example:443".parse().unwrap()),
-            client: None,
-        };
-        assert_eq!(forwarded.is_origin("https://books.example"), Some(true));
-        assert_eq!(forwarded.is_origin("http://books.example"), Some(false));
-        assert_eq!(forwarded.is_origin("null"), Some(false));
-        assert_eq!(Forwarded::default().is_origin("https://books.example"), None);
     }
 }

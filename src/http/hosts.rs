@@ -10,8 +10,8 @@ use axum::{
     extract::Request,
     http::{header, uri::Authority},
 };
+use graphql_telemetry::http::Forwarded;
 
-use super::forwarded::Forwarded;
 use crate::config::security::is_loopback;
 
 /// The message of the response to a request for another host.

@@ -3,10 +3,10 @@
 use std::{sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
+use graphql_telemetry::http::{Forwarded, TRACERESPONSE};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
-use super::{csrf, forwarded::Forwarded};
-use crate::telemetry::http::TRACERESPONSE;
+use super::csrf;
 
 /// How long a browser may remember that it may ask.
 const REMEMBERED: Duration = Duration::from_mins(10);
@@ -77,7 +77,7 @@ impl Origins {
 fn is_own(origin: &HeaderValue, headers: &HeaderMap, forwarded: Option<&Forwarded>) -> bool {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
     let Some(origin) = text(origin) else { return false };
-    if let Some(is_own) = forwarded.and_then(|forwarded| forwarded.is_origin(&origin)) {
+    if let Some(is_own) = forwarded.and_then(|forwarded| is_origin(forwarded, &origin)) {
         return is_own;
     }
     let Some(host) = headers.get(header::HOST).and_then(text) else { return false };
@@ -91,9 +91,32 @@ fn is_own(origin: &HeaderValue, headers: &HeaderMap, forwarded: Option<&Forwarde
     }
 }
 
+/// Whether the client asked `origin`, if a proxy says which host it asked.
+fn is_origin(forwarded: &Forwarded, origin: &str) -> Option<bool> {
+    let host = forwarded.host.as_ref()?.as_str().to_ascii_lowercase();
+    let Some((scheme, authority)) = origin.split_once("://") else { return Some(false) };
+    let default_port = if scheme == "https" { ":443" } else { ":80" };
+    let is_same_scheme = forwarded.scheme.is_none_or(|own| own == scheme);
+    let is_known = matches!(scheme, "http" | "https");
+    Some(is_known && is_same_scheme && authority == host.trim_end_matches(default_port))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_origin_is_compared_with_what_the_client_asked() {
+        let forwarded = Forwarded {
+            scheme: Some("https"),
+            host: Some("Books.example:443".parse().unwrap()),
+            client: None,
+        };
+        assert_eq!(is_origin(&forwarded, "https://books.example"), Some(true));
+        assert_eq!(is_origin(&forwarded, "http://books.example"), Some(false));
+        assert_eq!(is_origin(&forwarded, "null"), Some(false));
+        assert_eq!(is_origin(&Forwarded::default(), "https://books.example"), None);
+    }
 
     #[test]
     fn own_pages_and_listed_sites_may_ask() {

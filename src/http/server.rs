@@ -45,13 +45,10 @@ use self::{
     timer::{HeadTimer, Timeouts},
 };
 use super::forwarded::TrustedProxies;
-use crate::{
-    backlog::Backlog,
-    config::limits::RequestLimits,
-    telemetry::http::{
-        Peer,
-        connections::{self, Ending},
-    },
+use crate::{backlog::Backlog, config::limits::RequestLimits};
+use graphql_telemetry::http::{
+    Peer,
+    connections::{self, Ending},
 };
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying

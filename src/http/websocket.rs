@@ -29,12 +29,11 @@ use tokio_tungstenite::{
 use tracing::debug;
 
 use self::{close::Reason, link::Link, session::Session};
-use super::{
-    Public, forwarded::Forwarded, graphql::refuse, negotiate::MediaType, server::Connection,
-};
-use crate::{
-    error::{Code, Error},
-    telemetry::websocket::{Open, Origin},
+use super::{Public, graphql::refuse, negotiate::MediaType, server::Connection};
+use crate::error::{Code, Error};
+use graphql_telemetry::{
+    http::Forwarded,
+    websocket::{ConnectionContext, Open},
 };
 
 /// The protocol that is spoken on the socket.
@@ -52,7 +51,7 @@ struct Caller {
     connection: Connection,
     /// Of the request.
     headers: HeaderMap,
-    origin: Origin,
+    context: ConnectionContext,
 }
 
 /// Whether a request asks for a WebSocket. The header means nothing on other methods.
@@ -84,9 +83,9 @@ pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
         response.headers_mut().insert(header::SEC_WEBSOCKET_PROTOCOL, protocol);
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let origin = Origin::of_upgrade(connection.peer, connection.client);
+    let context = ConnectionContext::of_upgrade(connection.peer, connection.client);
     let headers = std::mem::take(request.headers_mut());
-    let caller = Caller { public: public.clone(), connection, headers, origin };
+    let caller = Caller { public: public.clone(), connection, headers, context };
     // A drain waits for it, since it has its connection from here on.
     runtime_insight::spawn("websocket", serve(upgrade, caller, is_known));
     response
@@ -118,7 +117,7 @@ async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
         (link, Reason::UnknownProtocol.into())
     };
     link.close(&end).await;
-    open.closed(end.reason);
+    open.closed(end.reason.as_str());
     drop(connection);
 }
 

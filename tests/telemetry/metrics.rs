@@ -5,11 +5,9 @@ use std::{
     time::Duration,
 };
 
-use colophon::{
-    books,
-    telemetry::names::{self, Kind, Metric},
-};
+use colophon::books;
 use futures_util::{StreamExt, stream};
+use graphql_telemetry::catalog::{self, Kind, Metric};
 use serde_json::json;
 use testing::{
     Db, PATIENCE, Service,
@@ -17,7 +15,7 @@ use testing::{
 };
 
 fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
-    let own = names::catalogue().chain(books::metrics::METRICS.iter().copied());
+    let own = catalog::all().chain(books::metrics::METRICS.iter().copied());
     own.map(|metric| (metric.name, metric)).collect()
 }
 

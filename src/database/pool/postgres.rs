@@ -14,6 +14,7 @@ use std::{
 };
 
 use clap::ValueEnum;
+use graphql_telemetry::sea_orm::{DatabaseFault, FaultClass};
 use sea_orm::sqlx::{
     self, AssertSqlSafe, ConnectOptions, Connection, Executor, PgConnection, Row,
     error::DatabaseError, postgres::PgConnectOptions,
@@ -30,9 +31,12 @@ pub enum PoolerMode {
     Transaction,
 }
 
+/// The [kind](DatabaseFault::kind) of a [`PoolerError`].
+pub const POOLER: &str = "pooler";
+
 /// What a pooler does that the service cannot work with.
 #[derive(Debug, thiserror::Error)]
-pub enum PoolerError {
+enum PoolerError {
     /// It rejects a start-up parameter.
     #[error(
         "the connection pooler (PgBouncer) rejects the start-up parameter {0}: add it to its \
@@ -244,7 +248,8 @@ fn transactions(error: sqlx::Error) -> sqlx::Error {
 }
 
 fn configuration(error: PoolerError) -> sqlx::Error {
-    sqlx::Error::Configuration(Box::new(error))
+    let fault = DatabaseFault::new(FaultClass::Unavailable, POOLER, error.to_string());
+    sqlx::Error::Configuration(Box::new(fault))
 }
 
 /// SQLSTATE protocol_violation, which is that of all errors of PgBouncer's own.

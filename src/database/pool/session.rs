@@ -11,7 +11,7 @@ use super::{
     checkout::PooledConnection,
     driver::{Execute, FetchAll, FetchOptional, Query, RawSql},
 };
-use crate::telemetry::graphql::Scope;
+use graphql_telemetry::graphql::Scope;
 
 impl Pool {
     /// Returns connections for statements, each on its own, that are children of `parent`; without one

@@ -25,8 +25,8 @@ use crate::{
     config::limits::DocumentLimits,
     error::{Code, Error},
     graphql::present::{Rejection, located_error},
-    telemetry::{intern::intern, runtime},
 };
+use graphql_telemetry::{intern, runtime};
 
 /// Introspection types as async-graphql serves them beyond what `apollo-compiler` knows (October
 /// 2021). Without it, tools that ask for `isOneOf` would be rejected.

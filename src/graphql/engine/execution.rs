@@ -21,8 +21,8 @@ use crate::{
         size::json_size,
     },
     security::Caller,
-    telemetry::graphql::{self as telemetry, Execution},
 };
+use graphql_telemetry::graphql::{self as telemetry, Execution};
 
 impl Engine {
     /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
@@ -139,9 +139,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::{
-        config::Cli, database::Database, graphql::engine::RawRequest, telemetry::graphql::Source,
-    };
+    use crate::{config::Cli, database::Database, graphql::engine::RawRequest};
+    use graphql_telemetry::graphql::Source;
 
     #[tokio::test]
     async fn a_panic_is_one_masked_error_and_the_next_operation_works() {

@@ -17,8 +17,8 @@ use crate::{
     error::Code,
     graphql::present::{Answer, server_error},
     http::{bearer, negotiate::MediaType},
-    telemetry::http::Failure,
 };
+use graphql_telemetry::http::Failure;
 
 /// `294 Partial Success` of the edition, which IANA does not know yet.
 static PARTIAL_SUCCESS: LazyLock<StatusCode> =
@@ -120,7 +120,7 @@ fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response
                 response.extensions_mut().insert(reason);
             }
             if let Some(code) = refusal {
-                response.extensions_mut().insert(Failure(code));
+                response.extensions_mut().insert(Failure(code.into()));
             }
             response
         }

@@ -11,7 +11,8 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 
 use super::activity::{Activity, Waiting};
-use crate::{config::limits::RequestLimits, telemetry::http::connections::Open};
+use crate::config::limits::RequestLimits;
+use graphql_telemetry::http::connections::Open;
 
 /// How long each connection may wait for the head of a request even if others want its place.
 /// The head comes with the packet that opens a connection, or right behind it.

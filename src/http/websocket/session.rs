@@ -31,8 +31,8 @@ use crate::{
         server::site,
     },
     security,
-    telemetry::graphql::Source,
 };
+use graphql_telemetry::graphql::Source;
 
 /// A client and what it has asked.
 pub struct Session {
@@ -233,8 +233,8 @@ impl Session {
             let text = format!("Subscriber for {id} already exists");
             return Err(End::because(Reason::IdTaken, text));
         }
-        let extensions = payload.get("extensions").filter(|_| self.caller.public.propagate);
-        let source = Source::Socket(self.caller.origin.of_operation(extensions));
+        let extensions = payload.get("extensions");
+        let source = Source::Socket(self.caller.context.of_operation(extensions));
         let raw = from_parameters(payload)
             .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
         self.quiet_since = Instant::now();

@@ -1,0 +1,35 @@
+//! Attributes that no released convention has. Those of GraphQL are from the draft of the GraphQL
+//! working group (<https://github.com/open-telemetry/semantic-conventions/pull/3515>) where it has them.
+
+/// Hash of the document's text.
+pub const DOCUMENT_HASH: &str = "graphql.document.hash";
+/// Whether parsing and validation were spared, since the document was known.
+pub const DOCUMENT_CACHED: &str = "graphql.document.cached";
+/// The coordinate of the operation's root field, such as `Query.books`.
+pub const ROOT_FIELD: &str = "graphql.root_field";
+/// The number of errors in the answer.
+pub const ERROR_COUNT: &str = "graphql.error.count";
+/// Which phase of an operation a span or duration is of.
+pub const PROCESSING_TYPE: &str = "graphql.processing.type";
+/// A field's name.
+pub const FIELD_NAME: &str = "graphql.selection.field.name";
+/// The type that has the field.
+pub const FIELD_PARENT: &str = "graphql.selection.field.parent_type";
+/// `Type.field`.
+pub const FIELD_COORDINATE: &str = "graphql.selection.field.coordinate";
+/// The response path without list indices.
+pub const SELECTION_PATH: &str = "graphql.selection.path";
+/// How often the field was resolved.
+pub const FIELD_CALLS: &str = "graphql.field.calls";
+/// The longest of the calls, in seconds.
+pub const FIELD_DURATION_MAX: &str = "graphql.field.duration.max";
+/// How many of the calls failed.
+pub const FIELD_ERRORS: &str = "graphql.field.errors";
+/// The name of a DataLoader.
+pub const DATALOADER: &str = "graphql.dataloader.name";
+/// The number of keys in a batch.
+pub const BATCH_SIZE: &str = "graphql.dataloader.batch.size";
+/// Why a WebSocket was closed.
+pub const CLOSE_REASON: &str = "websocket.close.reason";
+/// What a task's time was spent on.
+pub const TASK_STATE: &str = "tokio.task.state";

@@ -1,0 +1,25 @@
+//! SQL: a span and two metrics for each statement, and the metrics of a pool of connections.
+
+mod comment;
+mod fault;
+mod pool;
+mod statement;
+mod summary;
+
+use std::sync::LazyLock;
+
+use metrics::Gauge;
+
+pub use self::{
+    comment::CommentMode,
+    fault::{DatabaseFault, FaultClass},
+    pool::{PoolMetrics, Waiting},
+    statement::{DatabaseInfo, OnlySlow, StatementSpan, Statements, current},
+};
+use crate::catalog::DB_REACHABLE;
+
+/// Records whether the database server answers.
+pub fn report_reachable(is_reachable: bool) {
+    static REACHABLE: LazyLock<Gauge> = LazyLock::new(|| DB_REACHABLE.gauge(Vec::new()));
+    REACHABLE.set(f64::from(u8::from(is_reachable)));
+}
