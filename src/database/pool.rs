@@ -69,7 +69,8 @@ impl Pool {
         first_idle.connection = first;
         idle.give_back(first_idle);
         Self(Arc::new(Shared {
-            statements: Statements::new(target.backend(), options.database.clone()),
+            statements: Statements::new(target.backend(), options.database.clone())
+                .with_comments(options.comments),
             target,
             permits: Arc::new(Semaphore::new(options.size)),
             metrics: PoolMetrics::new(options.name, options.size),

@@ -170,7 +170,7 @@ impl Engine {
             root_field: operation.root_field,
             name: operation.name.clone(),
             label: operation.label,
-            hash: document.hex.clone(),
+            hash: Some(document.hex.clone()),
             is_known,
         };
         telemetry.identify(identity, ROUTE);

@@ -135,15 +135,17 @@ impl Admin {
             .with_state(admin)
     }
 
-    /// Serves the routes at `listener` on a thread of its own, which ends with the process: they respond
-    /// when the service's workers are blocked.
+    /// Serves the routes at `address` on a thread of its own, which ends with the process: they respond
+    /// when the service's workers are blocked. Returns the address, which the kernel chose for port 0.
     ///
     /// # Errors
-    /// If the operating system refuses.
-    pub fn serve(self, listener: net::TcpListener) -> io::Result<()> {
+    /// If the address cannot be bound, or the operating system refuses a thread.
+    pub fn serve(self, address: impl net::ToSocketAddrs) -> io::Result<net::SocketAddr> {
+        let listener = net::TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        listener.set_nonblocking(true)?;
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let serve = async move {
-            listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
             spawn("gauge sampler", self.sampler.clone().run());
             axum::serve(listener, self.router()).await
@@ -153,7 +155,7 @@ impl Admin {
                 error!(name: "admin.failed", %error, "the admin listener cannot be served");
             }
         })?;
-        Ok(())
+        Ok(address)
     }
 }
 

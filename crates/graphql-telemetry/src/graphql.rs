@@ -6,7 +6,9 @@
 
 mod batch;
 mod error;
+mod extension;
 mod field;
+mod lazy;
 mod operation;
 mod recorded;
 
@@ -21,7 +23,9 @@ use std::{
 use async_graphql::parser::types::OperationType;
 pub use batch::{Askers, Batch};
 pub use error::{ErrorCode, OperationError};
+pub use extension::{TelemetryExtension, spawn_batch};
 pub use field::{Call, Execution, Field};
+pub use lazy::current_context;
 use metrics::{Counter, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
@@ -152,14 +156,14 @@ impl Scope {
     }
 }
 
-/// A phase that is going on; over when dropped.
-struct Running {
+/// The span of a phase, which ends when this is dropped.
+struct PhaseSpan {
     phase: Phase,
     started: Instant,
     context: Context,
 }
 
-impl Running {
+impl PhaseSpan {
     fn start(phase: Phase, parent: &Context) -> Self {
         let context = start_span(SpanBuilder::from_name(phase.span_name()), parent, || {
             [KeyValue::new(attribute::PROCESSING_TYPE, phase.processing_type())]
@@ -168,7 +172,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for PhaseSpan {
     fn drop(&mut self) {
         self.phase.duration().record(self.started.elapsed().as_secs_f64());
         self.context.span().end();

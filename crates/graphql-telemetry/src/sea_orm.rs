@@ -2,6 +2,7 @@
 
 mod comment;
 mod fault;
+mod instrumented;
 mod pool;
 mod statement;
 mod summary;
@@ -10,9 +11,12 @@ use std::sync::LazyLock;
 
 use metrics::Gauge;
 
+#[cfg(feature = "stream")]
+pub use self::instrumented::InstrumentedStream;
 pub use self::{
     comment::CommentMode,
     fault::{DatabaseFault, FaultClass},
+    instrumented::Instrumented,
     pool::{PoolMetrics, Waiting},
     statement::{DatabaseInfo, OnlySlow, StatementSpan, Statements, current},
 };

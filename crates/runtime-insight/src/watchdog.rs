@@ -79,10 +79,12 @@ impl SlowPoll<'_> {
         self.ended
     }
 
-    /// The context of the operation's span, for what is logged about the poll.
+    /// The context of the operation's span or, where the task works for none, of the section's, for what
+    /// is logged about the poll.
     #[must_use]
     pub fn context(&self) -> Context {
-        let span = self.operation().map(|operation| operation.span.clone());
+        let span = self.operation().map(|operation| &operation.span);
+        let span = span.or(self.section().map(|section| &section.span)).cloned();
         let current = Context::current();
         span.map_or_else(|| current.clone(), |span| current.with_remote_span_context(span))
     }

@@ -21,12 +21,17 @@ use opentelemetry_proto::tonic::{
             ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
             logs_service_server::{LogsService, LogsServiceServer},
         },
+        metrics::v1::{
+            ExportMetricsPartialSuccess, ExportMetricsServiceRequest, ExportMetricsServiceResponse,
+            metrics_service_server::{MetricsService, MetricsServiceServer},
+        },
         trace::v1::{
             ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
             trace_service_server::{TraceService, TraceServiceServer},
         },
     },
     logs::v1::LogRecord,
+    metrics::v1::Metric,
     resource::v1::Resource,
     trace::v1::Span,
 };
@@ -60,6 +65,7 @@ struct Received {
     resources: Vec<Resource>,
     spans: Vec<Span>,
     records: Vec<LogRecord>,
+    metrics: Vec<Metric>,
 }
 
 type Shared = Arc<Mutex<Received>>;
@@ -86,11 +92,13 @@ impl Receiver {
         let router = Router::new()
             .route("/v1/traces", post(traces))
             .route("/v1/logs", post(logs))
+            .route("/v1/metrics", post(metrics))
             .with_state(state.clone());
         let gzip = CompressionEncoding::Gzip;
         let services = Server::builder()
             .add_service(TraceServiceServer::new(Service(state.clone())).accept_compressed(gzip))
-            .add_service(LogsServiceServer::new(Service(state.clone())).accept_compressed(gzip));
+            .add_service(LogsServiceServer::new(Service(state.clone())).accept_compressed(gzip))
+            .add_service(MetricsServiceServer::new(Service(state.clone())).accept_compressed(gzip));
         let by_grpc = async {
             let served = services.serve_with_incoming(TcpListenerStream::new(grpc)).await;
             served.expect("it serves");
@@ -149,6 +157,12 @@ impl Receiver {
     #[must_use]
     pub fn records(&self) -> Vec<LogRecord> {
         lock(&self.state).records.clone()
+    }
+
+    /// The metrics that it took, once for each export.
+    #[must_use]
+    pub fn metrics(&self) -> Vec<Metric> {
+        lock(&self.state).metrics.clone()
     }
 
     /// Waits until `is_so`.
@@ -225,6 +239,24 @@ fn take_records(
     ExportLogsServiceResponse { partial_success }
 }
 
+fn take_metrics(
+    state: &Shared,
+    request: ExportMetricsServiceRequest,
+    answer: Answer,
+) -> ExportMetricsServiceResponse {
+    let mut state = lock(state);
+    for of_resource in request.resource_metrics {
+        state.resources.extend(of_resource.resource);
+        state.metrics.extend(of_resource.scope_metrics.into_iter().flat_map(|scope| scope.metrics));
+    }
+    let Answer::Reject(rejected_data_points) = answer else {
+        return ExportMetricsServiceResponse::default();
+    };
+    let error_message = "no room".to_owned();
+    let partial_success = Some(ExportMetricsPartialSuccess { rejected_data_points, error_message });
+    ExportMetricsServiceResponse { partial_success }
+}
+
 struct Service(Shared);
 
 impl Service {
@@ -260,6 +292,17 @@ impl LogsService for Service {
     }
 }
 
+#[tonic::async_trait]
+impl MetricsService for Service {
+    async fn export(
+        &self,
+        request: Request<ExportMetricsServiceRequest>,
+    ) -> Result<Response<ExportMetricsServiceResponse>, Status> {
+        let answer = self.answer(&request)?;
+        Ok(Response::new(take_metrics(&self.0, request.into_inner(), answer)))
+    }
+}
+
 async fn traces(
     State(state): State<Shared>,
     headers: HeaderMap,
@@ -274,6 +317,14 @@ async fn logs(
     body: Bytes,
 ) -> (StatusCode, Vec<u8>) {
     by_http(&state, &headers, &body, take_records)
+}
+
+async fn metrics(
+    State(state): State<Shared>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, Vec<u8>) {
+    by_http(&state, &headers, &body, take_metrics)
 }
 
 fn by_http<Q: Message + Default, A: Message>(

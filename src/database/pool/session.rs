@@ -11,7 +11,6 @@ use super::{
     checkout::PooledConnection,
     driver::{Execute, FetchAll, FetchOptional, Query, RawSql},
 };
-use graphql_telemetry::graphql::Scope;
 
 impl Pool {
     /// Returns connections for statements, each on its own, that are children of `parent`; without one
@@ -45,19 +44,11 @@ impl Pool {
         &self,
         connection: &mut PooledConnection,
         parent: Option<&Context>,
-        mut statement: Statement,
+        statement: Statement,
         query: impl FnOnce(Statement) -> A + Send,
     ) -> Result<A::Output, DbErr> {
-        let span = self.0.statements.start(&statement.sql, parent);
-        let scope = parent.and_then(|parent| parent.get::<Scope>());
-        if let Some(scope) = scope {
-            scope.count_statement();
-        }
-        self.0.options.comments.add_to(&mut statement.sql, scope, span.span_context().as_ref());
-        let result = connection.run(query(statement)).await;
-        let rows = result.as_ref().ok().and_then(A::rows);
-        span.end(&result, rows);
-        result
+        let run = |statement| connection.run(query(statement));
+        self.0.statements.run(parent, statement, run, A::rows).await
     }
 
     /// Runs a statement on any connection.

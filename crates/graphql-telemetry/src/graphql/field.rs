@@ -16,15 +16,18 @@ use opentelemetry::{
 
 use runtime_insight::Section;
 
-use super::{ErrorCode, OperationError, Phase, Running};
+use super::{ErrorCode, OperationError, Phase, PhaseSpan};
 use crate::{
     attribute, catalog::GRAPHQL_FIELD, exception, handle_cache::HandleCache, text::client_text,
     text::intern, traces::start_span,
 };
 
+/// A span that is made so much later than what it is of began is given its start.
+const MAX_DELAY: Duration = Duration::from_micros(50);
+
 /// The execution of an operation and the spans of its fields, which end with it.
 pub struct Execution {
-    running: Running,
+    phase: PhaseSpan,
     fields: Mutex<HashMap<u64, Arc<Field>>>,
     hasher: RandomState,
 }
@@ -33,8 +36,8 @@ impl Execution {
     /// Begins the execution of the operation whose span `parent` has.
     #[must_use]
     pub fn start(parent: &Context) -> Self {
-        let running = Running::start(Phase::Execution, parent);
-        Self { running, fields: Mutex::default(), hasher: RandomState::new() }
+        let phase = PhaseSpan::start(Phase::Execution, parent);
+        Self { phase, fields: Mutex::default(), hasher: RandomState::new() }
     }
 
     /// A call of `field` of `parent_type`, whose value goes to `path`: there, an alias that the
@@ -52,15 +55,32 @@ impl Execution {
         count: u64,
     ) -> Call {
         let key = self.key(path);
+        let started = Instant::now();
+        let field = self.field(key, started, parent_type, field, || without_indices(path));
+        Call { field, count, started, failed: false }
+    }
+
+    /// The field at the path of `key`, whose span began at `since` if it is new.
+    pub(super) fn field(
+        &self,
+        key: u64,
+        since: Instant,
+        parent_type: &'static str,
+        name: &str,
+        path: impl FnOnce() -> String,
+    ) -> Arc<Field> {
         let mut fields = self.fields.lock().unwrap_or_else(PoisonError::into_inner);
-        let field = fields.entry(key).or_insert_with(|| {
-            Arc::new(Field::new(parent_type, field, path, &self.running.context))
-        });
-        Call { field: field.clone(), count, started: Instant::now(), failed: false }
+        let new = || Arc::new(Field::new(parent_type, name, path, since, &self.phase.context));
+        fields.entry(key).or_insert_with(new).clone()
+    }
+
+    /// The context that the spans of fields are children of.
+    pub(super) const fn context(&self) -> &Context {
+        &self.phase.context
     }
 
     /// A path's hash; list indices do not count.
-    fn key(&self, path: &QueryPathNode<'_>) -> u64 {
+    pub(super) fn key(&self, path: &QueryPathNode<'_>) -> u64 {
         let mut node = Some(path);
         let mut key = 0;
         while let Some(QueryPathNode { parent, segment }) = node {
@@ -74,13 +94,13 @@ impl Execution {
 
     /// Tells of a fault of the service that arose in no field.
     pub fn fault(&self, error: &impl OperationError) {
-        exception::record(&self.running.context.span(), error);
+        exception::record(&self.phase.context.span(), error);
         self.fail(error.error_code());
     }
 
     /// Marks the execution as failed by a fault of the service.
     pub fn fail(&self, code: impl Into<ErrorCode>) {
-        self.running.context.span().set_status(Status::error(code.into().name));
+        self.phase.context.span().set_status(Status::error(code.into().name));
     }
 }
 
@@ -117,13 +137,19 @@ impl Field {
     fn new(
         parent_type: &'static str,
         name: &str,
-        path: &QueryPathNode<'_>,
+        path: impl FnOnce() -> String,
+        since: Instant,
         parent: &Context,
     ) -> Self {
-        let coordinate = intern(&format!("{parent_type}.{name}"));
-        let context = start_span(SpanBuilder::from_name(coordinate), parent, || {
+        let coordinate = coordinate(parent_type, name);
+        let mut span = SpanBuilder::from_name(coordinate);
+        let elapsed = since.elapsed();
+        if elapsed > MAX_DELAY {
+            span = span.with_start_time(SystemTime::now() - elapsed);
+        }
+        let context = start_span(span, parent, || {
             let name = &coordinate[coordinate.len() - name.len()..];
-            let path = client_text(&without_indices(path)).to_owned();
+            let path = client_text(&path()).to_owned();
             [
                 KeyValue::new(attribute::FIELD_NAME, name),
                 KeyValue::new(attribute::FIELD_PARENT, parent_type),
@@ -196,7 +222,13 @@ fn field_durations() -> &'static HandleCache<&'static str, Histogram> {
     &DURATIONS
 }
 
-fn without_indices(path: &QueryPathNode<'_>) -> String {
+/// The coordinate of a field of the schema, such as `Query.books`.
+pub(super) fn coordinate(parent_type: &str, name: &str) -> &'static str {
+    intern(&format!("{parent_type}.{name}"))
+}
+
+/// A response path, such as `books.nodes.authors`.
+pub(super) fn without_indices(path: &QueryPathNode<'_>) -> String {
     let mut names = Vec::new();
     let mut node = Some(path);
     while let Some(QueryPathNode { parent, segment }) = node {
@@ -218,6 +250,11 @@ pub struct Call {
 }
 
 impl Call {
+    /// A call of `field` that began at `started`.
+    pub(super) const fn since(started: Instant, field: Arc<Field>) -> Self {
+        Self { field, count: 1, started, failed: false }
+    }
+
     /// The field that is called.
     #[must_use]
     pub fn field(&self) -> &Arc<Field> {

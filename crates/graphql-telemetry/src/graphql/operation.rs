@@ -15,7 +15,7 @@ use opentelemetry_semantic_conventions::attribute as attr;
 use runtime_insight::{Operation as TaskOperation, TaskTime};
 
 use super::{
-    ErrorCode, Execution, OperationError, Phase, Running, Scope, kind_name,
+    ErrorCode, Execution, OperationError, Phase, PhaseSpan, Scope, kind_name,
     recorded::{RecordedOperation, record_operation},
 };
 use crate::{
@@ -45,8 +45,8 @@ pub struct Identity {
     pub name: Option<Arc<str>>,
     /// Its name, if it is one of a fixed set: that of a trusted document.
     pub label: Option<&'static str>,
-    /// Names its document.
-    pub hash: Arc<str>,
+    /// The hash of its document, if there is one.
+    pub hash: Option<Arc<str>>,
     /// Whether the document was known and not parsed.
     pub is_known: bool,
 }
@@ -123,12 +123,13 @@ impl Operation {
                 let name = if is_short { name.clone() } else { short.into() };
                 KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name)
             });
+            let hash = identity.hash.clone();
+            let hash = hash.map(|hash| KeyValue::new(attribute::DOCUMENT_HASH, hash));
             let always = [
                 KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind),
                 KeyValue::new(attribute::ROOT_FIELD, identity.root_field),
-                KeyValue::new(attribute::DOCUMENT_HASH, identity.hash.clone()),
             ];
-            span.set_attributes(always.into_iter().chain(cached).chain(name));
+            span.set_attributes(always.into_iter().chain(hash).chain(cached).chain(name));
         }
         self.scope = Some(Scope::new(identity.root_field, route));
         self.active = Some(Active::new(identity.kind));
@@ -145,7 +146,7 @@ impl Operation {
 
     /// Does the work of a phase that is done at once.
     pub fn phase<T>(&self, phase: Phase, work: impl FnOnce() -> T) -> T {
-        let _running = Running::start(phase, &self.context);
+        let _span = PhaseSpan::start(phase, &self.context);
         work()
     }
 

@@ -13,22 +13,26 @@ use opentelemetry::{
     trace::{SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
-use sea_orm::{DbBackend, DbErr};
+use sea_orm::{DbBackend, DbErr, Statement};
+use url::Url;
 
 use super::{
+    CommentMode,
     fault::{DatabaseFault, FaultClass},
     summary::Summary,
 };
 use crate::{
     catalog::{DB_DURATION, DB_ROWS},
-    exception, traces,
+    exception,
+    graphql::{Scope, current_context},
+    traces,
 };
 
 /// Texts of statements whose summary is remembered. The texts are the code's own, and far fewer.
 const MAX_STATEMENTS: usize = 1024;
 
 /// What the telemetry of statements says of their database.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseInfo {
     /// The database's name, or its file's.
     pub namespace: String,
@@ -36,18 +40,58 @@ pub struct DatabaseInfo {
     pub server: Option<(String, u16)>,
 }
 
-/// The statements of a database, with what follows from the text of each.
+/// From a connection's URL, of which neither the user nor the password are kept.
+impl From<&str> for DatabaseInfo {
+    fn from(url: &str) -> Self {
+        let Ok(parsed) = Url::parse(url) else {
+            // `sqlite::memory:` and the like.
+            let file = url.split_once(':').map_or(url, |(_, file)| file);
+            return Self { namespace: file.to_owned(), server: None };
+        };
+        let default_port = match parsed.scheme() {
+            "postgres" | "postgresql" => 5432,
+            "mysql" | "mariadb" => 3306,
+            _ => {
+                let path = parsed.path();
+                let file = path.rsplit('/').next().filter(|file| !file.is_empty());
+                let namespace = file.unwrap_or(path).to_owned();
+                return Self { namespace, server: None };
+            }
+        };
+        let host = parsed.host_str().unwrap_or("localhost").to_owned();
+        Self {
+            namespace: parsed.path().trim_start_matches('/').to_owned(),
+            server: Some((host, parsed.port().unwrap_or(default_port))),
+        }
+    }
+}
+
+/// The statements of a database, with what follows from the text of each. Clones share it.
+#[derive(Clone)]
 pub struct Statements {
+    known: Arc<Known>,
+    comments: CommentMode,
+}
+
+struct Known {
     backend: DbBackend,
     database: DatabaseInfo,
-    known: RwLock<HashMap<String, Arc<StatementInfo>, RandomState>>,
+    infos: RwLock<HashMap<String, Arc<StatementInfo>, RandomState>>,
 }
 
 impl Statements {
-    /// Of a database of this kind.
+    /// Returns the statements of a database of this kind.
     #[must_use]
     pub fn new(backend: DbBackend, database: DatabaseInfo) -> Self {
-        Self { backend, database, known: RwLock::default() }
+        let known = Known { backend, database, infos: RwLock::default() };
+        Self { known: Arc::new(known), comments: CommentMode::Off }
+    }
+
+    /// Returns the same, each with a comment when it is executed.
+    #[must_use]
+    pub fn with_comments(mut self, mode: CommentMode) -> Self {
+        self.comments = mode;
+        self
     }
 
     /// Starts the clock of a statement, and a span if it has a parent.
@@ -56,11 +100,51 @@ impl Statements {
         StatementSpan::start(self.info(sql), parent)
     }
 
+    /// The same, and counts it among those of its operation, and adds a comment where these are wanted.
+    #[must_use]
+    pub fn start_with_comment(
+        &self,
+        parent: Option<&Context>,
+        statement: &mut Statement,
+    ) -> StatementSpan {
+        let span = self.start(&statement.sql, parent);
+        let scope = parent.and_then(|parent| parent.get::<Scope>());
+        if let Some(scope) = scope {
+            scope.count_statement();
+        }
+        self.comments.add_to(&mut statement.sql, scope, span.span_context().as_ref());
+        span
+    }
+
+    /// Executes a statement by `run`, with a span and its metrics; `rows` tells how many rows a result
+    /// has.
+    ///
+    /// # Errors
+    /// Those of `run`.
+    pub async fn run<T, F>(
+        &self,
+        parent: Option<&Context>,
+        mut statement: Statement,
+        run: impl FnOnce(Statement) -> F + Send,
+        rows: impl FnOnce(&T) -> Option<usize> + Send,
+    ) -> Result<T, DbErr>
+    where
+        T: Send,
+        F: Future<Output = Result<T, DbErr>> + Send,
+    {
+        let span = self.start_with_comment(parent, &mut statement);
+        let result = run(statement).await;
+        let rows = result.as_ref().ok().and_then(rows);
+        span.end(&result, rows);
+        result
+    }
+
     fn info(&self, sql: &str) -> Arc<StatementInfo> {
-        let known = self.known.read().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        let Known { backend, database, infos } = &*self.known;
+        let known = infos.read().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         known.unwrap_or_else(|| {
-            let new = Arc::new(StatementInfo::new(sql, self.backend, &self.database));
-            let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+            let new = Arc::new(StatementInfo::new(sql, *backend, database));
+            let mut known = infos.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() < MAX_STATEMENTS {
                 known.insert(sql.to_owned(), new.clone());
             }
@@ -141,7 +225,7 @@ impl OnlySlow {
 /// Returns the current context, or none where nothing is traced.
 #[must_use]
 pub fn current() -> Option<Context> {
-    Some(Context::current()).filter(Context::has_active_span)
+    Some(current_context()).filter(Context::has_active_span)
 }
 
 /// A statement that is being executed.
@@ -244,5 +328,26 @@ pub fn fail(span: &mut SpanRef<'_>, fault: &DatabaseFault) {
     if fault.class() != FaultClass::Constraint {
         span.set_status(Status::error(fault.to_string()));
         exception::record(span, fault);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_is_known_by_its_url() {
+        let server = |host: &str, port| Some((host.to_owned(), port));
+        for (url, namespace, expected) in [
+            ("postgres://shop:s3cret@db.example/orders", "orders", server("db.example", 5432)),
+            ("postgresql://db:6432/orders?sslmode=require", "orders", server("db", 6432)),
+            ("mysql://root@db/orders", "orders", server("db", 3306)),
+            ("sqlite:///var/lib/shop/orders.db?mode=rwc", "orders.db", None),
+            ("sqlite:orders.db", "orders.db", None),
+            ("sqlite::memory:", ":memory:", None),
+        ] {
+            let info = DatabaseInfo::from(url);
+            assert_eq!((info.namespace.as_str(), info.server), (namespace, expected), "{url}");
+        }
     }
 }
