@@ -21,7 +21,6 @@ use graphql_telemetry::{
     GaugeSampler,
     admin::{self, Readiness},
 };
-use runtime_insight::spawn;
 use serde_json::{Map, Value};
 use tokio::{net::TcpListener, runtime::Builder};
 use tracing::error;
@@ -69,7 +68,7 @@ impl Admin {
         let serve = async move {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            spawn("gauge sampler", self.sampler.clone().run());
+            self.sampler.spawn();
             let name = "admin connection";
             Server::new(name, self.router(), &limits).accept(listener).await;
             Ok::<_, io::Error>(())

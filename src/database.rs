@@ -30,7 +30,7 @@ use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::Result,
 };
-use graphql_telemetry::sea_orm::{DatabaseFault, DatabaseInfo, FaultClass, current};
+use graphql_telemetry::sea_orm::{DatabaseFault, DatabaseInfo, current};
 
 /// The catalogue's database. Clones share it.
 #[derive(Clone, Debug)]
@@ -141,9 +141,7 @@ impl Database {
             return None;
         };
         Some(match self.fault() {
-            Some(fault) if fault.class() == FaultClass::Denied => {
-                "permission denied by the database"
-            }
+            Some(fault) if fault.is_denial() => "permission denied by the database",
             Some(fault) if fault.kind() == pool::postgres::POOLER => {
                 "connection pooler not supported"
             }

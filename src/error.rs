@@ -232,9 +232,7 @@ impl Error {
     #[must_use]
     pub fn in_mutation(self) -> Self {
         match self {
-            Self::Database(fault) if fault.class() == FaultClass::Denied => {
-                Self::WriteDenied(fault)
-            }
+            Self::Database(fault) if fault.is_denial() => Self::WriteDenied(fault),
             other => other,
         }
     }
@@ -244,7 +242,7 @@ impl Error {
     pub fn denial(&self) -> Option<&DatabaseFault> {
         match self {
             Self::Database(fault) | Self::WriteDenied(fault) => {
-                Some(fault).filter(|fault| fault.class() == FaultClass::Denied)
+                Some(fault).filter(|fault| fault.is_denial())
             }
             _ => None,
         }
@@ -276,7 +274,7 @@ impl Error {
             Self::WriteDenied(_) => {
                 return "Writing is not permitted by the catalogue's database.".into();
             }
-            Self::Database(fault) if fault.class() == FaultClass::Denied => {
+            Self::Database(fault) if fault.is_denial() => {
                 return "Reading this is not permitted by the catalogue's database.".into();
             }
             _ => {}

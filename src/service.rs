@@ -144,7 +144,7 @@ impl Service {
         let health = Health::new(db.clone());
         let with_admin = Admin {
             routes: admin::Admin::with_sampler(sampler.clone())
-                .recorder(observation.recorder)
+                .recorder(observation.recorder, "start with --flight-recorder")
                 .stall_limit(settings.runtime.stall_limit)
                 .readiness(health.clone()),
             sampler,

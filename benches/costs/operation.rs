@@ -47,7 +47,7 @@ fn identity() -> Identity {
         root_field: "Query.book",
         name: Some("BookById".into()),
         label: None,
-        hash: "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into(),
+        hash: Some("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855".into()),
         is_known: true,
     }
 }

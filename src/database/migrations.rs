@@ -35,13 +35,14 @@ impl Database {
     }
 
     async fn apply_migrations(&self) -> Result<()> {
-        let tx = self.begin_migration().await?;
+        let connection = self.connect().await?;
+        let tx = self.begin_migration(&connection).await?;
         // Now that no other replica applies any.
         for migration in Migrator::get_pending_migrations_read_only(&tx).await? {
             let span = info_span!("apply migration", migration.name = migration.name());
             Migrator::up(&tx, Some(1)).instrument(span).await?;
         }
-        self.commit_migration(tx).await
+        self.commit_migration(connection, tx).await
     }
 
     /// Reads no row of each table, which fails if the role may not read it.
@@ -62,9 +63,10 @@ impl Database {
         if !self.migrations().await?.iter().any(|(_, is_applied)| *is_applied) {
             return Ok(());
         }
-        let tx = self.begin_migration().await?;
+        let connection = self.connect().await?;
+        let tx = self.begin_migration(&connection).await?;
         Migrator::down(&tx, steps).await?;
-        self.commit_migration(tx).await?;
+        self.commit_migration(connection, tx).await?;
         self.set_migrated(false);
         Ok(())
     }
@@ -87,12 +89,15 @@ impl Database {
         Ok(names.map(|name| (name.clone(), !is_pending(&name))).collect())
     }
 
-    async fn begin_migration(&self) -> Result<DatabaseTransaction> {
+    async fn begin_migration(
+        &self,
+        connection: &DatabaseConnection,
+    ) -> Result<DatabaseTransaction> {
         let options = TransactionOptions {
             sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
             ..Default::default()
         };
-        let tx = self.connect().await?.begin_with_options(options).await?;
+        let tx = connection.begin_with_options(options).await?;
         if self.0.target.is_server() {
             // Held until the transaction ends. `BEGIN IMMEDIATE` is the lock on SQLite.
             tx.execute_unprepared("SET LOCAL statement_timeout = 0").await?;
@@ -102,9 +107,16 @@ impl Database {
         Ok(tx)
     }
 
-    async fn commit_migration(&self, tx: DatabaseTransaction) -> Result<()> {
+    async fn commit_migration(
+        &self,
+        connection: DatabaseConnection,
+        tx: DatabaseTransaction,
+    ) -> Result<()> {
         self.forget_prepared(&tx).await?;
-        Ok(tx.commit().await?)
+        tx.commit().await?;
+        // On SQLite, the last connection folds the write-ahead log into the file: this must not be it,
+        // in a thread that ends with the process.
+        Ok(connection.close().await?)
     }
 
     /// Deallocates what is prepared on a connection that a pooler shares between clients: SeaORM's
@@ -116,7 +128,7 @@ impl Database {
         Ok(())
     }
 
-    /// One connection, which ends when it is dropped.
+    /// One connection.
     async fn connect(&self) -> Result<DatabaseConnection> {
         let failed = |error| DbErr::Conn(RuntimeErr::SqlxError(std::sync::Arc::new(error)));
         Ok(match &self.0.target {

@@ -55,7 +55,7 @@ type Authorize = Arc<dyn Fn(&HeaderMap) -> Result<(), Box<Response>> + Send + Sy
 #[derive(Clone)]
 pub struct Admin {
     sampler: GaugeSampler,
-    recorder: Option<FlightRecorder>,
+    recorder: Option<(FlightRecorder, &'static str)>,
     runtime: Handle,
     stall_limit: Duration,
     readiness: Arc<dyn Readiness>,
@@ -90,9 +90,10 @@ impl Admin {
     }
 
     /// Sets what `/debug/recording` and `/debug/pprof/…` record with: what the runtime was built with.
+    /// `enable` is what to do to have it record always, for the error that says that it does not.
     #[must_use]
-    pub fn recorder(mut self, recorder: FlightRecorder) -> Self {
-        self.recorder = Some(recorder);
+    pub fn recorder(mut self, recorder: FlightRecorder, enable: &'static str) -> Self {
+        self.recorder = Some((recorder, enable));
         self
     }
 
@@ -147,7 +148,7 @@ impl Admin {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let serve = async move {
             let listener = TcpListener::from_std(listener)?;
-            spawn("gauge sampler", self.sampler.clone().run());
+            self.sampler.spawn();
             axum::serve(listener, self.router()).await
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {

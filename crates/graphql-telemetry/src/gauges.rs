@@ -45,12 +45,18 @@ impl GaugeSampler {
         (self.0.other)();
     }
 
-    /// Looks for ever.
-    pub async fn run(self) {
-        loop {
-            tokio::time::sleep(INTERVAL).await;
-            self.sample();
-        }
+    /// Spawns a task on the current runtime that samples every five seconds, for ever.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn(&self) {
+        let sampler = self.clone();
+        runtime_insight::spawn("telemetry upkeep", async move {
+            loop {
+                tokio::time::sleep(INTERVAL).await;
+                sampler.sample();
+            }
+        });
     }
 
     /// The metrics in Prometheus' text format, unless the scrape is switched off.

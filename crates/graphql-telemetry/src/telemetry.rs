@@ -38,7 +38,7 @@ pub enum TelemetryError {
     #[error(transparent)]
     Otlp(#[from] OtlpError),
     /// tokio-console cannot be served.
-    #[error("cannot serve tokio-console at {0}: {1}")]
+    #[error("cannot serve tokio-console at {0} (TOKIO_CONSOLE_BIND): {1}")]
     Console(SocketAddr, io::Error),
     /// The threads of the exporters and of log lines cannot be started.
     #[error("cannot start the thread that exports telemetry: {0}")]

@@ -75,31 +75,35 @@ fn time(asked: Asked, otherwise: u64) -> Result<Duration, Refusal> {
     stretch.time(otherwise)
 }
 
-fn recorder(admin: &Admin) -> Result<&FlightRecorder, Refusal> {
+/// The recorder, and how to have it record always.
+fn recorder(admin: &Admin) -> Result<(&FlightRecorder, &'static str), Refusal> {
     let why = "This service's runtime was built without a recorder.";
-    admin.recorder.as_ref().ok_or_else(|| Refusal(StatusCode::NOT_IMPLEMENTED, why.to_owned()))
+    let recorder = admin.recorder.as_ref().map(|(recorder, enable)| (recorder, *enable));
+    recorder.ok_or_else(|| Refusal(StatusCode::NOT_IMPLEMENTED, why.to_owned()))
 }
 
 /// Records for so many seconds, for dial9's viewer.
 async fn record(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Refusal> {
     let time = time(asked, 10)?;
-    recording(recorder(&admin)?.record(time).await)
+    let (recorder, enable) = recorder(&admin)?;
+    recording(recorder.record(time).await, enable)
 }
 
 /// What the recorder has kept, if it records all the time.
 async fn look_back(State(admin): State<Arc<Admin>>) -> Result<Response, Refusal> {
-    recording(recorder(&admin)?.snapshot().await)
+    let (recorder, enable) = recorder(&admin)?;
+    recording(recorder.snapshot().await, enable)
 }
 
-fn recording(made: Result<Recording, RecordError>) -> Result<Response, Refusal> {
+fn recording(made: Result<Recording, RecordError>, enable: &str) -> Result<Response, Refusal> {
     let recording = made.map_err(|error| {
         let status = match error {
             RecordError::Busy | RecordError::NotAlwaysOn => StatusCode::CONFLICT,
             RecordError::Silent | RecordError::File(_) => StatusCode::INTERNAL_SERVER_ERROR,
         };
         let hint = match error {
-            RecordError::NotAlwaysOn => "; use POST, or have the recorder run always",
-            _ => "",
+            RecordError::NotAlwaysOn => format!("; use POST, or {enable}"),
+            _ => String::new(),
         };
         Refusal(status, format!("{error}{hint}"))
     })?;
@@ -130,7 +134,7 @@ async fn profile(
     time: Duration,
     write: impl FnOnce(&SymbolizedProfile) -> io::Result<Vec<u8>> + Send + 'static,
 ) -> Result<Vec<u8>, Refusal> {
-    let profile = recorder(admin)?.cpu().profile(time).await.map_err(|error| {
+    let profile = recorder(admin)?.0.cpu().profile(time).await.map_err(|error| {
         let status = match error {
             ProfileError::Busy => StatusCode::CONFLICT,
             ProfileError::Unavailable => StatusCode::NOT_IMPLEMENTED,

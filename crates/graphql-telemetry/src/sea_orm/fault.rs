@@ -55,6 +55,13 @@ impl DatabaseFault {
         self.kind
     }
 
+    /// Whether the database denies the service a permission: its role lacks a privilege, or the session or
+    /// the server is read-only. Also of a failure to connect, whose class is another.
+    #[must_use]
+    pub fn is_denial(&self) -> bool {
+        self.kind == DENIAL
+    }
+
     /// Returns the SQLSTATE, or SQLite's extended result code.
     #[must_use]
     pub fn status(&self) -> Option<&str> {
