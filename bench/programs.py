@@ -103,7 +103,7 @@ def start_service(arguments, folder, stack, name, settings):
     stack.callback(stop, process)
     [line] = await_lines(process, log, r'(.*"service\.listening".*)', 1)
     addresses = json.loads(line)
-    service = Service(name, process, log, addresses["public"], addresses["admin"])
+    service = Service(name, process, log, addresses["listen.public"], addresses["listen.admin"])
     deadline = time.monotonic() + 30
     while True:
         try:

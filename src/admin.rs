@@ -75,7 +75,7 @@ impl Admin {
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(serve) {
-                error!(name: "admin.failed", %error, "the admin listener cannot be served");
+                error!(name: "admin.failed", { exception.message = %error }, "the admin listener cannot be served");
             }
         })?;
         Ok(())

@@ -221,7 +221,7 @@ impl Database {
     pub async fn close(&self) {
         for pool in [&self.0.reader, &self.0.writer] {
             if let Err(error) = pool.close().await {
-                tracing::warn!(name: "database.close_failed", %error, "a connection did not close");
+                tracing::warn!(name: "database.close_failed", { exception.message = %error }, "a connection did not close");
             }
         }
     }

@@ -22,8 +22,7 @@ pub fn fit(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
     if max_connections < limits.max_connections {
         warn!(
             name: "service.few_descriptors",
-            descriptors,
-            max_connections,
+            { listen.descriptors = descriptors, listen.max_connections = max_connections },
             "there will be fewer connections than allowed: raise the limit of open files (ulimit -n)"
         );
     }

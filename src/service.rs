@@ -193,7 +193,12 @@ impl Service {
         let signal = signals.stop().await;
         let deadline = settings.http.drain_timeout;
         health.drain();
-        info!(name: "service.draining", signal, ?deadline, "answering what is in flight");
+        let deadline_seconds = deadline.as_secs_f64();
+        info!(
+            name: "service.draining",
+            { drain.signal = signal, drain.deadline = deadline_seconds },
+            "answering what is in flight"
+        );
         let drained = async {
             public.drain().await;
             engine.idle().await;
@@ -213,7 +218,7 @@ impl Service {
         if drained {
             db.close().await;
         } else {
-            warn!(name: "service.not_drained", ?deadline, "some requests were cut off");
+            warn!(name: "service.not_drained", { drain.deadline = deadline_seconds }, "some requests were cut off");
         }
         Ok(drained)
     }
@@ -247,7 +252,7 @@ async fn prepare_when_reachable(db: Database, sample: bool) {
         }
         if !told {
             let error = &error as &dyn std::error::Error;
-            warn!(name: "database.unprepared", error, "not ready; trying again until it is");
+            warn!(name: "database.unprepared", { exception.message = error }, "not ready; trying again until it is");
             told = true;
         }
         sleep(RETRY).await;

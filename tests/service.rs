@@ -244,7 +244,7 @@ on_both_databases! {
 
         let started = Instant::now();
         service.signal("-TERM");
-        service.wait_for_log("the drain", |event| event["signal"] == "SIGTERM");
+        service.wait_for_log("the drain", |event| event["drain.signal"] == "SIGTERM");
         assert_eq!(service.readyz().await, 503);
         slow.write_all(body.as_bytes()).await.unwrap();
         let mut answer = String::new();
@@ -457,7 +457,7 @@ async fn each_request_is_logged_as_json() {
     service.data("{ __typename }", json!({})).await;
     let line = service.wait_for_log("the access line", |event| event["url.path"] == "/graphql");
     assert_eq!((&line["http.response.status_code"], &line["level"]), (&json!(200), &json!("INFO")));
-    assert!(line["duration"].as_f64().unwrap() > 0.0);
+    assert!(line["http.request.duration"].as_f64().unwrap() > 0.0);
 }
 
 #[tokio::test]

@@ -213,7 +213,7 @@ pub async fn sample(db: &Database) -> Result<()> {
     }
     let Summary { added, .. } =
         import::import(db, SAMPLE.as_bytes(), &ReadOptions::default(), &mut Refusals).await?;
-    tracing::info!(name: "sample.imported", books = added, "the empty catalogue got the sample");
+    tracing::info!(name: "sample.imported", { import.added = added }, "the empty catalogue got the sample");
     Ok(())
 }
 
@@ -225,7 +225,7 @@ impl Report for Refusals {
     fn layout(&mut self, _: &Layout) {}
 
     fn refused(&mut self, line: u64, reason: &str) {
-        tracing::warn!(name: "sample.refused", line, reason, "a row of the sample was refused");
+        tracing::warn!(name: "sample.refused", { import.line = line, import.reason = reason }, "a row of the sample was refused");
     }
 
     fn unread(&mut self, line: u64, UnreadValue { field, value }: &UnreadValue) {

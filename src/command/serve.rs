@@ -79,7 +79,7 @@ async fn serve(settings: Settings, observation: Observation) -> ExitCode {
     }
     match service.run(signals).await {
         Ok(drained) => {
-            info!(name: "service.stopped", drained, "stopped");
+            info!(name: "service.stopped", { drain.complete = drained }, "stopped");
             if drained { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Err(error) => fail(error),
@@ -89,7 +89,11 @@ async fn serve(settings: Settings, observation: Observation) -> ExitCode {
 /// Tells a person where to click, and a machine the same.
 fn announce(public: SocketAddr, admin: SocketAddr) {
     let playground = link(public);
-    info!(name: "service.listening", %public, %admin, playground, "open {playground} in a browser");
+    info!(
+        name: "service.listening",
+        { listen.public = %public, listen.admin = %admin, listen.playground = playground },
+        "open {playground} in a browser"
+    );
 }
 
 /// The address as a browser on this machine reaches it.
@@ -105,7 +109,14 @@ fn link(address: SocketAddr) -> String {
 fn log_panics() {
     std::panic::set_hook(Box::new(|panic| {
         let message = panic.payload_as_str().unwrap_or("a panic with no message");
-        let place = panic.location().map(ToString::to_string);
-        error!(name: "panic", { code.location = place }, "{message}");
+        let place = panic.location();
+        error!(
+            name: "panic",
+            {
+                code.file.path = place.map(|place| place.file()),
+                code.line.number = place.map(|place| place.line())
+            },
+            "{message}"
+        );
     }));
 }

@@ -68,7 +68,7 @@ impl Keeper {
                 let kind = error.error_type();
                 outage = Some(info_span!(parent: None, "database outage", error.type = &*kind));
                 let error = &error as &dyn std::error::Error;
-                warn!(name: "database.unreachable", error, "operations are refused until it is there");
+                warn!(name: "database.unreachable", { exception.message = error }, "operations are refused until it is there");
             }
             if is_there && outage.take().is_some() {
                 db.set_fault(None);

@@ -95,7 +95,7 @@ impl Gate {
         if WARNINGS.admit().is_some() {
             warn!(
                 name: "graphql.overloaded",
-                ?waited,
+                { graphql.queue.duration = waited.as_secs_f64() },
                 "as many operations run as may; some are refused, which graphql.server.errors counts"
             );
         }

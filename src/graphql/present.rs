@@ -118,9 +118,9 @@ fn present_code(error: &mut ServerError) -> Code {
         error!(
             name: "graphql.error",
             {
-                error.code = code.as_str(),
-                graphql.path = path(&error.path),
-                error = &source as &dyn std::error::Error
+                error.type = code.as_str(),
+                graphql.error.path = path(&error.path),
+                exception.message = &source as &dyn std::error::Error
             },
             "an operation failed"
         );
@@ -143,7 +143,7 @@ fn warn_of_denial(error: &ServerError, fault: &DatabaseFault) {
     if WARNINGS.admit().is_some() {
         warn!(
             name: "database.permission_denied",
-            { graphql.path = path(&error.path), error = fault as &dyn std::error::Error },
+            { graphql.error.path = path(&error.path), exception.message = fault as &dyn std::error::Error },
             "the database denied a permission to the service's role"
         );
     }

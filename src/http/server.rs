@@ -193,7 +193,7 @@ impl Server {
             return;
         }
         if WARNINGS.admit().is_some() {
-            warn!(name: "http.accept_failed", %error, "a connection cannot be accepted");
+            warn!(name: "http.accept_failed", { exception.message = %error }, "a connection cannot be accepted");
         }
         self.slots.make_room();
         sleep(ACCEPT_PAUSE).await;
@@ -207,7 +207,7 @@ impl Server {
         slot: &Arc<Slot>,
     ) -> Option<Ending> {
         if let Err(error) = set_options(&socket) {
-            debug!(name: "http.socket_options_failed", %error);
+            debug!(name: "http.socket_options_failed", { exception.message = %error }, "socket options cannot be set");
         }
         let activity = slot.activity();
         let backlog = self.backlog.clone();
@@ -241,7 +241,7 @@ impl Server {
             }
         };
         let error = result.err()?;
-        debug!(name: "http.connection_failed", %error, "a connection ended early");
+        debug!(name: "http.connection_failed", { exception.message = %error }, "a connection ended early");
         let is_idle = activity.waiting().is_some_and(|w| w.has_asked && w.head_since.is_none());
         Some(ending(&error, is_idle))
     }

@@ -95,7 +95,7 @@ async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
-            debug!(name: "websocket.upgrade_failed", %error, "a client left during the upgrade");
+            debug!(name: "websocket.upgrade_failed", { exception.message = %error }, "a client left during the upgrade");
             return;
         }
     };

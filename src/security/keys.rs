@@ -175,12 +175,12 @@ impl Remote {
         *asked = Some(Instant::now());
         match fetched {
             Ok(keys) => {
-                info!(name: "security.keys_fetched", count = keys.len(), "keys for tokens are fetched");
+                info!(name: "security.keys_fetched", { security.keys.count = keys.len() }, "keys for tokens are fetched");
                 replace(&self.current, keys);
             }
             Err(problem) => {
                 span.record("otel.status_code", "ERROR");
-                warn!(name: "security.keys_unavailable", problem, "keys for tokens cannot be fetched");
+                warn!(name: "security.keys_unavailable", { exception.message = problem }, "keys for tokens cannot be fetched");
             }
         }
     }

@@ -219,7 +219,7 @@ async fn a_thousand_connections_do_not_take_the_last_descriptor() {
     allow_many_sockets();
     let db = Db::sqlite();
     let mut service = db.serve_after("ulimit -n 256", &["--sample"]).await;
-    service.wait_for_log("the warning", |event| event["max_connections"] == 109);
+    service.wait_for_log("the warning", |event| event["listen.max_connections"] == 109);
     let probe = Probe::start(&service);
     let mut flood = Vec::new();
     for number in 0..1000 {

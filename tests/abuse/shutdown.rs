@@ -87,7 +87,7 @@ async fn a_second_interrupt_ends_at_once_what_the_first_waits_for() {
     let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
     until("the operation", async || value(&service, active).await == 1).await;
     service.signal("-INT");
-    service.wait_for_log("the drain", |event| event["signal"] == "SIGINT");
+    service.wait_for_log("the drain", |event| event["drain.signal"] == "SIGINT");
     let signalled = Instant::now();
     service.signal("-INT");
     assert_eq!(service.wait().code(), Some(1));

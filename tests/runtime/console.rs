@@ -50,7 +50,7 @@ fn console(service: &mut Service) -> String {
     let event = service.wait_for_log("tokio-console's address", |event| {
         event["event"] == "tokio_console.listening"
     });
-    format!("http://{}", event["address"].as_str().unwrap())
+    format!("http://{}", event["tokio.console.address"].as_str().unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,11 +61,11 @@ async fn holds_a_worker(field: &str) {
     assert_eq!(slow_polls(&service, &coordinate).len(), 1, "told once");
     let span = spans.iter().find(|span| span.name == coordinate).unwrap();
     assert_eq!(report["level"], "WARN");
-    assert_eq!(report["operation"], format!("query {coordinate}"));
+    assert_eq!(report["tokio.task.operation"], format!("query {coordinate}"));
     assert_eq!(report["trace_id"], operation.trace);
     assert_eq!(report["span_id"], operation.id);
-    assert_eq!(report["field_span_id"], span.id);
-    assert_eq!(report["ended"], false, "it was told of while it went on");
+    assert_eq!(report["graphql.selection.field.span_id"], span.id);
+    assert_eq!(report["tokio.poll.ended"], false, "it was told of while it went on");
     assert!(report["tokio.worker"].as_u64().unwrap() < 2, "{report}");
     // The same event, at the collector.
     collector.wait("the record of the slow poll", |collector| {
@@ -95,9 +95,9 @@ async fn a_slow_poll_that_ends_soon_is_told_with_its_whole_time() {
     let report = service.wait_for_log("the slow poll", |event| {
         event["graphql.selection.field.coordinate"] == "Query.labBlock"
     });
-    let duration = report["duration"].as_f64().unwrap();
+    let duration = report["tokio.poll.duration"].as_f64().unwrap();
     assert!(duration >= 0.02, "{report}");
-    assert_eq!(report["ended"], duration < 0.035, "{report}");
+    assert_eq!(report["tokio.poll.ended"], duration < 0.035, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -57,9 +57,9 @@ async fn all_workers_blocked_are_reported_from_outside() {
         .collect();
     assert_eq!(of_blocks.len(), 4, "{reports:#?}");
     for report in of_blocks {
-        assert_eq!(report["ended"], false);
+        assert_eq!(report["tokio.poll.ended"], false);
         // The threshold is 10 ms.
-        assert!(report["duration"].as_f64().unwrap() < 0.11, "{report}");
+        assert!(report["tokio.poll.duration"].as_f64().unwrap() < 0.11, "{report}");
     }
 }
 
@@ -83,7 +83,7 @@ async fn what_is_slow_can_be_set_and_reports_do_not_drown_the_log() {
     let told = service
         .log()
         .iter()
-        .filter(|event| event["operation"] == "query Query.labBlock")
+        .filter(|event| event["tokio.task.operation"] == "query Query.labBlock")
         .filter(|event| event["event"] == "tokio.slow_poll")
         .count();
     assert!(counted >= 60.0, "{counted}");

@@ -319,9 +319,12 @@ async fn the_last_trace_arrives() {
         .into_iter()
         .find(|line| line["event"] == "telemetry.stopped")
         .expect("one line tells what became of the telemetry");
-    assert_eq!(stopped["lost"], "0 spans, 0 log records, 0 data points");
+    assert_eq!(stopped["telemetry.export.lost"], "0 spans, 0 log records, 0 data points");
     let told = format!("{} spans, ", spans.len());
-    assert!(stopped["exported"].as_str().unwrap().starts_with(&told), "{stopped} of {told}");
+    assert!(
+        stopped["telemetry.export.exported"].as_str().unwrap().starts_with(&told),
+        "{stopped} of {told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -340,7 +343,7 @@ async fn a_frozen_collector_does_not_hold_up_the_end() {
     let log = service.log();
     let stopped = log.iter().find(|line| line["event"] == "telemetry.stopped").unwrap();
     assert_eq!(stopped["level"], "WARN");
-    let lost = stopped["lost"].as_str().unwrap().split(' ').next().unwrap();
+    let lost = stopped["telemetry.export.lost"].as_str().unwrap().split(' ').next().unwrap();
     assert!(lost.parse::<u64>().unwrap() > 1000, "{stopped}");
 }
 
@@ -433,7 +436,9 @@ async fn starts_with_variables_it_does_not_support() {
     let ignored: Vec<_> = log
         .iter()
         .filter(|line| line["event"] == "telemetry.variable_ignored")
-        .map(|line| (line["level"].as_str().unwrap(), line["variable"].as_str().unwrap()))
+        .map(|line| {
+            (line["level"].as_str().unwrap(), line["telemetry.variable.name"].as_str().unwrap())
+        })
         .collect();
     let warned =
         ["OTEL_CONFIG_FILE", "OTEL_TRACES_EXPORTER", "OTEL_TRACES_SAMPLER", "OTEL_PROPAGATORS"];
@@ -485,7 +490,7 @@ async fn long_paths_cost_no_batch() {
     assert!(service.wait().success());
     let log = service.log();
     let stopped = log.iter().find(|line| line["event"] == "telemetry.stopped").unwrap();
-    assert_eq!(stopped["lost"], "0 spans, 0 log records, 0 data points");
+    assert_eq!(stopped["telemetry.export.lost"], "0 spans, 0 log records, 0 data points");
     let paths: Vec<_> = collector
         .spans()
         .into_iter()
@@ -525,7 +530,9 @@ async fn texts_are_cut_where_a_variable_says() {
     assert_eq!(longest(spans.flat_map(|span| span.attributes.into_values()).collect()), Some(12));
     collector.wait("a log record", |c| c.records().iter().any(|record| record.trace == trace));
     let records = collector.records().into_iter().filter(|record| record.trace == trace);
-    let texts = records.flat_map(|record| record.attributes).filter(|(key, _)| key != "duration");
+    let texts = records
+        .flat_map(|record| record.attributes)
+        .filter(|(key, _)| key != "http.request.duration");
     assert!(longest(texts.map(|(_, text)| text).collect()) <= Some(9));
 }
 
@@ -587,7 +594,7 @@ async fn a_reset_of_an_idle_connection_loses_nothing() {
     assert!(service.wait().success());
     let log = service.log();
     let stopped = log.iter().find(|line| line["event"] == "telemetry.stopped").unwrap();
-    assert_eq!(stopped["lost"], "0 spans, 0 log records, 0 data points");
+    assert_eq!(stopped["telemetry.export.lost"], "0 spans, 0 log records, 0 data points");
     assert!(!log.iter().any(|line| line["event"] == "telemetry.export_failed"), "{log:#?}");
 }
 

@@ -83,7 +83,7 @@ async fn a_nested_query_is_one_trace(db: Db) {
     ] {
         assert_eq!(operation.attribute(name), value, "{name}");
     }
-    assert_eq!(operation.attribute("graphql.document.hash").len(), 64);
+    assert_eq!(operation.attribute("graphql.operation.hash").len(), 64);
     profile_adds_up(operation);
 
     let field = find(&spans, "Author.books");
@@ -232,7 +232,7 @@ async fn a_known_document_is_not_read_again() {
         assert!(answer.get("errors").is_none(), "{answer:#}");
         let spans = collector.trace(&trace);
         let has = |name: &str| spans.iter().any(|span| span.name == name);
-        let cached = find(&spans, "query").attributes.get("graphql.document.cached").cloned();
+        let cached = find(&spans, "query").attributes.get("graphql.operation.cached").cloned();
         (has("GraphQL Document Parsing"), has("GraphQL Document Validation"), cached)
     };
     let known = Some("true".to_owned());

@@ -39,19 +39,19 @@ export async function start({ tokens, further = [] } = {}) {
   const listening = new Promise((resolve) => {
     createInterface({ input: child.stdout }).on('line', (line) => {
       const event = JSON.parse(line);
-      if (event.public) resolve(event);
+      if (event['listen.public']) resolve(event);
     });
   });
   // A program that hangs must not hang the tests.
   const late = setTimeout(() => child.kill('SIGKILL'), 60_000);
   const first = await Promise.race([listening, ended]).finally(() => clearTimeout(late));
-  if (!first?.public) {
+  if (!first?.['listen.public']) {
     await rm(folder, { recursive: true });
     throw new Error(`${program} ended with ${first} before it listened`);
   }
   return {
-    url: `http://${first.public}`,
-    playground: first.playground,
+    url: `http://${first['listen.public']}`,
+    playground: first['listen.playground'],
     async stop() {
       child.kill('SIGTERM');
       const stuck = setTimeout(() => child.kill('SIGKILL'), 30_000);

@@ -246,7 +246,7 @@ async fn a_drain_answers_and_closes() {
 fn terminate(service: &mut Service) {
     service.signal("-TERM");
     tokio::task::block_in_place(|| {
-        service.wait_for_log("the drain", |event| event["signal"] == "SIGTERM")
+        service.wait_for_log("the drain", |event| event["drain.signal"] == "SIGTERM")
     });
 }
 

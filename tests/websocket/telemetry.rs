@@ -74,7 +74,7 @@ async fn an_operation_is_a_trace_of_its_own_or_goes_on_with_its_callers() {
         // Whole: nothing in it hangs below what is not there.
         let spans = collector.trace(&operation.trace);
         let has = |name| operation.attributes.contains_key(name);
-        if has("graphql.operation.name") && !has("graphql.document.cached") {
+        if has("graphql.operation.name") && !has("graphql.operation.cached") {
             assert_eq!(tree(&spans), TREE);
         }
         assert_eq!(operation.status, 0, "a client's mistake turns nothing red");

@@ -1,27 +1,27 @@
 //! A service of orders with a stock transport and a plain connection, and all of its telemetry.
-use std::{env::args, error::Error, thread::sleep, time::Duration};
+use std::{env::args, thread::sleep, time::Duration};
 
-use async_graphql::{Context, EmptyMutation, EmptySubscription, Object, Schema};
+use async_graphql::{Context, EmptyMutation, EmptySubscription, Error, Object, Result, Schema};
 use axum::{Router, routing::post_service};
 use graphql_telemetry::{Telemetry, admin::Admin, graphql, http, runtime, sea_orm::Instrumented};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, DbErr, QueryResult, Statement};
+use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, Statement, TryGetable};
 
 const SETUP: &str = "CREATE TABLE purchase AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL \
                      SELECT id + 1 FROM n WHERE id < 50) SELECT id, 'book ' || id AS item FROM n";
 
-async fn load(context: &Context<'_>, sql: &str, id: i32) -> Result<Vec<QueryResult>, DbErr> {
+async fn load<T: TryGetable>(context: &Context<'_>, sql: &str, id: i32) -> Result<Vec<T>> {
     let db = context.data_unchecked::<Instrumented<DatabaseConnection>>();
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, [id.into()]);
-    db.query_all_raw(statement).await
+    let rows = db.query_all_raw(statement).await.map_err(Error::new_with_source)?;
+    rows.iter().map(|row| row.try_get("", "value").map_err(Error::new_with_source)).collect()
 }
 
 struct Order(i32);
 
 #[Object]
 impl Order {
-    async fn items(&self, context: &Context<'_>) -> Result<Vec<String>, DbErr> {
-        let rows = load(context, "SELECT item FROM purchase WHERE id = ?", self.0).await?;
-        rows.iter().map(|row| row.try_get("", "item")).collect()
+    async fn items(&self, context: &Context<'_>) -> Result<Vec<String>> {
+        load(context, "SELECT item AS value FROM purchase WHERE id = ?", self.0).await
     }
 }
 
@@ -29,9 +29,9 @@ struct Query;
 
 #[Object]
 impl Query {
-    async fn orders(&self, context: &Context<'_>) -> Result<Vec<Order>, DbErr> {
-        let rows = load(context, "SELECT id FROM purchase WHERE id <= ?", 50).await?;
-        rows.iter().map(|row| row.try_get("", "id").map(Order)).collect()
+    async fn orders(&self, context: &Context<'_>) -> Result<Vec<Order>> {
+        let ids = load(context, "SELECT id AS value FROM purchase WHERE id <= ?", 50).await?;
+        Ok(ids.into_iter().map(Order).collect())
     }
 
     async fn invoice(&self) -> bool {
@@ -40,7 +40,7 @@ impl Query {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = Telemetry::builder("orders", "1.0.0").from_env()?.install()?;
     runtime::builder().build()?.block_on(async {
         let options = ConnectOptions::new("sqlite::memory:").max_connections(1).to_owned();
@@ -53,7 +53,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let address = |number, standard: &str| args().nth(number).unwrap_or(standard.to_owned());
         let listener = tokio::net::TcpListener::bind(address(1, "127.0.0.1:8000")).await?;
         let admin = Admin::new(&telemetry).serve(address(2, "127.0.0.1:9464"))?;
-        tracing::info!(public = %listener.local_addr()?, %admin, "listening");
+        tracing::info!(listen.public = %listener.local_addr()?, listen.admin = %admin, "listening");
         runtime_insight::spawn("mailer", std::future::pending::<()>());
         Ok(axum::serve(listener, app).await?)
     })

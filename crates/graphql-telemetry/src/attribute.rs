@@ -1,10 +1,10 @@
 //! Attributes that no released convention has. Those of GraphQL are from the draft of the GraphQL
 //! working group (<https://github.com/open-telemetry/semantic-conventions/pull/3515>) where it has them.
 
-/// Hash of the document's text.
-pub const DOCUMENT_HASH: &str = "graphql.document.hash";
+/// The hash of the operation's document.
+pub const OPERATION_HASH: &str = "graphql.operation.hash";
 /// Whether parsing and validation were spared, since the document was known.
-pub const DOCUMENT_CACHED: &str = "graphql.document.cached";
+pub const OPERATION_CACHED: &str = "graphql.operation.cached";
 /// The coordinate of the operation's root field, such as `Query.books`.
 pub const ROOT_FIELD: &str = "graphql.root_field";
 /// The number of errors in the answer.

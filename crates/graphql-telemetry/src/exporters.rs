@@ -196,11 +196,19 @@ impl Exporters {
         let exported = counts(ExportStats::exported);
         let lost = counts(ExportStats::outstanding);
         let is_complete = complete && signals.iter().all(|(signal, _)| signal.outstanding() == 0);
-        let took = started.elapsed();
+        let took = started.elapsed().as_secs_f64();
         if is_complete {
-            info!(name: "telemetry.stopped", exported, lost, ?took, "telemetry exported");
+            info!(
+                name: "telemetry.stopped",
+                { telemetry.export.exported = exported, telemetry.export.lost = lost, telemetry.export.duration = took },
+                "telemetry exported"
+            );
         } else {
-            warn!(name: "telemetry.stopped", exported, lost, ?took, "telemetry was lost");
+            warn!(
+                name: "telemetry.stopped",
+                { telemetry.export.exported = exported, telemetry.export.lost = lost, telemetry.export.duration = took },
+                "telemetry was lost"
+            );
         }
     }
 }

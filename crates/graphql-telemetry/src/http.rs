@@ -210,7 +210,7 @@ impl RequestSpan {
             http.request.method = self.method,
             url.path = &*self.path,
             http.response.status_code = status.map(|status| status.as_u16()),
-            duration = self.started.elapsed().as_secs_f64(),
+            http.request.duration = self.started.elapsed().as_secs_f64(),
             message
         });
     }

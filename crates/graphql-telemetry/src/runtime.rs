@@ -5,9 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use metrics::{Counter, Histogram, Label};
 use opentelemetry::{KeyValue, trace::SpanRef};
-use runtime_insight::{
-    Builder, Operation, RateLimiter, Section, Task, TaskTime, metrics::WORKER, watchdog::SlowPoll,
-};
+use runtime_insight::{Builder, Operation, RateLimiter, Task, TaskTime, watchdog::SlowPoll};
 use tracing::warn;
 
 use super::{
@@ -32,21 +30,23 @@ fn report(slow: &SlowPoll<'_>) {
     static LIMITER: RateLimiter = RateLimiter::new(10.0, 10.0);
     let operation = slow.operation();
     slow_polls().get(operation.map_or(RUNTIME, |operation| operation.group)).increment(1);
-    let Some(untold) = LIMITER.admit() else { return };
-    let duration = slow.duration();
+    let Some(suppressed) = LIMITER.admit() else { return };
+    let (duration, section) = (slow.duration(), slow.section());
     // So that the line and the record name the operation's span.
     let _in_span = slow.context().attach();
     warn!(
         name: "tokio.slow_poll",
-        task = slow.task().map(Task::name),
-        operation = operation.map(|operation: &Operation| operation.name),
-        { attribute::FIELD_COORDINATE } = slow.section().map(|section: &Section| section.name),
-        field_span_id = slow.section().map(|section| section.span.span_id().to_string()),
-        { WORKER } = slow.worker(),
-        duration = duration.as_secs_f64(),
-        ended = slow.ended(),
-        spawned_at = slow.spawned_at().map(ToString::to_string),
-        untold,
+        {
+            tokio.task.name = slow.task().map(Task::name),
+            tokio.task.operation = operation.map(|operation: &Operation| operation.name),
+            tokio.task.spawned_at = slow.spawned_at().map(ToString::to_string),
+            tokio.worker = slow.worker(),
+            tokio.poll.duration = duration.as_secs_f64(),
+            tokio.poll.ended = slow.ended(),
+            tokio.poll.suppressed = suppressed,
+            graphql.selection.field.coordinate = section.map(|section| section.name),
+            graphql.selection.field.span_id = section.map(|it| it.span.span_id().to_string())
+        },
         "a poll held a worker for {duration:.1?}{}",
         if slow.ended() { "" } else { " so far" },
     );

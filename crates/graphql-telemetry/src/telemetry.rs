@@ -169,7 +169,7 @@ impl Builder {
         self.subscribe(output, tracer, records, console)?;
         if let Some(address) = address {
             info!(
-                name: "tokio_console.listening", %address,
+                name: "tokio_console.listening", { tokio.console.address = %address },
                 "`tokio-console http://{address}` shows the tasks"
             );
         }
@@ -279,7 +279,11 @@ fn warn_of_ignored(settings: &ExportSettings) {
     for IgnoredValue { variable, value, reason } in &settings.ignored {
         warn!(
             name: "telemetry.variable_ignored",
-            variable, value, reason,
+            {
+                telemetry.variable.name = variable,
+                telemetry.variable.value = value,
+                telemetry.variable.reason = reason
+            },
             "value of {variable} ignored"
         );
     }
@@ -296,7 +300,11 @@ fn announce(settings: &ExportSettings) {
     } else {
         let (traces, metrics, logs) =
             (Shown(&settings.traces), Shown(&settings.metrics), Shown(&settings.logs));
-        info!(name: "telemetry.exported", %traces, %metrics, %logs, "telemetry is exported");
+        info!(
+            name: "telemetry.exported",
+            { telemetry.export.traces = %traces, telemetry.export.metrics = %metrics, telemetry.export.logs = %logs },
+            "telemetry is exported"
+        );
     }
 }
 

@@ -29,7 +29,7 @@ impl Report for Warnings {
         self.warn(|| {
             warn!(
                 name: "telemetry.export_failed",
-                error = %error,
+                { exception.message = %error },
                 "telemetry does not reach the collector; further failures are counted in \
                  otel.sdk.exporter.*"
             );

@@ -93,7 +93,7 @@ impl Open {
             name: "websocket.closed",
             {
                 websocket.close.reason = reason,
-                duration = self.opened.elapsed().as_secs_f64()
+                websocket.duration = self.opened.elapsed().as_secs_f64()
             },
             "a socket was closed"
         );

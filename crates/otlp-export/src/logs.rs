@@ -70,7 +70,9 @@ impl<S: Subscriber> Layer<S> for OtlpLogLayer {
 /// The content of a `LogRecord`.
 fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime, limits: AttributeLimits) {
     let metadata = event.metadata();
-    to.text(12, event_name(metadata.name()));
+    if let Some(name) = event_name(metadata.name()) {
+        to.text(12, name);
+    }
     to.time(11, now);
     Context::map_current(|context| {
         let span = context.span();
@@ -164,7 +166,7 @@ impl LogProcessor for Queue<Vec<Record>> {
     fn emit(&self, record: &mut SdkLogRecord, scope: &InstrumentationScope) {
         let mut record = record.clone();
         if let Some(name) = record.event_name() {
-            record.set_event_name(event_name(name));
+            record.set_event_name(event_name(name).unwrap_or_default());
         }
         self.push(Box::new((record, scope.clone())));
     }

@@ -43,27 +43,31 @@ impl Report for LogReport {
     fn failed(&self, error: &dyn fmt::Display) {
         if !self.is_failing.swap(true, Ordering::Relaxed) {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            warn!(%error, "telemetry export failed; further failures are counted");
+            warn!(
+                name: "telemetry.export_failed",
+                { exception.message = %error },
+                "telemetry export failed; further failures are counted"
+            );
         }
     }
 
     fn dropped(&self) {
         if !self.has_dropped.swap(true, Ordering::Relaxed) {
             let _suppressed = Context::enter_telemetry_suppressed_scope();
-            warn!("telemetry dropped; further drops are counted");
+            warn!(name: "telemetry.dropped", "telemetry dropped; further drops are counted");
         }
     }
 
     fn restarted(&self) {
         let _suppressed = Context::enter_telemetry_suppressed_scope();
-        warn!("telemetry exporter panicked; restarting it");
+        warn!(name: "telemetry.exporter_restarted", "telemetry exporter panicked; restarting it");
     }
 
     fn recovered(&self) {
         // Read first: it is called for each export.
         if self.is_failing.load(Ordering::Relaxed) && self.is_failing.swap(false, Ordering::Relaxed)
         {
-            info!("telemetry export resumed");
+            info!(name: "telemetry.export_resumed", "telemetry export resumed");
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Texts of events and errors.
 
-/// Returns the name of an event, and `log` for one without a name: `tracing` names those by their place
-/// in the source.
+/// Returns the name of an event, if it has one: `tracing` names others by their place in the source.
 #[must_use]
-pub fn event_name(name: &'static str) -> &'static str {
-    if name.starts_with("event ") { "log" } else { name }
+pub fn event_name(name: &'static str) -> Option<&'static str> {
+    Some(name).filter(|name| !name.starts_with("event "))
 }
 
 /// Returns the text of an error with those of its sources, which most errors leave out.

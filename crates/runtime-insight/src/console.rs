@@ -111,7 +111,7 @@ fn serve(server: Server, listener: TcpListener) {
     let result = run(server, listener);
     drop(silent);
     if let Err(error) = result {
-        error!(name: "tokio_console.failed", error = &*error, "tokio-console server failed");
+        error!(name: "tokio_console.failed", { exception.message = &*error }, "tokio-console server failed");
     }
 }
 

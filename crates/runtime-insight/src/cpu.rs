@@ -108,7 +108,8 @@ impl CpuProfiler {
     /// If there is another profile, or no sampler.
     pub async fn profile(&self, time: Duration) -> Result<Profile, ProfileError> {
         let _ends = self.begin()?;
-        info!(name: "profile.started", ?time, "profiling the CPU");
+        let duration = time.as_secs_f64();
+        info!(name: "profile.started", { profile.duration = duration }, "profiling the CPU");
         let until = Instant::now() + time;
         while Instant::now() < until {
             tokio::time::sleep(DRAIN_INTERVAL).await;

@@ -161,7 +161,8 @@ impl FlightRecorder {
             // What was left over from the last recording.
             from = self.sealed_behind_now().await?;
         }
-        info!(name: "recording.started", ?time, "recording the runtime");
+        let duration = time.as_secs_f64();
+        info!(name: "recording.started", { recording.duration = duration }, "recording the runtime");
         sleep(time).await;
         self.sealed_behind_now().await?;
         let segments = self.0.kept().since(from);

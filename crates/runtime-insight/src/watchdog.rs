@@ -97,14 +97,16 @@ pub fn log(slow: &SlowPoll<'_>) {
     let _in_span = slow.context().attach();
     warn!(
         name: "tokio.slow_poll",
-        task = slow.task().map(Task::name),
-        operation = slow.operation().map(|operation| operation.name),
-        section = slow.section().map(|section| section.name),
-        worker = slow.worker(),
-        duration = slow.duration().as_secs_f64(),
-        ended = slow.ended,
-        spawned_at = slow.spawned_at().map(ToString::to_string),
-        suppressed,
+        {
+            tokio.task.name = slow.task().map(Task::name),
+            tokio.task.operation = slow.operation().map(|operation| operation.name),
+            tokio.task.section = slow.section().map(|section| section.name),
+            tokio.worker = slow.worker(),
+            tokio.poll.duration = slow.duration().as_secs_f64(),
+            tokio.poll.ended = slow.ended,
+            tokio.task.spawned_at = slow.spawned_at().map(ToString::to_string),
+            tokio.poll.suppressed = suppressed
+        },
         "slow poll: worker blocked for {:.1?}{}",
         slow.duration(),
         if slow.ended { "" } else { " so far" },

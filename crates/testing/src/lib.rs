@@ -284,9 +284,10 @@ impl Service {
             log,
             _dir: dir,
         };
-        let listening = service.wait_for_log("the addresses", |event| event["admin"].is_string());
-        service.url = format!("http://{}", listening["public"].as_str().unwrap());
-        service.admin = format!("http://{}", listening["admin"].as_str().unwrap());
+        let listening =
+            service.wait_for_log("the addresses", |event| event["listen.admin"].is_string());
+        service.url = format!("http://{}", listening["listen.public"].as_str().unwrap());
+        service.admin = format!("http://{}", listening["listen.admin"].as_str().unwrap());
         service
     }
 

@@ -125,7 +125,7 @@ fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response
             response
         }
         Err(error) => {
-            tracing::error!(name: "http.unwritable_answer", %error, "an answer cannot be written as JSON");
+            tracing::error!(name: "http.unwritable_answer", { exception.message = %error }, "an answer cannot be written as JSON");
             StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
     }

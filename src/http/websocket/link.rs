@@ -51,7 +51,7 @@ impl Link {
         let mut frames = Vec::new();
         for message in messages {
             frames.extend(message.frames().map_err(|error| {
-                error!(name: "http.unwritable_answer", %error, "an answer cannot be written as JSON");
+                error!(name: "http.unwritable_answer", { exception.message = %error }, "an answer cannot be written as JSON");
                 Reason::Gone
             })?);
         }

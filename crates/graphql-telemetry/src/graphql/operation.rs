@@ -116,7 +116,8 @@ impl Operation {
         let span = self.context.span();
         if span.is_recording() {
             span.update_name(kind);
-            let cached = identity.is_known.then(|| KeyValue::new(attribute::DOCUMENT_CACHED, true));
+            let cached =
+                identity.is_known.then(|| KeyValue::new(attribute::OPERATION_CACHED, true));
             let name = identity.name.as_ref().map(|name| {
                 let short = &name[..name.floor_char_boundary(LONGEST_NAME)];
                 let is_short = short.len() == name.len();
@@ -124,7 +125,7 @@ impl Operation {
                 KeyValue::new(attr::GRAPHQL_OPERATION_NAME, name)
             });
             let hash = identity.hash.clone();
-            let hash = hash.map(|hash| KeyValue::new(attribute::DOCUMENT_HASH, hash));
+            let hash = hash.map(|hash| KeyValue::new(attribute::OPERATION_HASH, hash));
             let always = [
                 KeyValue::new(attr::GRAPHQL_OPERATION_TYPE, kind),
                 KeyValue::new(attribute::ROOT_FIELD, identity.root_field),

@@ -122,7 +122,10 @@ fn pretty(
 fn json(line: &mut Vec<u8>, event: &Event<'_>, now: SystemTime) -> std::io::Result<()> {
     let metadata = event.metadata();
     write!(line, r#"{{"timestamp":"{}","level":""#, format_rfc3339_micros(now))?;
-    append(line, [metadata.level().as_str(), r#"","event":""#, event_name(metadata.name()), "\""]);
+    append(line, [metadata.level().as_str(), "\""]);
+    if let Some(name) = event_name(metadata.name()) {
+        append(line, [r#","event":""#, name, "\""]);
+    }
     event.record(&mut Visitor(&mut Members(line)));
     append(line, [r#","target":""#, metadata.target(), "\""]);
     with_current_span(|span| {

@@ -126,7 +126,11 @@ impl Shared {
             self.waiting().is_writing = false;
             self.written.notify_all();
             if lost > 0 {
-                warn!(name: "log.lines_lost", lost, "standard output took no more log lines");
+                warn!(
+                    name: "log.lines_lost",
+                    { log.lines.lost = lost },
+                    "standard output took no more log lines"
+                );
             }
         }
     }
