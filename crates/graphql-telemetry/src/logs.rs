@@ -23,7 +23,8 @@ use crate::telemetry::TelemetryError;
 /// The crates that the exporters are made of, which must not report on the reporting. (The
 /// exporters' own thread is silenced besides, by `otlp_export::ExportRuntime`.) And tokio's instrumentation of itself,
 /// which is made for tokio-console.
-const NOT_EXPORTED: [&str; 10] = [
+const NOT_EXPORTED: [&str; 11] = [
+    "dial9_worker",
     "h2",
     "hyper",
     "hyper_util",

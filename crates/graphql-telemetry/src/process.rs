@@ -36,17 +36,31 @@ impl Sampler {
     }
 }
 
+#[cfg(target_os = "linux")]
+pub(crate) use linux::age;
+
 /// What `/proc` has.
 #[cfg(target_os = "linux")]
 mod linux {
+    use std::time::Duration;
+
     use metrics::{Gauge, Label};
     use opentelemetry_semantic_conventions::attribute as attr;
     use procfs::{
-        WithCurrentSystemInfo,
+        Current, WithCurrentSystemInfo,
         process::{Process, Stat},
     };
 
     use crate::catalog::{PROCESS_CPU, PROCESS_FILES, PROCESS_MEMORY, PROCESS_THREADS};
+
+    /// Returns how long ago this process was created, to the hundredth of a second.
+    pub fn age() -> Option<Duration> {
+        let started = Process::myself().ok()?.stat().ok()?.starttime;
+        let uptime = procfs::Uptime::current().ok()?.uptime_duration();
+        #[expect(clippy::cast_precision_loss, reason = "fewer than 2^52")]
+        let started = started as f64 / procfs::ticks_per_second() as f64;
+        uptime.checked_sub(Duration::from_secs_f64(started))
+    }
 
     pub struct Sampler {
         user: Gauge,

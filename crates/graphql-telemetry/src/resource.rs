@@ -1,7 +1,8 @@
 //! Whose telemetry it is: the service, and the resource that all of it is of.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::SystemTime};
 
+use humantime::format_rfc3339_millis;
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_sdk::{Resource, resource::TelemetryResourceDetector};
 use opentelemetry_semantic_conventions::{SCHEMA_URL, attribute as attr};
@@ -46,6 +47,7 @@ pub(crate) fn resource(others: Vec<KeyValue>) -> Resource {
         KeyValue::new(attr::SERVICE_INSTANCE_ID, uuid::Uuid::new_v4().to_string()),
         KeyValue::new(attr::HOST_NAME, host),
         KeyValue::new(attr::OS_TYPE, std::env::consts::OS),
+        KeyValue::new(attr::PROCESS_CREATION_TIME, format_rfc3339_millis(created()).to_string()),
         KeyValue::new(attr::PROCESS_PID, i64::from(std::process::id())),
         KeyValue::new(attr::PROCESS_EXECUTABLE_NAME, program),
     ];
@@ -54,6 +56,15 @@ pub(crate) fn resource(others: Vec<KeyValue>) -> Resource {
         .with_schema_url(attributes, SCHEMA_URL)
         .with_attributes(others)
         .build()
+}
+
+/// When this process was created; elsewhere than on Linux, when its telemetry was installed.
+fn created() -> SystemTime {
+    #[cfg(target_os = "linux")]
+    if let Some(since) = crate::process::age() {
+        return SystemTime::now() - since;
+    }
+    SystemTime::now()
 }
 
 /// The scope of the service's telemetry.

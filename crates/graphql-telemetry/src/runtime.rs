@@ -40,7 +40,7 @@ fn report(slow: &SlowPoll<'_>) {
             tokio.task.name = slow.task().map(Task::name),
             tokio.task.operation = operation.map(|operation: &Operation| operation.name),
             tokio.task.spawned_at = slow.spawned_at().map(ToString::to_string),
-            tokio.worker = slow.worker(),
+            tokio.worker = slow.worker().to_string(),
             tokio.poll.duration = duration.as_secs_f64(),
             tokio.poll.ended = slow.ended(),
             tokio.poll.suppressed = suppressed,

@@ -101,7 +101,7 @@ pub fn log(slow: &SlowPoll<'_>) {
             tokio.task.name = slow.task().map(Task::name),
             tokio.task.operation = slow.operation().map(|operation| operation.name),
             tokio.task.section = slow.section().map(|section| section.name),
-            tokio.worker = slow.worker(),
+            tokio.worker = slow.worker().to_string(),
             tokio.poll.duration = slow.duration().as_secs_f64(),
             tokio.poll.ended = slow.ended,
             tokio.task.spawned_at = slow.spawned_at().map(ToString::to_string),

@@ -9,18 +9,20 @@ use std::{
 };
 
 use metrics::{
-    Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Label, Metadata, Recorder, SharedString, Unit,
+    Counter, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Label, Metadata, Recorder,
+    SharedString, Unit,
 };
 use metrics_opentelemetry::{OpenTelemetryMetrics, OpenTelemetryRecorder};
 use opentelemetry::{
-    KeyValue,
-    metrics::{BoundCounter, BoundUpDownCounter, Meter},
+    KeyValue, Value,
+    metrics::{BoundCounter, BoundHistogram, BoundUpDownCounter, Meter},
 };
+use opentelemetry_semantic_conventions::attribute::HTTP_RESPONSE_STATUS_CODE;
 
 use crate::catalog::{Kind, find};
 
 /// In front of the bridge to OTLP: the facade knows only gauges where OTLP has up-down counters
-/// and sums.
+/// and sums, and only texts where attributes may be numbers.
 pub struct Otlp {
     meter: Meter,
     bridge: OpenTelemetryRecorder,
@@ -76,12 +78,36 @@ impl Recorder for Otlp {
     }
 
     fn register_histogram(&self, key: &Key, metadata: &Metadata<'_>) -> Histogram {
-        self.bridge.register_histogram(key, metadata)
+        if !key.labels().any(is_number) {
+            return self.bridge.register_histogram(key, metadata);
+        }
+        let attributes: Vec<KeyValue> = key.labels().map(attribute).collect();
+        let histogram = self.meter.f64_histogram(key.name().to_owned()).build();
+        Histogram::from_arc(Arc::new(Bound(histogram.bind(&attributes))))
+    }
+}
+
+/// Whether an attribute is a number by the conventions. Labels are texts, and the bridge leaves them so.
+fn is_number(label: &Label) -> bool {
+    label.key() == HTTP_RESPONSE_STATUS_CODE
+}
+
+/// A histogram of one series.
+struct Bound(BoundHistogram<f64>);
+
+impl HistogramFn for Bound {
+    fn record(&self, value: f64) {
+        self.0.record(value);
     }
 }
 
 fn attribute(label: &Label) -> KeyValue {
+    let number =
+        Some(label).filter(|label| is_number(label)).and_then(|it| it.value().parse().ok());
     let (key, value) = label.clone().into_parts();
+    if let Some(number) = number {
+        return KeyValue::new(std::borrow::Cow::from(key), Value::I64(number));
+    }
     KeyValue::new(std::borrow::Cow::from(key), std::borrow::Cow::from(value))
 }
 
