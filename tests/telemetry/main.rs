@@ -7,6 +7,7 @@ mod clock;
 mod delivery;
 mod errors;
 mod metrics;
+mod registry;
 mod secrecy;
 mod sql;
 mod traces;

@@ -183,7 +183,7 @@ export default dashboard({
     'What was told': [
       logTable({
         title: 'Polls that held a worker',
-        shows: 'Ten a second at most, with task, field, duration and trace; untold says how many were not.', bad: 'any that repeat.',
+        shows: 'Ten a second at most, with task, field, duration and trace; tokio.poll.suppressed says how many were not.', bad: 'any that repeat.',
         then: 'open the trace: the field’s coordinate names the resolver.', query: slowPollLines, links: [told],
       }),
     ],

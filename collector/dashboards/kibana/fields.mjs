@@ -67,9 +67,9 @@ export const fields = {
   },
   logs: {
     ...all,
-    'attributes.duration': 'float',
     'attributes.graphql.selection.field.coordinate': 'keyword',
-    'attributes.operation': 'keyword',
+    'attributes.tokio.poll.duration': 'float',
+    'attributes.tokio.task.operation': 'keyword',
     event_name: 'keyword',
     severity_text: 'keyword',
     trace_id: 'keyword',

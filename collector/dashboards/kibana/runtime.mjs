@@ -117,8 +117,8 @@ export const runtime = dashboard({
       then: 'look at the code of that field; follow the trace id for who asked.',
       signal: 'logs',
       filter: 'event_name: "tokio.slow_poll"',
-      worst: { label: 'held for', field: 'attributes.duration', unit: 'seconds' },
-      last: { operation: 'attributes.operation', field: 'attributes.graphql.selection.field.coordinate' },
+      worst: { label: 'held for', field: 'attributes.tokio.poll.duration', unit: 'seconds' },
+      last: { operation: 'attributes.tokio.task.operation', field: 'attributes.graphql.selection.field.coordinate' },
     }),
   ],
 });

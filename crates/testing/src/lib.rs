@@ -18,6 +18,7 @@ pub mod postgres;
 pub mod probe;
 pub mod prometheus;
 pub mod proxy;
+pub mod registry;
 pub mod socket;
 pub mod stack;
 

@@ -1,0 +1,67 @@
+//! The registries of semantic conventions say what the code emits: metrics, attributes, events.
+
+use std::{collections::BTreeSet, path::Path};
+
+use graphql_telemetry::catalog::{self, Kind};
+use testing::registry::{Registry, logged_events};
+
+/// The registries of this crate and of the one below it.
+fn registries() -> [Registry; 2] {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of crates");
+    ["runtime-insight", "graphql-telemetry"]
+        .map(|name| Registry::read(&crates.join(name).join("registry")))
+}
+
+const fn instrument(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Counter | Kind::Sum => "counter",
+        Kind::UpDown => "updowncounter",
+        Kind::Gauge => "gauge",
+        Kind::Histogram(_) => "histogram",
+    }
+}
+
+#[test]
+fn metrics_are_those_of_the_catalog() {
+    let registries = registries();
+    let imported: BTreeSet<_> =
+        registries.iter().flat_map(|it| &it.imports.metrics).map(String::as_str).collect();
+    let mut defined = std::collections::BTreeMap::new();
+    registries.iter().for_each(|registry| defined.extend(registry.metrics()));
+    for metric in catalog::all() {
+        if imported.contains(metric.name) {
+            continue;
+        }
+        let expected =
+            (instrument(metric.kind), metric.unit, metric.help, metric.attributes.to_vec());
+        assert_eq!(defined.remove(metric.name), Some(expected), "{}", metric.name);
+    }
+    assert!(defined.is_empty(), "the catalog lacks {defined:#?}");
+    let known: BTreeSet<_> = catalog::all().map(|metric| metric.name).collect();
+    let unknown: Vec<_> = imported.difference(&known).collect();
+    assert!(unknown.is_empty(), "the catalog lacks {unknown:?}");
+}
+
+#[test]
+fn attributes_are_those_of_the_code() {
+    let source = include_str!("../src/attribute.rs");
+    let registries = registries();
+    let defined: BTreeSet<_> =
+        registries.iter().flat_map(|it| &it.attributes).map(|it| it.key.as_str()).collect();
+    for name in source.split('"').skip(1).step_by(2) {
+        assert!(defined.contains(name), "the registry lacks {name}");
+    }
+}
+
+#[test]
+fn events_are_those_of_the_code() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the folder of crates");
+    let [runtime, graphql] = registries();
+    assert_eq!(logged_events(&crates.join("runtime-insight/src")), runtime.events());
+    let mut events = logged_events(&crates.join("graphql-telemetry/src"));
+    // Those of a span event and of an event of the core conventions.
+    assert!(events.remove("exception"));
+    events.remove("tokio.slow_poll");
+    events.extend(logged_events(&crates.join("otlp-export/src")));
+    assert_eq!(events, graphql.events());
+}
