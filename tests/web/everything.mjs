@@ -24,7 +24,6 @@ for (const query of [
   '{ nonsense',
   '{ nonsense }',
   '{ labBlock(ms: 60) }',
-  '{ labError }',
   '{ labPanic }',
   '{ labNPlusOne }',
   '{ labSlowSql }',

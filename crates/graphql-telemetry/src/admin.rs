@@ -2,6 +2,8 @@
 //! that is not the public one.
 
 mod debug;
+#[cfg(feature = "profiles")]
+mod profiles;
 mod tasks;
 
 use std::{io, net, sync::Arc, thread, time::Duration};
@@ -14,7 +16,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use runtime_insight::{recorder::FlightRecorder, spawn, watchdog};
+#[cfg(feature = "profiles")]
+use runtime_insight::recorder::FlightRecorder;
+use runtime_insight::{spawn, watchdog};
 use serde_json::{Map, Value, json};
 use tokio::{
     net::TcpListener,
@@ -55,6 +59,7 @@ type Authorize = Arc<dyn Fn(&HeaderMap) -> Result<(), Box<Response>> + Send + Sy
 #[derive(Clone)]
 pub struct Admin {
     sampler: GaugeSampler,
+    #[cfg(feature = "profiles")]
     recorder: Option<(FlightRecorder, &'static str)>,
     runtime: Handle,
     stall_limit: Duration,
@@ -81,6 +86,7 @@ impl Admin {
     pub fn with_sampler(sampler: GaugeSampler) -> Self {
         Self {
             sampler,
+            #[cfg(feature = "profiles")]
             recorder: None,
             runtime: Handle::current(),
             stall_limit: STALL_LIMIT,
@@ -91,6 +97,7 @@ impl Admin {
 
     /// Sets what `/debug/recording` and `/debug/pprof/…` record with: what the runtime was built with.
     /// `enable` is what to do to have it record always, for the error that says that it does not.
+    #[cfg(feature = "profiles")]
     #[must_use]
     pub fn recorder(mut self, recorder: FlightRecorder, enable: &'static str) -> Self {
         self.recorder = Some((recorder, enable));

@@ -10,6 +10,7 @@ mod extension;
 mod field;
 mod lazy;
 mod operation;
+#[cfg(feature = "profiles")]
 mod recorded;
 
 use std::{

@@ -3,6 +3,7 @@
 mod comment;
 mod fault;
 mod instrumented;
+mod literals;
 mod pool;
 mod statement;
 mod summary;

@@ -1,12 +1,16 @@
 //! Installing a process's telemetry, and flushing it at the end.
 
-use std::{fmt, io, net::SocketAddr, time::Duration};
+use std::{
+    fmt, io,
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 use otlp_export::OtlpError;
-use runtime_insight::{
-    catalog::Metric,
-    console::{ConsoleOptions, serve_console},
-};
+use runtime_insight::catalog::Metric;
+#[cfg(all(feature = "console", tokio_unstable))]
+use runtime_insight::console::{ConsoleOptions, serve_console};
 use tracing::{info, warn};
 use tracing_subscriber::{
     Layer as _,
@@ -61,6 +65,7 @@ pub struct Builder {
     log_filter: String,
     warnings_filter: String,
     span_filter: Targets,
+    #[cfg(all(feature = "console", tokio_unstable))]
     console: Option<ConsoleOptions>,
 }
 
@@ -74,6 +79,7 @@ impl Builder {
             log_filter: LOG_FILTER.to_owned(),
             warnings_filter: format!("{krate}=warn"),
             span_filter: Targets::new().with_target(krate, tracing::Level::INFO),
+            #[cfg(all(feature = "console", tokio_unstable))]
             console: None,
         }
     }
@@ -137,6 +143,7 @@ impl Builder {
     }
 
     /// Serves tokio-console.
+    #[cfg(all(feature = "console", tokio_unstable))]
     #[must_use]
     pub fn console(mut self, options: Option<ConsoleOptions>) -> Self {
         self.console = options;
@@ -164,8 +171,7 @@ impl Builder {
             tracer = Some((own, self.span_filter.clone()));
             records = exporters.records(settings)?;
         }
-        let console = self.console.as_ref().map(listen_for_console).transpose()?;
-        let (address, console) = console.unzip();
+        let (address, console) = self.listen_for_console()?.unzip();
         self.subscribe(output, tracer, records, console)?;
         if let Some(address) = address {
             info!(
@@ -178,7 +184,22 @@ impl Builder {
         announce(settings);
         let propagates = settings.propagate;
         traces::set_propagation(propagates);
-        Ok(Telemetry { exporters: Some(exporters), scrape, _guard: guard })
+        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), scrape, _guard: guard })
+    }
+
+    /// Listens for tokio-console. Returns where, and the layer that collects for it.
+    #[cfg(all(feature = "console", tokio_unstable))]
+    fn listen_for_console(&self) -> Result<Option<(SocketAddr, BoxedLayer)>, TelemetryError> {
+        let Some(options) = &self.console else { return Ok(None) };
+        let (address, layer) =
+            serve_console(options).map_err(|error| TelemetryError::Console(options.bind, error))?;
+        Ok(Some((address, layer.boxed())))
+    }
+
+    #[cfg(not(all(feature = "console", tokio_unstable)))]
+    #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "as with tokio-console")]
+    fn listen_for_console(&self) -> Result<Option<(SocketAddr, BoxedLayer)>, TelemetryError> {
+        Ok(None)
     }
 
     fn subscribe(
@@ -201,7 +222,8 @@ impl Builder {
 /// A process's telemetry. What is left is exported when this is dropped: keep it to the end of `main`.
 #[must_use = "telemetry is flushed when this is dropped"]
 pub struct Telemetry {
-    exporters: Option<Exporters>,
+    /// None after a flush. In a mutex, so that it can be shared.
+    exporters: Mutex<Option<Exporters>>,
     scrape: Option<Scrape>,
     /// Dropped last: the last log lines are written by then.
     _guard: WorkerGuard,
@@ -234,7 +256,8 @@ impl Telemetry {
     }
 
     fn flush(&mut self, limit: Duration) {
-        if let Some(exporters) = self.exporters.take() {
+        let exporters = self.exporters.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if let Some(exporters) = exporters.take() {
             exporters.shutdown(limit);
         }
     }
@@ -250,15 +273,6 @@ impl fmt::Debug for Telemetry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Telemetry").finish_non_exhaustive()
     }
-}
-
-/// Listens for tokio-console. Returns where, and the layer that collects for it.
-fn listen_for_console(
-    options: &ConsoleOptions,
-) -> Result<(SocketAddr, BoxedLayer), TelemetryError> {
-    let (address, layer) =
-        serve_console(options).map_err(|error| TelemetryError::Console(options.bind, error))?;
-    Ok((address, layer.boxed()))
 }
 
 /// The log filter with the exporters' own level, `OTEL_LOG_LEVEL`. What the filter itself says of

@@ -3,6 +3,7 @@
 
 use std::{path::PathBuf, process::Command, sync::Arc};
 
+use opentelemetry::TraceId;
 use opentelemetry_proto::tonic::{
     common::v1::{AnyValue, KeyValue, any_value::Value},
     trace::v1::{Span, span::SpanKind},
@@ -34,6 +35,11 @@ fn start(receiver: &Receiver) -> Service {
     Service::start(command, Arc::new(dir))
 }
 
+/// The digits of a trace's id, none for an item without one.
+fn trace_id(bytes: &[u8]) -> String {
+    bytes.try_into().map_or_else(|_| String::new(), |id| TraceId::from_bytes(id).to_string())
+}
+
 fn text<'a>(attributes: &'a [KeyValue], key: &str) -> Option<&'a str> {
     match attribute(attributes, key)? {
         Value::StringValue(text) => Some(text),
@@ -55,8 +61,7 @@ struct Trace(Vec<Span>);
 impl Trace {
     async fn wait(receiver: &Receiver, id: &str) -> Self {
         let of_trace = |receiver: &Receiver| -> Vec<Span> {
-            let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-            receiver.spans().into_iter().filter(|span| hex(&span.trace_id) == id).collect()
+            receiver.spans().into_iter().filter(|span| trace_id(&span.trace_id) == id).collect()
         };
         let is_root = |span: &Span| span.parent_span_id.is_empty();
         receiver.wait("the trace", |receiver| of_trace(receiver).iter().any(is_root)).await;
@@ -123,9 +128,9 @@ async fn a_log_line_and_a_record_have_the_trace() {
     let (id, _) = service.traced("{ orders { items } }", json!({})).await;
     let line = service.wait_for_log("the access line", |line| line["trace_id"] == id.as_str());
     assert_eq!(line["http.response.status_code"], 200, "{line}");
-    let hex = |id: &[u8]| id.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    let arrived =
-        |receiver: &Receiver| receiver.records().iter().any(|record| hex(&record.trace_id) == id);
+    let arrived = |receiver: &Receiver| {
+        receiver.records().iter().any(|record| trace_id(&record.trace_id) == id)
+    };
     receiver.wait("the log record", arrived).await;
 }
 

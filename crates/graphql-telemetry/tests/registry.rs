@@ -1,6 +1,9 @@
 //! The registries of semantic conventions say what the code emits: metrics, attributes, events.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 use graphql_telemetry::catalog::{self, Kind};
 use testing::registry::{Registry, logged_events};
@@ -26,8 +29,7 @@ fn metrics_are_those_of_the_catalog() {
     let registries = registries();
     let imported: BTreeSet<_> =
         registries.iter().flat_map(|it| &it.imports.metrics).map(String::as_str).collect();
-    let mut defined = std::collections::BTreeMap::new();
-    registries.iter().for_each(|registry| defined.extend(registry.metrics()));
+    let mut defined: BTreeMap<_, _> = registries.iter().flat_map(Registry::metrics).collect();
     for metric in catalog::all() {
         if imported.contains(metric.name) {
             continue;

@@ -173,7 +173,9 @@ impl Extension for OperationExtension {
             (work.await, None)
         };
         let codes = self.codes(&response);
-        codes.iter().for_each(|code| count_error(*code));
+        for code in &codes {
+            count_error(*code);
+        }
         if let Some(operation) = self.state().operation.take() {
             operation.end(&codes, time.as_ref());
         }

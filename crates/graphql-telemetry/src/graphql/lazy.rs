@@ -81,6 +81,8 @@ impl LazyField {
     pub async fn resolve<F: Future>(self, work: F) -> (F::Output, Option<Call>) {
         let Self { slot, context, section } = self;
         let started = Instant::now();
+        STARTED.set(STARTED.get().wrapping_add(1));
+        let mut has_resolved = false;
         let mut work = pin!(in_section(section, work));
         let output = poll_fn(|task| {
             if slot.field.get().is_none() {
@@ -88,9 +90,11 @@ impl LazyField {
             }
             let context = slot.field.get().map_or(&context, |field| field.context());
             let _attached = context.clone().attach();
-            WAITS_BELOW.set(false);
+            let before = STARTED.get();
             let poll = work.as_mut().poll(task);
-            if poll.is_pending() && !WAITS_BELOW.replace(true) {
+            // From then on those below it wait, and not its own resolver.
+            has_resolved |= STARTED.get() != before;
+            if poll.is_pending() && !has_resolved {
                 slot.field();
             }
             poll
@@ -102,8 +106,8 @@ impl LazyField {
 }
 
 thread_local! {
-    /// Whether a field below the one that is being polled waits.
-    static WAITS_BELOW: Cell<bool> = const { Cell::new(false) };
+    /// Fields that this thread has begun to resolve.
+    static STARTED: Cell<u64> = const { Cell::new(0) };
 }
 
 impl LazyFields {

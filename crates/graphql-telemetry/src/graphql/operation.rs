@@ -14,10 +14,9 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute as attr;
 use runtime_insight::{Operation as TaskOperation, TaskTime};
 
-use super::{
-    ErrorCode, Execution, OperationError, Phase, PhaseSpan, Scope, kind_name,
-    recorded::{RecordedOperation, record_operation},
-};
+#[cfg(feature = "profiles")]
+use super::recorded::{RecordedOperation, record_operation};
+use super::{ErrorCode, Execution, OperationError, Phase, PhaseSpan, Scope, kind_name};
 use crate::{
     attribute,
     catalog::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS},
@@ -213,6 +212,7 @@ impl Drop for Operation {
         };
         let duration = self.started.elapsed();
         durations().get(key).record(duration.as_secs_f64());
+        #[cfg(feature = "profiles")]
         if let Some(identity) = &self.identity {
             record_operation(|| RecordedOperation {
                 name: task_name(identity.kind, identity.root_field),

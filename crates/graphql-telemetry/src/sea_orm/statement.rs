@@ -19,6 +19,7 @@ use url::Url;
 use super::{
     CommentMode,
     fault::{DatabaseFault, FaultClass},
+    literals::without_literals,
     summary::Summary,
 };
 use crate::{
@@ -97,7 +98,7 @@ impl Statements {
     /// Starts the clock of a statement, and a span if it has a parent.
     #[must_use]
     pub fn start(&self, sql: &str, parent: Option<&Context>) -> StatementSpan {
-        StatementSpan::start(self.info(sql), parent)
+        StatementSpan::start(self.info(sql, true), parent)
     }
 
     /// The same, and counts it among those of its operation, and adds a comment where these are wanted.
@@ -107,7 +108,8 @@ impl Statements {
         parent: Option<&Context>,
         statement: &mut Statement,
     ) -> StatementSpan {
-        let span = self.start(&statement.sql, parent);
+        let has_parameters = statement.values.is_some();
+        let span = StatementSpan::start(self.info(&statement.sql, has_parameters), parent);
         let scope = parent.and_then(|parent| parent.get::<Scope>());
         if let Some(scope) = scope {
             scope.count_statement();
@@ -139,11 +141,12 @@ impl Statements {
         result
     }
 
-    fn info(&self, sql: &str) -> Arc<StatementInfo> {
+    /// What is known of a statement, whose text is without values if it `has_parameters` for them.
+    fn info(&self, sql: &str, has_parameters: bool) -> Arc<StatementInfo> {
         let Known { backend, database, infos } = &*self.known;
         let known = infos.read().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
         known.unwrap_or_else(|| {
-            let new = Arc::new(StatementInfo::new(sql, *backend, database));
+            let new = Arc::new(StatementInfo::new(sql, has_parameters, *backend, database));
             let mut known = infos.write().unwrap_or_else(PoisonError::into_inner);
             if known.len() < MAX_STATEMENTS {
                 known.insert(sql.to_owned(), new.clone());
@@ -163,7 +166,7 @@ struct StatementInfo {
 }
 
 impl StatementInfo {
-    fn new(sql: &str, backend: DbBackend, database: &DatabaseInfo) -> Self {
+    fn new(sql: &str, has_parameters: bool, backend: DbBackend, database: &DatabaseInfo) -> Self {
         let summary = Summary::of(sql);
         let system = match backend {
             DbBackend::MySql => "mysql",
@@ -183,7 +186,8 @@ impl StatementInfo {
         let namespace: Arc<str> = database.namespace.as_str().into();
         labels.push(Label::new(attr::DB_NAMESPACE, namespace.clone()));
         attributes.push(KeyValue::new(attr::DB_NAMESPACE, namespace));
-        attributes.push(KeyValue::new(attr::DB_QUERY_TEXT, Arc::<str>::from(sql)));
+        let text = if has_parameters { sql.into() } else { without_literals(sql) };
+        attributes.push(KeyValue::new(attr::DB_QUERY_TEXT, Arc::<str>::from(text)));
         if let Some((address, port)) = &database.server {
             let address: Arc<str> = address.as_str().into();
             attributes.push(KeyValue::new(attr::SERVER_ADDRESS, address));
