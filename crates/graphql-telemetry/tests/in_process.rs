@@ -42,8 +42,8 @@ static INSTALLED: LazyLock<Installed> = LazyLock::new(|| {
         let runtime = Runtime::new().expect("a runtime");
         let receiver = runtime.block_on(Receiver::start());
         let endpoint = format!("{}/v1/traces", receiver.http()).parse().expect("a URL");
-        let mut export = ExportSettings::default();
-        export.traces = Exporter::Otlp(Box::new(OtlpOptions::new(Protocol::Http, endpoint)));
+        let traces = Exporter::Otlp(Box::new(OtlpOptions::new(Protocol::Http, endpoint)));
+        let mut export = ExportSettings { traces, ..ExportSettings::default() };
         export.span_queue.delay = Duration::from_millis(5);
         let telemetry = Telemetry::builder("in-process", "1.0.0").export(export).install();
         let telemetry = telemetry.expect("it is the first");
@@ -306,7 +306,7 @@ async fn spans_of_the_services_own_crate_are_exported() {
         tracing::info!("inside");
     }
     let _ = &*INSTALLED;
-    let (_, spans) = traced("calls", computes(42)).await;
+    let ((), spans) = traced("calls", computes(42)).await;
     assert_eq!(attribute(find(&spans, "computes"), "answer"), Some("IntValue(42)".to_owned()));
 }
 
