@@ -20,7 +20,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use graphql_telemetry::{
-    graphql::{Askers, Field},
+    graphql::{Field, RequestingFields},
     intern,
 };
 use opentelemetry::Context;
@@ -149,7 +149,7 @@ fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'s
 
 /// Who waits for a batch: the fields that asked, and each call with the key it asked for.
 struct Waiting<B: Batch> {
-    askers: Askers,
+    fields: RequestingFields,
     keys: HashMap<B::Key, Vec<Waiter<B>>>,
 }
 
@@ -158,7 +158,7 @@ type Waiter<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
 
 impl<B: Batch> Default for Waiting<B> {
     fn default() -> Self {
-        Self { askers: Askers::default(), keys: HashMap::new() }
+        Self { fields: RequestingFields::default(), keys: HashMap::new() }
     }
 }
 
@@ -186,7 +186,7 @@ impl<B: Batch> DataLoader<B> {
         let first = {
             let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
             let first = waiting.keys.is_empty();
-            waiting.askers.add(field);
+            waiting.fields.add(field);
             waiting.keys.entry(key).or_default().push(sender);
             first
         };
@@ -199,9 +199,9 @@ impl<B: Batch> DataLoader<B> {
 }
 
 async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Deliver {
-    let Waiting { askers, keys: waiting } =
+    let Waiting { fields, keys: waiting } =
         std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-    let mut values = load(&*batch, &askers, waiting.keys().cloned().collect()).await;
+    let mut values = load(&*batch, &fields, waiting.keys().cloned().collect()).await;
     Box::new(move || {
         for (key, senders) in waiting {
             let value = match &mut values {
@@ -222,10 +222,10 @@ async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Delive
 /// The batch's error.
 pub async fn load<B: Batch>(
     batch: &B,
-    askers: &Askers,
+    fields: &RequestingFields,
     keys: Vec<B::Key>,
 ) -> Result<HashMap<B::Key, B::Value>> {
-    let span = askers.batch(B::NAME, keys.len());
+    let span = fields.batch(B::NAME, keys.len());
     let values = span.work(batch.load(span.context(), keys)).await;
     if let Err(error) = &values {
         span.fail(error);

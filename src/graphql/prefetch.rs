@@ -7,7 +7,7 @@ use entity::book;
 
 use super::{dataloader::load, loaders::Catalogue, types::Book};
 use crate::books::page::Page;
-use graphql_telemetry::graphql::{Askers, Call, Execution};
+use graphql_telemetry::graphql::{Call, Execution, RequestingFields};
 
 /// The fields between a list of books and its books.
 const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];
@@ -20,12 +20,12 @@ pub async fn with_authors(context: &Context<'_>, page: Page<book::Model>) -> Pag
     if calls.is_empty() {
         return page.map(Book::from);
     }
-    let mut askers = Askers::default();
+    let mut fields = RequestingFields::default();
     for call in &calls {
-        askers.add(call.field());
+        fields.add(call.field());
     }
     let ids = page.items.iter().map(|(_, book)| book.id).collect();
-    let loaded = load(&catalogue.authors_of_books(), &askers, ids).await;
+    let loaded = load(&catalogue.authors_of_books(), &fields, ids).await;
     for call in calls {
         // The books have the error.
         let _ = call.end(loaded.as_ref().map(drop).map_err(Clone::clone));

@@ -22,7 +22,7 @@ use std::{
 };
 
 use async_graphql::parser::types::OperationType;
-pub use batch::{Askers, Batch};
+pub use batch::{Batch, RequestingFields};
 pub use error::{ErrorCode, OperationError};
 pub use extension::{TelemetryExtension, spawn_batch};
 pub use field::{Call, Execution, Field};

@@ -1,4 +1,43 @@
-//! Traces, metrics and logs of a GraphQL service on async-graphql, axum and SeaORM.
+//! The telemetry of a GraphQL service on async-graphql, axum and SeaORM: one trace from the request down to
+//! its SQL, metrics for Prometheus and OTLP, log lines with trace ids, and what the runtime was doing.
+//!
+//! ```no_run
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use graphql_telemetry::{Telemetry, runtime};
+//!
+//! let telemetry = Telemetry::builder("shop", env!("CARGO_PKG_VERSION")).from_env()?.install()?;
+//! runtime::builder().build()?.block_on(async { /* serve */ });
+//! # Ok(()) }
+//! ```
+//!
+//! | what | how |
+//! |---|---|
+//! | traces, metrics and logs by OTLP, set by the variables of the OpenTelemetry specification | [`Telemetry::builder`], [`settings`] |
+//! | requests | [`http::TelemetryLayer`] |
+//! | operations, their phases and fields, as an extension of async-graphql | [`graphql::TelemetryExtension`] |
+//! | the same by explicit calls, which cost less | [`graphql::Operation`], [`graphql::Execution`], [`graphql::Call`] |
+//! | batches of a DataLoader | [`graphql::spawn_batch`], [`graphql::RequestingFields`] |
+//! | statements of any connection of SeaORM | [`sea_orm::Instrumented`], [`sea_orm::Statements`] |
+//! | a pool | [`sea_orm::PoolMetrics`] |
+//! | WebSockets | [`websocket`] |
+//! | slow polls, and where an operation's time went | [`runtime`] |
+//! | metrics of the application | [`Builder::metrics`], [`catalog`] |
+//! | `/metrics`, `/livez`, `/readyz`, `/debug/…` | [`admin::Admin`] |
+//!
+//! # Platforms
+//!
+//! | | Linux, `tokio_unstable` | Linux | macOS, `tokio_unstable` |
+//! |---|---|---|---|
+//! | traces, metrics, logs | yes | yes | yes |
+//! | metrics of the process | yes | yes | uptime only |
+//! | slow polls | all tasks | tasks of `runtime-insight` | all tasks |
+//! | `/debug/tasks` | yes | 501 | 501 |
+//! | CPU profiles (feature `profiles`) | yes | yes | 501 |
+//! | recordings (feature `profiles`) | yes | polls only | without CPU samples |
+//! | tokio-console (feature `console`) | yes | no | yes |
+//!
+//! It is tested on Linux with `tokio_unstable`; the rest is compiled only. How to set the flag says
+//! `runtime-insight`.
 
 pub mod admin;
 pub mod attribute;

@@ -15,9 +15,9 @@ use crate::{attribute, catalog::DATALOADER_BATCH, handle_cache::HandleCache, tra
 
 /// The fields that asked for a batch, each once.
 #[derive(Debug, Default)]
-pub struct Askers(Vec<Arc<Field>>);
+pub struct RequestingFields(Vec<Arc<Field>>);
 
-impl Askers {
+impl RequestingFields {
     /// Adds a field.
     pub fn add(&mut self, field: &Arc<Field>) {
         if !self.0.iter().any(|known| Arc::ptr_eq(known, field)) {
