@@ -66,7 +66,8 @@ async fn holds_a_worker(field: &str) {
     assert_eq!(report["span_id"], operation.id);
     assert_eq!(report["graphql.selection.field.span_id"], span.id);
     assert_eq!(report["tokio.poll.ended"], false, "it was told of while it went on");
-    assert!(report["tokio.worker"].as_u64().unwrap() < 2, "{report}");
+    let worker = report["tokio.worker"].as_str().unwrap();
+    assert!(["0", "1"].contains(&worker), "{report}");
     // The same event, at the collector.
     collector.wait("the record of the slow poll", |collector| {
         let is_it =

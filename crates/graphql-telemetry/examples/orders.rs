@@ -4,7 +4,7 @@ use std::{env::args, thread::sleep, time::Duration};
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Error, Object, Result, Schema};
 use axum::{Router, routing::post_service};
 use graphql_telemetry::{Telemetry, admin::Admin, graphql, http, runtime, sea_orm::Instrumented};
-use sea_orm::{ConnectOptions, ConnectionTrait, DatabaseConnection, Statement, TryGetable};
+use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TryGetable};
 
 const SETUP: &str = "CREATE TABLE purchase AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL \
                      SELECT id + 1 FROM n WHERE id < 50) SELECT id, 'book ' || id AS item FROM n";
@@ -17,7 +17,6 @@ async fn load<T: TryGetable>(context: &Context<'_>, sql: &str, id: i32) -> Resul
 }
 
 struct Order(i32);
-
 #[Object]
 impl Order {
     async fn items(&self, context: &Context<'_>) -> Result<Vec<String>> {
@@ -26,7 +25,6 @@ impl Order {
 }
 
 struct Query;
-
 #[Object]
 impl Query {
     async fn orders(&self, context: &Context<'_>) -> Result<Vec<Order>> {
@@ -43,8 +41,8 @@ impl Query {
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let telemetry = Telemetry::builder("orders", "1.0.0").from_env()?.install()?;
     runtime::builder().build()?.block_on(async {
-        let options = ConnectOptions::new("sqlite::memory:").max_connections(1).to_owned();
-        let db = Instrumented::new(sea_orm::Database::connect(options).await?, "sqlite::memory:");
+        let url = "sqlite::memory:";
+        let db = Instrumented::new(sea_orm::Database::connect(url).await?, url);
         db.execute_unprepared(SETUP).await?;
         let schema = Schema::build(Query, EmptyMutation, EmptySubscription).data(db);
         let schema = schema.extension(graphql::TelemetryExtension::new());
@@ -55,6 +53,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let admin = Admin::new(&telemetry).serve(address(2, "127.0.0.1:9464"))?;
         tracing::info!(listen.public = %listener.local_addr()?, listen.admin = %admin, "listening");
         runtime_insight::spawn("mailer", std::future::pending::<()>());
-        Ok(axum::serve(listener, app).await?)
+        let stop = async { _ = tokio::signal::ctrl_c().await };
+        Ok(axum::serve(listener, app).with_graceful_shutdown(stop).await?)
     })
 }

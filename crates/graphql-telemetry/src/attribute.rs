@@ -7,7 +7,7 @@ pub const OPERATION_HASH: &str = "graphql.operation.hash";
 pub const OPERATION_CACHED: &str = "graphql.operation.cached";
 /// The coordinate of the operation's root field, such as `Query.books`.
 pub const ROOT_FIELD: &str = "graphql.root_field";
-/// The number of errors in the answer.
+/// The number of errors in the response.
 pub const ERROR_COUNT: &str = "graphql.error.count";
 /// Which phase of an operation a span or duration is of.
 pub const PROCESSING_TYPE: &str = "graphql.processing.type";

@@ -16,7 +16,7 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute as attr;
 use tracing::error;
 
-/// Where exceptions are told.
+/// Where exceptions are recorded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ExceptionSignal {
     /// As events of spans.
@@ -30,14 +30,14 @@ pub enum ExceptionSignal {
 
 static SIGNAL: OnceLock<ExceptionSignal> = OnceLock::new();
 
-/// Decides where exceptions are told, once for the process.
+/// Sets where exceptions are recorded, once for the process.
 pub fn install(signal: ExceptionSignal) {
     let _ = SIGNAL.set(signal);
 }
 
 const EVENT: &str = "exception";
 
-/// Tells of an error at the span where it arose. What it says of itself must be fit for telling.
+/// Records an error on the span where it arose. Its texts must not have secrets.
 pub fn record<E: Error + 'static>(span: &SpanRef<'_>, error: &E) {
     let signal = SIGNAL.get().copied().unwrap_or_default();
     if signal == ExceptionSignal::Spans && !span.is_recording() {

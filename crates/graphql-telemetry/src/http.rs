@@ -40,7 +40,7 @@ use crate::{
     traces,
 };
 
-/// Where the answer's trace is found (w3.org/TR/trace-context-2, in its draft with the response
+/// The header of a response that names its trace (w3.org/TR/trace-context-2, in its draft with the response
 /// header).
 pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
@@ -310,7 +310,7 @@ impl SeriesKey {
     }
 }
 
-/// A request among those that are being answered.
+/// A request among those in progress.
 struct Active(Gauge);
 
 impl Active {
@@ -431,7 +431,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_value_of_a_query_is_told() {
+    fn redacts_the_values_of_a_query() {
         let uri: Uri = "/graphql?query={secret}&variables={}&s3cret=1".parse().unwrap();
         let redacted = redacted_query(&uri).unwrap();
         assert_eq!(redacted, "query=REDACTED&variables=REDACTED&REDACTED=REDACTED");

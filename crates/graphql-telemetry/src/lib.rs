@@ -42,7 +42,7 @@
 pub mod admin;
 pub mod attribute;
 pub mod catalog;
-pub mod exception;
+mod exception;
 mod exporters;
 mod gauges;
 pub mod graphql;
@@ -57,14 +57,13 @@ pub mod sea_orm;
 pub mod settings;
 mod telemetry;
 mod text;
-pub mod trace_context;
+mod trace_context;
 pub mod traces;
 mod warnings;
 pub mod websocket;
 
 pub use self::{
     gauges::GaugeSampler,
-    handle_cache::HandleCache,
     telemetry::{Builder, Telemetry, TelemetryError},
     text::intern,
 };

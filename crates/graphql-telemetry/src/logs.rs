@@ -37,7 +37,7 @@ const NOT_EXPORTED: [&str; 11] = [
     "tower",
 ];
 
-/// The crate that at level `trace` tells the messages of WebSockets, variables and tokens and all.
+/// The crate that at level `trace` logs the messages of WebSockets, with variables and tokens.
 const NEVER_LOGGED: &str = "tungstenite=off";
 
 /// A layer of any kind.
@@ -89,7 +89,7 @@ fn is_not_exported(target: &str) -> bool {
 }
 
 /// Spans of `tracing` that pass `filter`, such as `#[instrument]` makes, as OpenTelemetry spans below
-/// the current one. None of our own comes with each request: they cost three times as much as direct
+/// the current one. None of this crate comes with each request: they cost three times as much as direct
 /// ones. Events are left out, and with them three traps: an ERROR event would set the status of its
 /// span, also for a client's mistake; a stack trace would be an array; and each event is a log record already.
 fn spans(tracer: SdkTracer, filter: Targets) -> BoxedLayer {

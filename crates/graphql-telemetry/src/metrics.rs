@@ -114,7 +114,7 @@ impl Recorder for FanoutRecorder {
     }
 }
 
-/// The OTLP side: units and buckets as the catalog has them, which the facade cannot tell.
+/// The OTLP side: units and buckets as the catalog has them, which the facade does not know.
 pub(crate) fn provider<E: PushMetricExporter>(
     exporter: E,
     interval: Duration,

@@ -23,7 +23,7 @@ pub use self::{
 };
 use crate::catalog::DB_REACHABLE;
 
-/// Records whether the database server answers.
+/// Records whether the database server responds.
 pub fn report_reachable(is_reachable: bool) {
     static REACHABLE: LazyLock<Gauge> = LazyLock::new(|| DB_REACHABLE.gauge(Vec::new()));
     REACHABLE.set(f64::from(u8::from(is_reachable)));

@@ -24,7 +24,7 @@ use self::{
         delay, exceptions, interval, log_level, pairs, positive, propagator, temporality, timeout,
     },
 };
-use crate::{exception::ExceptionSignal, trace_context::CallerSampler};
+pub use crate::{exception::ExceptionSignal, trace_context::CallerSampler};
 
 /// How telemetry leaves the process.
 #[derive(Clone, Debug)]
@@ -55,13 +55,13 @@ pub struct ExportSettings {
     pub metric_interval: Duration,
     /// How long one export of metrics may take.
     pub metric_timeout: Duration,
-    /// Whether OTLP metrics tell totals or what was added.
+    /// Whether OTLP metrics are totals or differences.
     pub temporality: Temporality,
-    /// Whether exceptions are told by spans or by log records.
+    /// Whether exceptions are recorded by spans or by log records.
     pub exceptions: ExceptionSignal,
     /// From which level on the exporters log, if that is not left to the log filter.
     pub log_level: Option<LevelFilter>,
-    /// What is to be told of this service in addition.
+    /// Further attributes of the resource.
     pub resource: Vec<KeyValue>,
     /// Values without effect.
     pub ignored: Vec<IgnoredValue>,

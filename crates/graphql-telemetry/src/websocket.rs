@@ -30,14 +30,14 @@ pub struct ConnectionContext {
     peer: SocketAddr,
     /// Who asks, perhaps through a proxy, which is the peer then.
     client: IpAddr,
-    /// The span of the request that asked for the socket, which ended with its answer.
+    /// The span of the request that asked for the socket, which ended with its response.
     upgrade: SpanContext,
-    /// The span of the caller, if it told of one.
+    /// The span of the caller, if the message has one.
     parent: Context,
 }
 
 impl ConnectionContext {
-    /// What is known while the request for the socket is answered.
+    /// Returns what is known while the request for the socket is handled.
     #[must_use]
     pub fn of_upgrade(peer: SocketAddr, client: IpAddr) -> Self {
         let upgrade = Context::map_current(|context| context.span().span_context().clone());

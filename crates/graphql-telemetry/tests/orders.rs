@@ -167,6 +167,18 @@ async fn metrics_are_scraped_and_exported() {
     receiver.wait("the metrics", is_exported).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_is_exported_at_the_end() {
+    let receiver = Receiver::start().await;
+    let mut service = start(&receiver);
+    service.traced("{ orders { items } }", json!({})).await;
+    service.signal("-INT");
+    let stopped = service.wait_for_log("the end", |line| line["event"] == "telemetry.stopped");
+    assert!(service.wait().success());
+    assert_eq!(stopped["telemetry.export.lost"], "0 spans, 0 log records, 0 data points");
+    assert!(receiver.spans().iter().any(|span| span.name == "POST /graphql"));
+}
+
 #[cfg(all(target_os = "linux", tokio_unstable))]
 #[tokio::test(flavor = "multi_thread")]
 async fn a_named_task_is_in_the_dump() {

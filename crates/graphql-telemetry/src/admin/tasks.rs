@@ -43,7 +43,7 @@ fn write_task(text: &mut String, task: &TaskDump) -> fmt::Result {
     }
 }
 
-/// The innermost function and those of our own that led to it; JSON has them all.
+/// The innermost function and those of the program that led to it; JSON has them all.
 fn write_stack(text: &mut String, frames: &[Frame]) -> fmt::Result {
     writeln!(text, "  parked at")?;
     let mut left_out = false;

@@ -25,7 +25,7 @@ impl RequestingFields {
         }
     }
 
-    /// Starts the span of their batch, which hangs below the field that asked first.
+    /// Starts the span of their batch, a child of that of the first field.
     #[must_use]
     pub fn batch(&self, loader: &'static str, keys: usize) -> Batch {
         static SIZES: LazyLock<HandleCache<&'static str, Histogram>> = LazyLock::new(|| {
@@ -59,7 +59,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// What the batch's statements hang below.
+    /// Returns the context that the batch's statements belong to.
     #[must_use]
     pub const fn context(&self) -> &Context {
         &self.context

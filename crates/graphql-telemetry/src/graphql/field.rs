@@ -167,7 +167,7 @@ impl Field {
         }
     }
 
-    /// What its statements and batches hang below.
+    /// Returns the context that its statements and batches belong to.
     #[must_use]
     pub const fn context(&self) -> &Context {
         &self.context

@@ -28,9 +28,9 @@ use crate::{
     websocket,
 };
 
-/// What the span is called until its document is understood.
+/// The span's name until its document is parsed.
 const SPAN_NAME: &str = "GraphQL Operation";
-/// Bytes of an operation's name that are told: clients choose them.
+/// Bytes of an operation's name that are recorded: clients choose them.
 const LONGEST_NAME: usize = 256;
 
 /// What an operation is, as soon as its document is understood.
@@ -50,7 +50,7 @@ pub struct Identity {
     pub is_known: bool,
 }
 
-/// How an operation came, which says what its span hangs below.
+/// How an operation arrived, by which the parent of its span is found.
 #[derive(Clone, Debug, Default)]
 pub enum Source {
     /// By an HTTP request, whose span is the current one.

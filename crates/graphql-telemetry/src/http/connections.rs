@@ -21,9 +21,9 @@ pub enum Ending {
     HeadTimeout,
     /// No further request came in time.
     IdleTimeout,
-    /// Its client did not take an answer in time.
+    /// Its client did not read a response in time.
     AnswerTimeout,
-    /// Its client was the slowest to take its answer when too many were not yet taken.
+    /// Its client was the slowest to read its response when too many were unread.
     Backlog,
     /// Its client broke it off, or spoke no HTTP.
     Broken,

@@ -72,7 +72,7 @@ impl<S: Subscriber> Layer<S> for FmtLayer {
         let mut line = LINE.try_with(Cell::take).unwrap_or_default();
         line.clear();
         let now = SystemTime::now();
-        // Nothing keeps a vector from growing; a value that cannot be told ends its line.
+        // Nothing keeps a vector from growing; a value that cannot be written ends its line.
         let _ = if self.is_pretty {
             pretty(&mut line, event, now, self.is_bold)
         } else {
@@ -85,11 +85,11 @@ impl<S: Subscriber> Layer<S> for FmtLayer {
 }
 
 /// Does something with the span that an event belongs to, if it is in one.
-fn with_current_span<T>(tell: impl FnOnce(&SpanContext) -> T) -> Option<T> {
+fn with_current_span<T>(work: impl FnOnce(&SpanContext) -> T) -> Option<T> {
     Context::map_current(|context| {
         let span = context.span();
         let span = span.span_context();
-        span.is_valid().then(|| tell(span))
+        span.is_valid().then(|| work(span))
     })
 }
 

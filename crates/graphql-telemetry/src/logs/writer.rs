@@ -135,7 +135,7 @@ impl Shared {
         }
     }
 
-    /// Waits for lines, and tells how many were lost before them. None when there will be no more.
+    /// Waits for lines, and returns how many were lost before them; none when there will be no more.
     fn take(&self, lines: &mut Vec<u8>) -> Option<u64> {
         let idle = |waiting: &mut Waiting| waiting.lines.is_empty() && !waiting.is_closed;
         let waiting = self.more.wait_while(self.waiting(), idle);

@@ -1,4 +1,4 @@
-//! Comments on statements that tell a database's administrator who asked: sqlcommenter
+//! Comments on statements that name the operation to a database's administrator: sqlcommenter
 //! (google.github.io/sqlcommenter/spec).
 
 use opentelemetry::trace::SpanContext;

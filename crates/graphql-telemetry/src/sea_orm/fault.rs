@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError};
 
-/// What a failure means to whoever asked for the statement.
+/// What the failure of a statement means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FaultClass {
     /// The database cannot be reached or has no room now.
@@ -102,7 +102,7 @@ impl From<&DbErr> for DatabaseFault {
                 let text = format!("another version of this program has migrated it: {text}");
                 Self::internal("unknown_migration", &text)
             }
-            _ => Self::internal("orm", "an answer of the database does not fit its entity"),
+            _ => Self::internal("orm", "a result of the database does not fit its entity"),
         }
     }
 }

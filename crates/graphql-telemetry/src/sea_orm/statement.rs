@@ -322,8 +322,8 @@ impl Drop for StatementSpan {
     }
 }
 
-/// Notes a failure. A broken constraint is how the catalogue learns of a client's mistake, and
-/// turns nothing red.
+/// Records a failure. A broken constraint is mostly a mistake of a client, and does not set the
+/// span's status to ERROR.
 pub fn fail(span: &mut SpanRef<'_>, fault: &DatabaseFault) {
     span.set_attribute(KeyValue::new(attr::ERROR_TYPE, fault.error_type()));
     if let Some(status) = fault.status() {
