@@ -1,6 +1,6 @@
 //! `colophon serve`
 
-use std::{io, net::SocketAddr, process::ExitCode, time::Duration};
+use std::{io, net::SocketAddr, panic::Location, process::ExitCode, time::Duration};
 
 use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
@@ -113,8 +113,8 @@ fn log_panics() {
         error!(
             name: "panic",
             {
-                code.file.path = place.map(|place| place.file()),
-                code.line.number = place.map(|place| place.line())
+                code.file.path = place.map(Location::file),
+                code.line.number = place.map(Location::line)
             },
             "{message}"
         );
