@@ -13,6 +13,7 @@ mod values;
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 pub use database::mask;
+use graphql_telemetry::logs::LogFormat;
 use tracing_subscriber::filter::Targets;
 
 use self::{
@@ -26,7 +27,6 @@ use self::{
     values::{log_filter, switch, token_name},
 };
 use crate::security::Scope;
-use graphql_telemetry::logs::LogFormat;
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///

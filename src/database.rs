@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use graphql_telemetry::sea_orm::{DatabaseFault, DatabaseInfo, current};
 use opentelemetry::Context;
 use sea_orm::{
     DbBackend, DbErr, RuntimeErr, Value,
@@ -30,7 +31,6 @@ use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::Result,
 };
-use graphql_telemetry::sea_orm::{DatabaseFault, DatabaseInfo, current};
 
 /// The catalogue's database. Clones share it.
 #[derive(Clone, Debug)]

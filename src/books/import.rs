@@ -13,6 +13,7 @@ mod values;
 use std::{collections::HashMap, io::Read, time::Duration};
 
 use entity::{author, book};
+use graphql_telemetry::sea_orm::{OnlySlow, current};
 use regex::Regex;
 use roaring::RoaringTreemap;
 use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
@@ -29,7 +30,6 @@ use crate::{
     database::{Database, any_of},
     error::{Error, Result},
 };
-use graphql_telemetry::sea_orm::{OnlySlow, current};
 
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
 const BATCH: usize = 250;

@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, panic::Location, process::ExitCode, time::Duration};
 
+use graphql_telemetry::{metrics::Scrape, runtime, settings::ExportSettings};
 use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
@@ -11,7 +12,6 @@ use crate::{
     service::{Observation, Service},
     shutdown::Signals,
 };
-use graphql_telemetry::{metrics::Scrape, runtime, settings::ExportSettings};
 
 /// How long tasks may take to be dropped at the end.
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);

@@ -3,12 +3,12 @@
 use std::{fmt, str::FromStr};
 
 use clap::Args;
+use graphql_telemetry::sea_orm::CommentMode;
 use sea_orm::sqlx::{self, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use url::Url;
 
 use super::limits::DatabaseLimits;
 use crate::database::pool::postgres::PoolerMode;
-use graphql_telemetry::sea_orm::CommentMode;
 
 /// The database and its pool.
 #[derive(Clone, Debug, Args)]

@@ -4,6 +4,7 @@
 
 use std::{io, sync::Arc, time::Duration};
 
+use graphql_telemetry::sea_orm::{DatabaseFault, report_reachable};
 use sea_orm::{DbErr, RuntimeErr, sqlx};
 use tokio::time::{sleep, timeout};
 use tracing::{Span, info, info_span, warn};
@@ -15,7 +16,6 @@ use super::{
         postgres::{PostgresConnection, Server},
     },
 };
-use graphql_telemetry::sea_orm::{DatabaseFault, report_reachable};
 
 /// How often to ask for a sign of life.
 const INTERVAL: Duration = Duration::from_millis(200);

@@ -9,11 +9,11 @@ use sea_orm::{
     sqlx::{postgres::PgPoolOptions, sqlite::SqlitePoolOptions},
 };
 
+use graphql_telemetry::sea_orm::current;
 use tracing::{Instrument, info_span};
 
 use super::{Database, pool::driver::ConnectOptions};
 use crate::error::Result;
-use graphql_telemetry::sea_orm::current;
 
 /// Names our PostgreSQL advisory lock: "colophon" in ASCII.
 const LOCK: i64 = i64::from_be_bytes(*b"colophon");

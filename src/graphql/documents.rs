@@ -36,6 +36,7 @@ use std::{
 
 use apollo_compiler::{ExecutableDocument, Node, Schema, executable, validation::Valid};
 use async_graphql::parser::types::OperationType;
+use graphql_telemetry::intern;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
@@ -53,7 +54,6 @@ use crate::{
     config::limits::DocumentLimits,
     error::{Code, Error},
 };
-use graphql_telemetry::intern;
 
 /// Combinations of the variables of `@skip` and `@include` whose merged selections an operation
 /// keeps. Further ones are merged anew each time.

@@ -2,12 +2,15 @@
 //! validated, and its operation is run.
 
 mod execution;
+mod executor;
 
 use std::sync::Arc;
 
 use async_graphql::{Response, parser::types::OperationType};
+use graphql_telemetry::graphql::{self as telemetry, Identity, Phase, Source};
 use tokio_util::task::TaskTracker;
 
+pub use self::executor::EngineExecutor;
 use super::{
     CatalogueSchema, Exposure,
     admission::{Gate, Place},
@@ -25,7 +28,6 @@ use crate::{
     error::{Code, Error},
     security::Caller,
 };
-use graphql_telemetry::graphql::{self as telemetry, Identity, Phase, Source};
 
 /// Where operations come from.
 const ROUTE: &str = "/graphql";

@@ -4,6 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use async_graphql::Context;
 use entity::book;
+use graphql_telemetry::graphql::{Execution, Field};
 use opentelemetry as trace;
 use runtime_insight::in_section;
 
@@ -22,7 +23,6 @@ use crate::{
     error::{Error, Result},
     security::{Caller, Scope},
 };
-use graphql_telemetry::graphql::{Execution, Field};
 
 /// The catalogue as the resolvers of one request see it. They get at it by [`resolve`] only.
 #[derive(Clone)]

@@ -24,6 +24,10 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::Response,
 };
+use graphql_telemetry::http::{
+    Peer,
+    connections::{self, Ending},
+};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use tokio::{
@@ -46,10 +50,6 @@ use self::{
 };
 use super::forwarded::TrustedProxies;
 use crate::{backlog::Backlog, config::limits::RequestLimits};
-use graphql_telemetry::http::{
-    Peer,
-    connections::{self, Ending},
-};
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.

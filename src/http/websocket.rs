@@ -17,6 +17,10 @@ use axum::{
     http::{HeaderMap, HeaderValue, Method, header},
     response::Response,
 };
+use graphql_telemetry::{
+    http::Forwarded,
+    websocket::{ConnectionContext, Open},
+};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::{
@@ -31,10 +35,6 @@ use tracing::debug;
 use self::{close::Reason, link::Link, session::Session};
 use super::{Public, graphql::refuse, negotiate::MediaType, server::Connection};
 use crate::error::{Code, Error};
-use graphql_telemetry::{
-    http::Forwarded,
-    websocket::{ConnectionContext, Open},
-};
 
 /// The protocol that is spoken on the socket.
 const PROTOCOL: &str = "graphql-transport-ws";

@@ -39,7 +39,15 @@ pub async fn upgrade(
     stream: TcpStream,
     headers: &[(&'static str, &str)],
 ) -> tungstenite::Result<(Client, Response<Option<Vec<u8>>>)> {
-    let url = format!("ws://{}/graphql", address(service));
+    upgrade_at(&format!("{}/graphql", service.url), stream, headers).await
+}
+
+async fn upgrade_at(
+    url: &str,
+    stream: TcpStream,
+    headers: &[(&'static str, &str)],
+) -> tungstenite::Result<(Client, Response<Option<Vec<u8>>>)> {
+    let url = url.replacen("http", "ws", 1);
     let mut request = url.into_client_request().unwrap();
     for (name, value) in headers {
         request.headers_mut().insert(*name, value.parse().unwrap());
@@ -53,6 +61,16 @@ impl Client {
     pub async fn open(service: &Service) -> Self {
         let stream = TcpStream::connect(address(service)).await.unwrap();
         Self::open_on(service, stream).await
+    }
+
+    /// A socket at the URL of any server, on which operations may be sent.
+    pub async fn hello_at(url: &str) -> Self {
+        let address = url.trim_start_matches("http://").split('/').next().unwrap();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let headers = [(header::SEC_WEBSOCKET_PROTOCOL.as_str(), PROTOCOL)];
+        let (mut client, _) = upgrade_at(url, stream, &headers).await.unwrap();
+        client.greet().await;
+        client
     }
 
     /// A socket on a connection, on which nothing was said.

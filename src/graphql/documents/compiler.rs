@@ -13,6 +13,7 @@ use apollo_compiler::{
     validation::{DiagnosticList, Valid},
 };
 use async_graphql::{Pos, parser::types::OperationType};
+use graphql_telemetry::{intern, runtime};
 
 use super::{
     Conditional, Document, Hash, MergedSelections, Operation,
@@ -26,7 +27,6 @@ use crate::{
     error::{Code, Error},
     graphql::present::{Rejection, located_error},
 };
-use graphql_telemetry::{intern, runtime};
 
 /// Introspection types as async-graphql serves them beyond what `apollo-compiler` knows (October
 /// 2021). Without it, tools that ask for `isOneOf` would be rejected.

@@ -4,6 +4,7 @@ use std::{panic::AssertUnwindSafe, sync::Arc};
 
 use async_graphql::{Response, parser::types::OperationType};
 use futures_util::FutureExt;
+use graphql_telemetry::graphql::{self as telemetry, Execution};
 use opentelemetry::trace::FutureExt as _;
 use runtime_insight::{timed, worker};
 use tokio::time::timeout;
@@ -22,7 +23,6 @@ use crate::{
     },
     security::Caller,
 };
-use graphql_telemetry::graphql::{self as telemetry, Execution};
 
 impl Engine {
     /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a

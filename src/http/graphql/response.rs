@@ -8,6 +8,7 @@ use axum::{
     http::{HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+use graphql_telemetry::http::Failure;
 use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
@@ -18,7 +19,6 @@ use crate::{
     graphql::present::{Answer, server_error},
     http::{bearer, negotiate::MediaType},
 };
-use graphql_telemetry::http::Failure;
 
 /// `294 Partial Success` of the edition, which IANA does not know yet.
 static PARTIAL_SUCCESS: LazyLock<StatusCode> =

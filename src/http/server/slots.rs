@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
+use graphql_telemetry::http::connections::Open;
 use tokio::{sync::Notify, time::timeout};
 
 use super::activity::{Activity, Waiting};
 use crate::config::limits::RequestLimits;
-use graphql_telemetry::http::connections::Open;
 
 /// How long each connection may wait for the head of a request even if others want its place.
 /// The head comes with the packet that opens a connection, or right behind it.

@@ -13,6 +13,7 @@ use futures_util::{
     future::{AbortHandle, BoxFuture, abortable, pending},
     stream::FuturesUnordered,
 };
+use graphql_telemetry::graphql::Source;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::{self, Message};
 
@@ -32,7 +33,6 @@ use crate::{
     },
     security,
 };
-use graphql_telemetry::graphql::Source;
 
 /// A client and what it has asked.
 pub struct Session {

@@ -1,6 +1,10 @@
-//! Log lines on their way to standard output. A thread of their own writes them, many at once: the
-//! service has a line to write for each request, and is not to stop because a terminal, a pipe or a
-//! disk takes no more.
+//! Log lines on their way to standard output. A thread of their own writes them, many at once: the service
+//! has a line to write for each request, and must not stop because a terminal, a pipe or a disk takes no
+//! more.
+//!
+//! Not by `tracing-appender` (0.2), whose `NonBlocking` sends each line through a channel: that takes some 4 µs
+//! more CPU a line at 10,000 lines a second, also with a `BufWriter`, a twentieth of a small request. And it
+//! bounds the number of lines, not their bytes. It can go when that crate takes lines in batches.
 
 use std::{
     io::{self, Write},
