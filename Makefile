@@ -1,13 +1,16 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run release test soak bench targets micro lint schema playground collector observe dashboards up down clean
+.PHONY: help run check release test soak bench targets micro lint schema playground collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: ## Build and serve the catalogue with its sample at http://localhost:8000
 	cargo run -- serve --sample
+
+check: ## Before a commit: format, clippy, unit tests, tests on SQLite; installs nothing
+	scripts/check
 
 test: ## Set up what the tests need, then lint and test everything
 	scripts/test

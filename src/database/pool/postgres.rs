@@ -31,7 +31,7 @@ pub enum PoolerMode {
     Transaction,
 }
 
-/// The [kind](DatabaseFault::kind) of a [`PoolerError`].
+/// The [kind](DatabaseFault::kind) of what a pooler does that the service cannot work with.
 pub const POOLER: &str = "pooler";
 
 /// What a pooler does that the service cannot work with.
