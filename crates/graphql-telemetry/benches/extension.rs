@@ -1,12 +1,15 @@
 //! What the extension costs an operation in memory: 50 orders with three fields each and a customer that
-//! is loaded without waiting. `bare` is the schema without an extension; `observed` has the extension, with
-//! spans that are recorded and thrown away where they end.
+//! is loaded without waiting. `bare` is the schema without an extension; `empty` has one that does nothing;
+//! `observed` has the extension, with spans that are recorded and thrown away where they end.
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that cannot go on fails")]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
-use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema};
+use async_graphql::{
+    EmptyMutation, EmptySubscription, Object, Schema,
+    extensions::{Extension, ExtensionFactory},
+};
 use divan::Bencher;
 use graphql_telemetry::{
     Telemetry,
@@ -77,6 +80,22 @@ fn run(bencher: Bencher, schema: &Shop, query: &str) {
 #[divan::bench(args = [ONE, LIST])]
 fn bare(bencher: Bencher, query: &str) {
     run(bencher, &schema().finish(), query);
+}
+
+/// Does nothing, at the price of any extension.
+struct Empty;
+
+impl ExtensionFactory for Empty {
+    fn create(&self) -> Arc<dyn Extension> {
+        Arc::new(Self)
+    }
+}
+
+impl Extension for Empty {}
+
+#[divan::bench(args = [ONE, LIST])]
+fn empty(bencher: Bencher, query: &str) {
+    run(bencher, &schema().extension(Empty).finish(), query);
 }
 
 #[divan::bench(args = [ONE, LIST])]
