@@ -4,6 +4,7 @@
 mod debug;
 #[cfg(feature = "profiles")]
 mod profiles;
+mod rejection;
 mod tasks;
 
 use std::{io, net, sync::Arc, thread, time::Duration};

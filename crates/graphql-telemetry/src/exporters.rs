@@ -22,10 +22,10 @@ use tracing::{info, warn};
 use tracing_subscriber::Layer as _;
 
 use crate::{
+    error::TelemetryError,
     logs::{self, BoxedLayer},
     metrics::{self, CountingExporter, Scrape},
     settings::{ExportSettings, Exporter},
-    telemetry::TelemetryError,
     warnings::Warnings,
 };
 

@@ -42,6 +42,7 @@
 pub mod admin;
 pub mod attribute;
 pub mod catalog;
+mod error;
 mod exception;
 mod exporters;
 mod gauges;
@@ -63,7 +64,8 @@ mod warnings;
 pub mod websocket;
 
 pub use self::{
+    error::TelemetryError,
     gauges::GaugeSampler,
-    telemetry::{Builder, Telemetry, TelemetryError},
+    telemetry::{Builder, Telemetry},
     text::intern,
 };

@@ -18,7 +18,7 @@ pub(crate) use self::{
     fmt_layer::FmtLayer,
     writer::{NonBlockingWriter, WorkerGuard},
 };
-use crate::telemetry::TelemetryError;
+use crate::error::TelemetryError;
 
 /// The crates that the exporters are made of, which must not report on the reporting. (The
 /// exporters' own thread is silenced besides, by `otlp_export::ExportRuntime`.) And tokio's instrumentation of itself,

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use otlp_export::OtlpError;
 use runtime_insight::catalog::Metric;
 #[cfg(all(feature = "console", tokio_unstable))]
 use runtime_insight::console::{ConsoleOptions, serve_console};
@@ -18,12 +17,14 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    catalog, exception,
+    catalog,
+    error::TelemetryError,
+    exception,
     exporters::Exporters,
     logs::{self, BoxedLayer, FmtLayer, LogFormat, NonBlockingWriter, WorkerGuard},
     metrics::Scrape,
     resource::{Service, resource, set_service},
-    settings::{BadVariable, ExportSettings, Exporter, IgnoredValue},
+    settings::{ExportSettings, Exporter, IgnoredValue},
     traces,
 };
 
@@ -31,29 +32,6 @@ use crate::{
 const LOG_FILTER: &str = "info,sqlx=warn";
 /// How long the guard takes at most to export what is left when it is dropped.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Why telemetry could not be installed.
-#[derive(Debug, thiserror::Error)]
-pub enum TelemetryError {
-    /// A variable of the environment has a value that cannot be used.
-    #[error(transparent)]
-    Variable(#[from] BadVariable),
-    /// A collector cannot be talked to as the settings have it.
-    #[error(transparent)]
-    Otlp(#[from] OtlpError),
-    /// tokio-console cannot be served.
-    #[error("cannot serve tokio-console at {0} (TOKIO_CONSOLE_BIND): {1}")]
-    Console(SocketAddr, io::Error),
-    /// The threads of the exporters and of log lines cannot be started.
-    #[error("cannot start the thread that exports telemetry: {0}")]
-    Thread(#[from] io::Error),
-    /// The log filter is none.
-    #[error("the log filter is invalid: {0}")]
-    Filter(String),
-    /// This process has one already, which is there for good.
-    #[error("this process has a {0} already")]
-    Installed(&'static str),
-}
 
 /// Telemetry to be installed: what it is of, and how it leaves the process. By default nothing is
 /// exported; metrics can be scraped, and log lines go to standard output.

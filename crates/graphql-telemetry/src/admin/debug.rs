@@ -1,6 +1,6 @@
 //! `/debug/…`: what the runtime is doing, for people and their tools.
 
-use std::{fmt::Display, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -12,7 +12,7 @@ use axum::{
 use runtime_insight::dump::{self, DumpError};
 use tokio::task::spawn_blocking;
 
-use super::{Admin, tasks};
+use super::{Admin, rejection::Rejection, tasks};
 
 /// How long tasks may take to say where they are.
 const DUMP_LIMIT: Duration = Duration::from_secs(2);
@@ -32,21 +32,6 @@ pub fn router() -> Router<Arc<Admin>> {
 async fn without_profiles() -> Rejection {
     let why = "This service was built without the feature `profiles`.".to_owned();
     Rejection(StatusCode::NOT_IMPLEMENTED, why)
-}
-
-/// Why there is nothing to see.
-pub(super) struct Rejection(pub StatusCode, pub String);
-
-impl Rejection {
-    pub fn failed(error: impl Display) -> Self {
-        Self(StatusCode::INTERNAL_SERVER_ERROR, error.to_string())
-    }
-}
-
-impl IntoResponse for Rejection {
-    fn into_response(self) -> Response {
-        (self.0, format!("{}\n", self.1)).into_response()
-    }
 }
 
 /// All live tasks and where they are parked: JSON if asked for, text otherwise.

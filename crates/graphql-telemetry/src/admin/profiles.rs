@@ -17,7 +17,7 @@ use runtime_insight::{
 use serde::Deserialize;
 use tokio::task::spawn_blocking;
 
-use super::{Admin, debug::Rejection};
+use super::{Admin, rejection::Rejection};
 use crate::{attribute, resource::service};
 
 /// Seconds that a recording or a profile may take.

@@ -51,11 +51,10 @@ const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 /// future; it is made for the response path without list indices, however long the lists.
 ///
 /// # Cost
-/// Any extension has async-graphql resolve each scalar through a boxed future. 50 orders with their
-/// customers from SQLite in memory take COST times the CPU time of the same schema without an extension
-/// (`cargo bench -p graphql-telemetry`). [`Operation`], [`Execution`](super::Execution) and
-/// [`RequestingFields`](super::RequestingFields) are the same without the extension, for a service that calls them from its own
-/// executor and resolvers.
+/// In memory, an order of four fields takes 25 µs in place of 15, and 50 orders 178 µs in place of 83, of which
+/// 38 µs are async-graphql's price for any extension (`cargo bench --profile micro -p graphql-telemetry`).
+/// [`Operation`], [`Execution`](super::Execution) and [`RequestingFields`](super::RequestingFields) make the same
+/// spans without it, for a service that calls them from its own executor and resolvers.
 #[derive(Clone, Copy, Debug)]
 pub struct TelemetryExtension {
     classify: fn(&ServerError) -> ErrorCode,

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::RequestSpan;
+use super::span::RequestSpan;
 
 /// A layer for [`Router::layer`](axum::Router::layer) that gives each request a span, the metrics
 /// `http.server.*`, one log line, and its response the header `traceresponse`. Traces of callers
@@ -68,7 +68,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let span = RequestSpan::start(&request);
-        let context = span.context.clone();
+        let context = span.context().clone();
         let inner = {
             let _attached = context.clone().attach();
             self.inner.call(request)
