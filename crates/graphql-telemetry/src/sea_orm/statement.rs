@@ -340,6 +340,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn each_system_has_its_name() {
+        for (backend, system) in [
+            (DbBackend::MySql, "mysql"),
+            (DbBackend::Postgres, "postgresql"),
+            (DbBackend::Sqlite, "sqlite"),
+        ] {
+            let info = StatementInfo::new("SELECT 1", true, backend, &DatabaseInfo::default());
+            let name = info.attributes.iter().find(|it| it.key.as_str() == attr::DB_SYSTEM_NAME);
+            assert_eq!(name.map(|name| name.value.as_str()), Some(system.into()));
+        }
+    }
+
+    #[test]
     fn a_database_is_known_by_its_url() {
         let server = |host: &str, port| Some((host.to_owned(), port));
         for (url, namespace, expected) in [
