@@ -136,6 +136,10 @@ impl Builder {
     /// installed already.
     pub fn install(self) -> Result<Telemetry, TelemetryError> {
         let Self { settings, .. } = &self;
+        // Before anything is: what is installed stays.
+        if tracing::dispatcher::has_been_set() {
+            return Err(TelemetryError::Installed("subscriber of tracing"));
+        }
         set_service(self.service);
         exception::install(settings.exceptions);
         let output = NonBlockingWriter::start(io::stdout())?;
