@@ -26,7 +26,7 @@ use crate::graphql::ErrorCode;
 pub const TRACERESPONSE: HeaderName = HeaderName::from_static("traceresponse");
 
 /// The other end of a connection. An accept loop puts it into each request, unless it is axum's with
-/// [`ConnectInfo`].
+/// [`ConnectInfo`](axum::extract::ConnectInfo).
 #[derive(Clone, Debug)]
 pub struct Peer {
     address: Arc<str>,
