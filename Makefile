@@ -6,7 +6,7 @@
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: ## Build and serve the catalogue with its sample at http://localhost:8000
+run: ## Build and serve the catalog with its sample at http://localhost:8000
 	cargo run -- serve --sample
 
 check: ## Before a commit: format, clippy, unit tests, tests on SQLite; installs nothing
