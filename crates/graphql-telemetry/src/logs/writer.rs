@@ -22,7 +22,7 @@ const DELAY: Duration = Duration::from_millis(50);
 const FLUSH_BYTES: usize = 256 * 1024;
 /// Bytes that may wait. Further lines are lost, and counted.
 const MAX_BUFFERED_BYTES: usize = 4 * 1024 * 1024;
-/// How long whoever reads may take for the last lines.
+/// How long shutdown waits for the reader of the last lines.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Takes log lines. Clones share it.

@@ -25,8 +25,8 @@ const CONSTRAINT: &str = "constraint_violation";
 
 /// The failure of a statement, without the words of the database.
 ///
-/// One in a [`SqlxError::Configuration`] is found again by whoever classifies the error that was made of
-/// it, so that a pool of an application can classify what it finds itself.
+/// An application's pool can return one inside a [`SqlxError::Configuration`]: classifying that error
+/// gives this fault.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{text}")]
 pub struct DatabaseFault {

@@ -118,8 +118,8 @@ impl Statements {
         span
     }
 
-    /// Executes a statement by `run`, with a span and its metrics; `rows` tells how many rows a result
-    /// has.
+    /// Executes a statement by `run`, with a span and its metrics; `rows` counts the rows of a
+    /// result.
     ///
     /// # Errors
     /// Those of `run`.
