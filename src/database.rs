@@ -1,7 +1,7 @@
 //! Connecting and migrating. SQLite is the embedded default: many readers and one
 //! writer. PostgreSQL is for real load and for more than one replica.
 
-mod keeper;
+mod health_monitor;
 mod migrations;
 pub mod pool;
 mod postgres;

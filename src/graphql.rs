@@ -1,21 +1,16 @@
 //! The schema over the catalogue, and the running of one operation.
 
-pub mod admission;
-mod complete;
+mod compat;
 pub mod connection;
+pub mod context;
 pub mod dataloader;
-pub mod documents;
-pub mod engine;
-pub mod id;
-mod in_place;
+pub mod execution;
 pub mod input;
 pub mod lab;
-pub mod loaders;
 pub mod mutation;
+pub mod node;
 mod prefetch;
-pub mod present;
 pub mod query;
-pub mod size;
 pub mod types;
 
 use async_graphql::{

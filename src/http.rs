@@ -25,14 +25,14 @@ use axum::{
 };
 use futures_util::FutureExt;
 
-use self::{
-    compression::Compression, graphql::RequestError, hosts::Hosts, negotiate::MediaType,
-    origin::Origins, server::Connection,
-};
 use crate::{
     config::limits::RequestLimits,
     error::{Code, Error},
-    graphql::engine::Engine,
+    graphql::execution::engine::Engine,
+    http::{
+        compression::Compression, graphql::RequestError, hosts::Hosts, negotiate::MediaType,
+        origin::Origins, server::Connection,
+    },
     security::Access,
 };
 

@@ -1,15 +1,14 @@
 //! Colophon: a GraphQL catalogue of books that can tell how each of its answers was made.
 //!
-//! The way in is [`service`], which builds everything from [`config`]:
+//! The way in is [`app`], which builds everything from [`config`]:
 //!
-//! - [`books`]: the catalogue, on any database connection, with no GraphQL;
+//! - [`catalog`]: the catalogue, on any database connection, with no GraphQL;
 //! - [`graphql`]: the schema over it, the guard before the parser, and the running of one operation;
 //! - [`http`]: GraphQL over HTTP, the playground, and the accept loop;
 //! - [`admin`]: the second listener, for operators;
 //! - [`security`]: who may ask, and for what;
 //! - [`database`]: connecting and migrating;
 //! - [`shutdown`]: the signals that end the service;
-//! - [`descriptors`]: the files it may have open;
 //! - [`error`]: every error, its code, and what a client may see of it.
 
 // See build.rs, which says what to do.
@@ -17,15 +16,13 @@
 compile_error!("the service needs `--cfg tokio_unstable`");
 
 pub mod admin;
-pub mod backlog;
-pub mod books;
-pub mod command;
+pub mod app;
+pub mod catalog;
+pub mod cli;
 pub mod config;
 pub mod database;
-pub mod descriptors;
 pub mod error;
 pub mod graphql;
 pub mod http;
 pub mod security;
-pub mod service;
 pub mod shutdown;

@@ -5,7 +5,10 @@
 
 use clap::Parser;
 use colophon::{
-    books::{filter::BookFilter, order::BookOrder, page::Window, store::list},
+    catalog::{
+        books::{filter::BookFilter, list, order::BookOrder},
+        pagination::Window,
+    },
     config::Cli,
     database::Database,
 };

@@ -13,7 +13,7 @@ use std::{
 };
 
 use clap::Parser;
-use colophon::{command::serve, config::Cli};
+use colophon::{cli::serve, config::Cli};
 use serde_json::{Value, json};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 use testing::{Db, Service, collector::Collector, program};
@@ -83,7 +83,7 @@ impl Counting {
     async fn unobserved(db: &Db) -> Self {
         let off = [("OTEL_SDK_DISABLED", "true"), ("COLOPHON_RUNTIME_PROFILING", "false")];
         // Its addresses come in a line of its log.
-        let log = ("RUST_LOG", "warn,colophon::command::serve=info");
+        let log = ("RUST_LOG", "warn,colophon::cli::serve=info");
         Self::start(db, &[off[0], off[1], log]).await
     }
 

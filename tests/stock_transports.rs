@@ -14,7 +14,7 @@ use clap::Parser;
 use colophon::{
     config::Cli,
     database::Database,
-    graphql::engine::{Engine, EngineExecutor},
+    graphql::execution::engine::{Engine, EngineExecutor},
     security::Caller,
 };
 use graphql_telemetry::{

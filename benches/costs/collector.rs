@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-use colophon::books::metrics;
+use colophon::catalog::metrics;
 use graphql_telemetry::{
     Telemetry,
     settings::{ExportSettings, Exporter, OtlpOptions, Protocol},

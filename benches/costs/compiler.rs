@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use colophon::graphql::{CatalogueSchema, Exposure, documents::Compiler};
+use colophon::graphql::{CatalogueSchema, Exposure, execution::documents::Compiler};
 use divan::Bencher;
 
 use super::support::settings;

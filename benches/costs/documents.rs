@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use colophon::{
-    graphql::engine::{Engine, RawRequest},
+    graphql::execution::engine::{Engine, RawRequest},
     security::Caller,
 };
 use divan::Bencher;

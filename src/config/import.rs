@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use encoding_rs::Encoding;
 
-use crate::books::import::{Mapping, ReadOptions};
+use crate::catalog::import::{Mapping, ReadOptions};
 
 /// What to import and how to read it.
 #[derive(Clone, Debug, Args)]

@@ -1,5 +1,5 @@
 //! Every limit of the service, in one place; `docs/limits.md` is the page for those who meet one.
-//! A page has at most [`MAX_PAGE`](crate::books::page::MAX_PAGE) items, which the schema's own texts
+//! A page has at most [`MAX_PAGE`](crate::catalog::pagination::MAX_PAGE) items, which the schema's own texts
 //! promise, so that this one is no setting.
 
 use std::time::Duration;

@@ -5,20 +5,19 @@ use async_graphql::{
     connection::{Connection, CursorType, Edge, EmptyFields},
 };
 
-use super::{
-    in_place::InPlace,
-    loaders::{Owner, resolve},
-    types::{Author, Book},
-};
 use crate::{
-    books::{
+    catalog::{
         authors,
-        filter::BookFilter,
-        page::{Cursor, Page},
+        books::{self, filter::BookFilter},
+        pagination::{Cursor, Page},
         search::Search,
-        store,
     },
     error::Result,
+    graphql::{
+        compat::resolve_inline::InPlace,
+        context::{Owner, resolve},
+        types::{Author, Book},
+    },
 };
 
 /// A page of books.
@@ -74,7 +73,7 @@ impl TotalCount {
     /// it costs more than the page.
     async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
         resolve(context, Owner::Type(self.0.connection_type()), async |call| match &self.0 {
-            List::Books(filter) => store::count(&call.reader(), filter).await,
+            List::Books(filter) => books::count(&call.reader(), filter).await,
             List::BooksOf(author) => call.book_count_of_author(*author).await,
             List::Found(search) => search.count(&call.reader()).await,
             List::Authors(part) => authors::count(&call.reader(), part.as_deref()).await,

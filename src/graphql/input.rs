@@ -3,14 +3,14 @@
 use async_graphql::{Enum, ID, InputObject, MaybeUndefined, OneofObject};
 use chrono::{DateTime, Utc};
 
-use super::id::GlobalId;
 use crate::{
-    books::{
+    catalog::books::{
         filter::{self, Range},
         input::{AuthorRef, BookPatch, NewBook, Patch},
         order::{self, BookField},
     },
     error::Result,
+    graphql::node::GlobalId,
 };
 
 /// What books can be sorted by.

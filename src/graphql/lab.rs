@@ -17,14 +17,18 @@ use tokio::{
     time::sleep,
 };
 
-use super::{
-    loaders::{Owner, resolve},
-    query::Query,
-};
 use crate::{
-    books::{authors, filter::BookFilter, order::BookOrder, page::Window, store},
+    catalog::{
+        authors,
+        books::{self, filter::BookFilter, order::BookOrder},
+        pagination::Window,
+    },
     database::Session,
     error::{Error, Result},
+    graphql::{
+        context::{Owner, resolve},
+        query::Query,
+    },
     security::Scope,
 };
 
@@ -117,7 +121,7 @@ impl Lab {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let window = Window::from_relay((first, None), (None, None), "lab")?;
             let (filter, order) = (BookFilter::default(), BookOrder::default());
-            let page = store::list(&call.reader(), &filter, order, &window).await?;
+            let page = books::list(&call.reader(), &filter, order, &window).await?;
             let mut count = 0;
             for (_, book) in page.items {
                 let of_one = authors::of_books(&call.reader(), &[book.id]).await?;

@@ -3,16 +3,20 @@
 use async_graphql::{Context, ID, Object};
 use entity::book;
 
-use super::{
-    id::GlobalId,
-    in_place::InPlace,
-    input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
-    loaders::{Owner, Resolving, resolve},
-    types::{Author, Book},
-};
 use crate::{
-    books::{authors, input::NewBook, metrics, store},
+    catalog::{
+        authors,
+        books::{self, input::NewBook},
+        metrics,
+    },
     error::Result,
+    graphql::{
+        compat::resolve_inline::InPlace,
+        context::{Owner, Resolving, resolve},
+        input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
+        node::GlobalId,
+        types::{Author, Book},
+    },
     security::Scope,
 };
 
@@ -52,7 +56,7 @@ impl Mutation {
             let row = GlobalId::book(&id, "id")?;
             let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
             let tx = call.begin().await?;
-            let book = store::update(&tx, row, patch, expected_version)
+            let book = books::update(&tx, row, patch, expected_version)
                 .await
                 .map_err(|error| error.below(["input"]))?;
             tx.commit().await?;
@@ -75,7 +79,7 @@ impl Mutation {
         resolve(context, Owner::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
             let tx = call.begin().await?;
-            store::delete(&tx, row, expected_version).await?;
+            books::delete(&tx, row, expected_version).await?;
             tx.commit().await?;
             metrics::deleted(1);
             Ok(id)
@@ -138,12 +142,12 @@ impl Mutation {
 
 async fn create(call: &Resolving, book: NewBook) -> Result<book::Model> {
     if book.authors.is_empty() {
-        return store::create_alone(&call.writer(), book).await;
+        return books::create_alone(&call.writer(), book).await;
     }
     // In a box: all mutations would be as large as this.
     Box::pin(async {
         let tx = call.begin().await?;
-        let book = store::create(&tx, book).await?;
+        let book = books::create(&tx, book).await?;
         tx.commit().await?;
         Ok(book)
     })

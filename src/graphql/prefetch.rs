@@ -6,8 +6,10 @@ use async_graphql::{Context, QueryPathNode, QueryPathSegment, SelectionField};
 use entity::book;
 use graphql_telemetry::graphql::{Call, Execution, RequestingFields};
 
-use super::{dataloader::load, loaders::Catalogue, types::Book};
-use crate::books::page::Page;
+use crate::{
+    catalog::pagination::Page,
+    graphql::{context::Catalogue, dataloader::load, types::Book},
+};
 
 /// The fields between a list of books and its books.
 const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];

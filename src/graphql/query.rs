@@ -4,25 +4,27 @@ use std::{borrow::Cow, collections::HashMap};
 
 use async_graphql::{Context, ID, Object, TypeName};
 
-use super::{
-    connection::{AuthorConnection, BookConnection, List, connection},
-    id::GlobalId,
-    in_place::InPlace,
-    input::{AuthorFilter, BookFilter, BookOrder},
-    loaders::{Owner, resolve},
-    prefetch::with_authors,
-    types::{Author, Book, Node},
-};
 use crate::{
-    books::{
-        authors, filter, isbn,
-        order::{self, ByName},
-        page::{MAX_PAGE, Ordering, Window},
+    catalog::{
+        authors,
+        books::{
+            self, filter, isbn,
+            order::{self, ByName},
+        },
+        pagination::{MAX_PAGE, Ordering, Window},
         search::Search,
-        store,
     },
     database::Session,
     error::{Error, Result},
+    graphql::{
+        compat::resolve_inline::InPlace,
+        connection::{AuthorConnection, BookConnection, List, connection},
+        context::{Owner, resolve},
+        input::{AuthorFilter, BookFilter, BookOrder},
+        node::GlobalId,
+        prefetch::with_authors,
+        types::{Author, Book, Node},
+    },
     security::Scope,
 };
 
@@ -47,7 +49,7 @@ impl<const PART: bool> Query<PART> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let db = call.reader();
             Ok(match GlobalId::parse(&id, "id")? {
-                GlobalId::Book(row) => store::find(&db, row).await?.map(|b| Node::Book(b.into())),
+                GlobalId::Book(row) => books::find(&db, row).await?.map(|b| Node::Book(b.into())),
                 GlobalId::Author(row) => {
                     authors::find(&db, row).await?.map(|a| Node::Author(a.into()))
                 }
@@ -84,7 +86,7 @@ impl<const PART: bool> Query<PART> {
     ) -> Result<Option<InPlace<Book>>> {
         resolve(context, Owner::Query(Scope::Read), async |call| {
             let row = GlobalId::book(&id, "id")?;
-            Ok(store::find(&call.reader(), row).await?.map(InPlace::of))
+            Ok(books::find(&call.reader(), row).await?.map(InPlace::of))
         })
         .await
     }
@@ -99,7 +101,7 @@ impl<const PART: bool> Query<PART> {
             let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
                 Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
             })?;
-            Ok(store::find_by_isbn(&call.reader(), &isbn13).await?.map(InPlace::of))
+            Ok(books::find_by_isbn(&call.reader(), &isbn13).await?.map(InPlace::of))
         })
         .await
     }
@@ -123,7 +125,7 @@ impl<const PART: bool> Query<PART> {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
             let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
             let window = Window::from_relay((first, after), (last, before), order.name())?;
-            Ok((store::list(&call.reader(), &filter, order, &window).await?, filter))
+            Ok((books::list(&call.reader(), &filter, order, &window).await?, filter))
         })
         .await?;
         Ok(connection(with_authors(context, page).await, List::Books(filter)))
@@ -194,7 +196,7 @@ async fn nodes(db: &Session<'_>, ids: &[GlobalId]) -> Result<Vec<Option<Node>>> 
     }
     let mut books = HashMap::new();
     if !book_ids.is_empty() {
-        books.extend(store::find_many(db, &book_ids).await?.into_iter().map(|b| (b.id, b)));
+        books.extend(books::find_many(db, &book_ids).await?.into_iter().map(|b| (b.id, b)));
     }
     let mut authors = HashMap::new();
     if !author_ids.is_empty() {

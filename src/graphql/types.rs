@@ -7,19 +7,19 @@ use async_graphql::{Context, ID, Interface, Object};
 use chrono::{DateTime, Utc};
 use entity::{author, book};
 
-use super::{
-    connection::{BookConnection, List, connection},
-    id::GlobalId,
-    in_place::InPlace,
-    input::BookOrder,
-    loaders::{Owner, resolve},
-};
 use crate::{
-    books::{
-        order,
-        page::{Ordering, Window},
+    catalog::{
+        books::order,
+        pagination::{Ordering, Window},
     },
     error::Result,
+    graphql::{
+        compat::resolve_inline::InPlace,
+        connection::{BookConnection, List, connection},
+        context::{Owner, resolve},
+        input::BookOrder,
+        node::GlobalId,
+    },
 };
 
 /// Anything with a global id.

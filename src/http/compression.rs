@@ -20,7 +20,7 @@ use tower_http::{
     compression::{CompressionLayer, predicate::SizeAbove},
 };
 
-use crate::backlog::{Backlog, Held};
+use crate::http::server::response_budget::{Backlog, Held};
 
 /// Bytes from which on it is worth it: a smaller answer fits into one packet anyhow.
 const MIN_SIZE: u64 = 1024;

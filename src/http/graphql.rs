@@ -11,20 +11,20 @@ use std::{
 
 use axum::{body::Body, extract::Request, response::Response};
 
-use super::{
-    Public, bearer,
-    negotiate::MediaType,
-    server::{Connection, site},
-};
 use crate::{
     error::{Code, Error},
-    graphql::engine::RawRequest,
+    graphql::execution::engine::RawRequest,
+    http::{
+        Public, bearer,
+        negotiate::MediaType,
+        server::{Connection, site},
+    },
 };
 
-pub(super) use self::{
-    request::{RequestError, from_parameters},
-    response::{Rendered, refuse},
-};
+pub(super) use self::request::RequestError;
+pub(super) use self::request::from_parameters;
+pub(super) use self::response::Rendered;
+pub(super) use self::response::refuse;
 
 /// Responds to a GraphQL request.
 pub async fn handle(public: Arc<Public>, request: Request) -> Response {

@@ -1,11 +1,14 @@
 //! The accept loop. Our own and not `axum::serve`, for what that lacks: time limits for heads and
 //! for the taking of answers, limits of connections, named tasks, and a drain that ends.
 
-mod activity;
-mod answer;
-mod slots;
+pub mod connection_limiter;
+mod connection_state;
+pub mod response_budget;
+pub mod rlimit;
+
 mod stream;
 mod timer;
+mod tracked_body;
 
 use runtime_insight::RateLimiter;
 use std::{
@@ -41,15 +44,20 @@ use tokio_util::{
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-pub use self::slots::site;
-use self::{
-    answer::Answer,
-    slots::{Share, Slot, Slots, TooMany},
-    stream::Stream,
-    timer::{HeadTimer, Timeouts},
+pub use self::connection_limiter::site;
+use crate::{
+    config::limits::RequestLimits,
+    http::{
+        forwarded::TrustedProxies,
+        server::{
+            connection_limiter::{Share, Slot, Slots, TooMany},
+            response_budget::Backlog,
+            stream::Stream,
+            timer::{HeadTimer, Timeouts},
+            tracked_body::Answer,
+        },
+    },
 };
-use super::forwarded::TrustedProxies;
-use crate::{backlog::Backlog, config::limits::RequestLimits};
 
 /// How long to wait after a failed accept, which is mostly for want of file descriptors: trying
 /// again at once would spin.

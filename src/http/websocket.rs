@@ -5,9 +5,9 @@
 //! take keeps the session from reading, and TCP keeps the client from sending.
 
 pub mod close;
-mod link;
 mod message;
 mod session;
+mod transport;
 
 use std::sync::Arc;
 
@@ -32,9 +32,16 @@ use tokio_tungstenite::{
 };
 use tracing::debug;
 
-use self::{close::Reason, link::Link, session::Session};
-use super::{Public, graphql::refuse, negotiate::MediaType, server::Connection};
-use crate::error::{Code, Error};
+use crate::{
+    error::{Code, Error},
+    http::{
+        Public,
+        graphql::refuse,
+        negotiate::MediaType,
+        server::Connection,
+        websocket::{close::Reason, session::Session, transport::Link},
+    },
+};
 
 /// The protocol that is spoken on the socket.
 const PROTOCOL: &str = "graphql-transport-ws";

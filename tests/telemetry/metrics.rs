@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use colophon::books;
+use colophon::catalog::metrics::METRICS;
 use futures_util::{StreamExt, stream};
 use graphql_telemetry::catalog::{self, Kind, Metric};
 use serde_json::json;
@@ -15,7 +15,7 @@ use testing::{
 };
 
 fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
-    let own = catalog::all().chain(books::metrics::METRICS.iter().copied());
+    let own = catalog::all().chain(METRICS.iter().copied());
     own.map(|metric| (metric.name, metric)).collect()
 }
 

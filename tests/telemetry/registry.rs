@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use colophon::books;
+use colophon::catalog::metrics::METRICS;
 use graphql_telemetry::catalog::Kind;
 use testing::registry::{Registry, logged_events};
 
@@ -11,9 +11,9 @@ fn the_registry_has_the_metrics_and_events_of_the_service() {
     let root = testing::repository();
     let registry = Registry::read(&root.join("registry"));
     let defined = registry.metrics();
-    let metrics: BTreeSet<_> = books::metrics::METRICS.iter().map(|metric| metric.name).collect();
+    let metrics: BTreeSet<_> = METRICS.iter().map(|metric| metric.name).collect();
     assert_eq!(defined.keys().copied().collect::<BTreeSet<_>>(), metrics);
-    for metric in books::metrics::METRICS {
+    for metric in METRICS {
         assert_eq!(metric.kind, Kind::Counter);
         assert_eq!(defined[metric.name], ("counter", metric.unit, metric.help, Vec::new()));
     }

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use crate::{
     error::{Code, Error},
-    graphql::{
+    graphql::execution::{
         documents::{DocumentId, Hash},
         engine::RawRequest,
     },

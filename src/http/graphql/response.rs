@@ -12,12 +12,10 @@ use graphql_telemetry::http::Failure;
 use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
-use super::RequestError;
 use crate::{
-    backlog::Held,
     error::Code,
-    graphql::present::{Answer, server_error},
-    http::{bearer, negotiate::MediaType},
+    graphql::execution::errors::{Answer, server_error},
+    http::{bearer, graphql::RequestError, negotiate::MediaType, server::response_budget::Held},
 };
 
 /// `294 Partial Success` of the edition, which IANA does not know yet.

@@ -15,8 +15,7 @@ use tokio::{
     time::sleep,
 };
 
-use super::activity::Activity;
-use crate::backlog::Backlog;
+use crate::http::server::{connection_state::Activity, response_budget::Backlog};
 
 /// A stream whose writing fails if what is written is not taken in time, or as soon as the backlog
 /// wants its client cut off.

@@ -12,7 +12,7 @@ use hyper::rt::{Sleep, Timer};
 use pin_project_lite::pin_project;
 use tokio::time;
 
-use super::activity::Activity;
+use crate::http::server::connection_state::Activity;
 
 /// How long a connection may wait for a request.
 #[derive(Clone, Copy, Debug)]

@@ -17,19 +17,19 @@ use graphql_telemetry::graphql::Source;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::{
-    Caller,
-    close::{End, Reason},
-    link::Link,
-    message::{ClientMessage, Payload, ServerMessage},
-};
 use crate::{
     config::limits::RequestLimits,
-    graphql::{engine::RawRequest, present::Answer},
+    graphql::execution::{engine::RawRequest, errors::Answer},
     http::{
         bearer,
         graphql::{Rendered, from_parameters},
         server::site,
+        websocket::{
+            Caller,
+            close::{End, Reason},
+            message::{ClientMessage, Payload, ServerMessage},
+            transport::Link,
+        },
     },
     security,
 };

@@ -1,0 +1,4 @@
+//! Work-arounds for async-graphql.
+
+pub mod complete;
+pub mod resolve_inline;

@@ -1,0 +1,202 @@
+//! The one place where errors meet the client: each gets its code, a fault of the service is
+//! masked, and it is logged in full, once.
+
+use async_graphql::{ErrorExtensionValues, PathSegment, Pos, Response, ServerError, Value};
+use graphql_telemetry::{graphql::count_error, sea_orm::DatabaseFault};
+use opentelemetry::{
+    Context,
+    trace::{TraceContextExt, TraceId},
+};
+use runtime_insight::RateLimiter;
+use tracing::{error, warn};
+
+use crate::{
+    error::{Code, Error, Violation},
+    http::server::response_budget::Held,
+};
+
+/// The only conversion of an error into the library's: its text stays inside, as the source,
+/// until `present` decides what the client may see.
+impl From<Error> for async_graphql::Error {
+    fn from(error: Error) -> Self {
+        Self { message: String::new(), source: Some(std::sync::Arc::new(error)), extensions: None }
+    }
+}
+
+/// What the service answers to one operation.
+#[derive(Debug)]
+pub struct Answer {
+    /// The data and the errors, fit for the client.
+    pub response: Response,
+    /// Set if the operation gave no data at all: the code of the error that tells why.
+    pub refusal: Option<Code>,
+    /// The code of each error.
+    pub codes: Vec<Code>,
+    /// Its place among the answers that are not yet taken, if it is worth one.
+    pub held: Option<Held>,
+}
+
+impl Answer {
+    /// The answer to an operation that was not, or not to the end, executed.
+    #[must_use]
+    pub fn refused(error: ServerError) -> Self {
+        Self::new(Response::from_errors(vec![error]))
+    }
+
+    /// Makes what the library answered fit for the client.
+    #[must_use]
+    pub fn new(mut response: Response) -> Self {
+        let codes: Vec<Code> = response.errors.iter_mut().map(present).collect();
+        let refusal = if response.data == Value::Null {
+            // A fault of the service tells more about why nothing came than a mistake beside it.
+            codes.iter().find(|code| code.is_server_fault()).or(codes.first()).copied()
+        } else {
+            None
+        };
+        Self { response, refusal, codes, held: None }
+    }
+
+    /// This answer with its first `limit` errors, and one more that tells how many there were.
+    #[must_use]
+    pub fn with_at_most(mut self, limit: usize) -> Self {
+        let errors = &mut self.response.errors;
+        if errors.len() > limit {
+            let message =
+                format!("There were {} errors; these are the first {limit}.", errors.len());
+            let mut last = server_error(Error::Client(Code::LimitExceeded, message));
+            self.codes.push(present(&mut last));
+            errors.truncate(limit);
+            errors.push(last);
+        }
+        self
+    }
+
+    /// The `data` entry, perhaps null; none where execution did not begin.
+    #[must_use]
+    pub fn data(&self) -> Option<&Value> {
+        self.was_executed().then_some(&self.response.data)
+    }
+
+    /// Whether execution began, so that the answer has a `data` entry, though perhaps null.
+    #[must_use]
+    pub fn was_executed(&self) -> bool {
+        self.response.data != Value::Null
+            || self.response.errors.iter().any(|error| !error.path.is_empty())
+    }
+}
+
+/// An error of ours as an error of a document.
+#[must_use]
+pub fn server_error(error: Error) -> ServerError {
+    let mut server_error = ServerError::new("", None);
+    server_error.source = Some(std::sync::Arc::new(error));
+    server_error
+}
+
+/// Gives `error` its code, its message for the client, its violations, and where to look it up.
+fn present(error: &mut ServerError) -> Code {
+    let code = present_code(error);
+    count_error(code);
+    let trace = Context::map_current(|context| context.span().span_context().trace_id());
+    if trace != TraceId::INVALID {
+        extensions(error).set("traceId", trace.to_string());
+    }
+    code
+}
+
+fn present_code(error: &mut ServerError) -> Code {
+    let Some(source) = error.source::<Error>().cloned() else {
+        // The library's own: it could not take the value of an argument.
+        set_code(error, Code::BadUserInput);
+        return Code::BadUserInput;
+    };
+    let code = source.code();
+    // That the database is away is told by its keeper, and that there is no room by the gate, each
+    // once and not for every request that is refused so.
+    let is_told = matches!(source, Error::DatabaseUnavailable(_)) || code == Code::Overloaded;
+    if code.is_server_fault() && !is_told {
+        error!(
+            name: "graphql.error",
+            {
+                error.type = code.as_str(),
+                graphql.error.path = path(&error.path),
+                exception.message = &source as &dyn std::error::Error
+            },
+            "an operation failed"
+        );
+    }
+    if let Some(fault) = source.denial() {
+        warn_of_denial(error, fault);
+    }
+    error.message = source.public_message();
+    set_code(error, code);
+    if let Error::Invalid(violations) = &source {
+        let values = violations.iter().map(violation).collect();
+        extensions(error).set("violations", Value::List(values));
+    }
+    code
+}
+
+/// Clients may cause as many of these as they like.
+fn warn_of_denial(error: &ServerError, fault: &DatabaseFault) {
+    static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
+    if WARNINGS.admit().is_some() {
+        warn!(
+            name: "database.permission_denied",
+            { graphql.error.path = path(&error.path), exception.message = fault as &dyn std::error::Error },
+            "the database denied a permission to the service's role"
+        );
+    }
+}
+
+/// Why a request is not executed: the errors of the response.
+#[derive(Debug)]
+pub struct Rejection(pub Vec<ServerError>);
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self(vec![server_error(error)])
+    }
+}
+
+/// An error of a document, with the places in it that have to do with it.
+#[must_use]
+pub fn located_error(code: Code, mut message: String, locations: Vec<Pos>) -> ServerError {
+    /// Bytes of a message: names that the client chose may be long.
+    const MAX_MESSAGE: usize = 500;
+    if message.len() > MAX_MESSAGE {
+        message.truncate(message.floor_char_boundary(MAX_MESSAGE));
+        message.push('…');
+    }
+    let mut error = server_error(Error::Client(code, message));
+    error.locations = locations;
+    error
+}
+
+fn set_code(error: &mut ServerError, code: Code) {
+    extensions(error).set("code", code.as_str());
+}
+
+fn extensions(error: &mut ServerError) -> &mut ErrorExtensionValues {
+    error.extensions.get_or_insert_with(ErrorExtensionValues::default)
+}
+
+fn violation(violation: &Violation) -> Value {
+    let path = violation.path.iter().map(|part| Value::from(part.as_str())).collect();
+    Value::Object(
+        [
+            (async_graphql::Name::new("path"), Value::List(path)),
+            (async_graphql::Name::new("message"), Value::from(violation.message.as_str())),
+        ]
+        .into_iter()
+        .collect(),
+    )
+}
+
+fn path(path: &[PathSegment]) -> String {
+    let part = |segment: &PathSegment| match segment {
+        PathSegment::Field(name) => name.clone(),
+        PathSegment::Index(index) => index.to_string(),
+    };
+    path.iter().map(part).collect::<Vec<_>>().join(".")
+}

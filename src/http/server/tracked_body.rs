@@ -1,0 +1,59 @@
+//! The body of an answer, which tells when all of it has been handed over.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum::body::{Body, Bytes, HttpBody};
+use hyper::body::{Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use crate::http::server::{connection_limiter::Share, connection_state::Activity};
+
+pin_project! {
+    /// A body that tells its connection's activity when it is dropped, which hyper does as soon
+    /// as it has its last frame.
+    pub struct Answer {
+        #[pin]
+        body: Body,
+        _completion: Completion,
+        _share: Option<Arc<Share>>,
+    }
+}
+
+struct Completion(Arc<Activity>);
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        self.0.completed();
+    }
+}
+
+impl Answer {
+    /// The body of an answer on a connection, which counts for its client by `share`.
+    pub fn new(body: Body, activity: Arc<Activity>, share: Option<Arc<Share>>) -> Self {
+        Self { body, _completion: Completion(activity), _share: share }
+    }
+}
+
+impl HttpBody for Answer {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.project().body.poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,108 @@
+//! A socket with its time limits: what is said on it goes out in time, or the socket ends.
+
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use tokio::{
+    io::{AsyncWriteExt, copy, sink},
+    time::{sleep, timeout},
+};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use crate::http::websocket::{
+    Socket,
+    close::{End, Reason},
+    message::ServerMessage,
+};
+
+/// How long a client may go on taking an answer once the service wants to end.
+const HURRY: Duration = Duration::from_secs(2);
+
+/// How long a client may take to say goodbye as well.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// The way to a client and back.
+pub struct Link {
+    socket: Socket,
+    answer_timeout: Duration,
+    draining: CancellationToken,
+}
+
+impl Link {
+    /// The way by `socket`. A client may take so long to receive an answer, and less when the
+    /// service is draining.
+    pub const fn new(
+        socket: Socket,
+        answer_timeout: Duration,
+        draining: CancellationToken,
+    ) -> Self {
+        Self { socket, answer_timeout, draining }
+    }
+
+    /// The next message. May be given up and asked for again.
+    pub async fn receive(&mut self) -> Option<tungstenite::Result<Message>> {
+        self.socket.next().await
+    }
+
+    /// Says these things, one behind the other.
+    pub async fn say(&mut self, messages: &[ServerMessage<'_>]) -> Result<(), End> {
+        let mut frames = Vec::new();
+        for message in messages {
+            frames.extend(message.frames().map_err(|error| {
+                error!(name: "http.unwritable_answer", { exception.message = %error }, "an answer cannot be written as JSON");
+                Reason::Gone
+            })?);
+        }
+        self.send(frames).await
+    }
+
+    /// Asks for a sign of life.
+    pub async fn ping(&mut self) -> Result<(), End> {
+        self.send([Message::Ping(Bytes::new())]).await
+    }
+
+    async fn send(&mut self, frames: impl IntoIterator<Item = Message>) -> Result<(), End> {
+        let Self { socket, answer_timeout, draining } = self;
+        let sending = async {
+            for frame in frames {
+                socket.feed(frame).await?;
+            }
+            socket.flush().await
+        };
+        let hurried = async {
+            draining.cancelled().await;
+            sleep(HURRY).await;
+        };
+        tokio::select! {
+            sent = sending => Ok(sent?),
+            () = sleep(*answer_timeout) => Err(Reason::Slow.into()),
+            () = hurried => Err(Reason::Slow.into()),
+        }
+    }
+
+    /// Closes the socket in good order, as far as its client takes part.
+    pub async fn close(self, end: &End) {
+        if end.reason.is_silent() {
+            return;
+        }
+        // Whoever does not wait for it, or takes too long, is left.
+        let _ = timeout(FAREWELL, say_goodbye(self.socket, end)).await;
+    }
+}
+
+async fn say_goodbye(mut socket: Socket, end: &End) -> tungstenite::Result<()> {
+    match end.frame() {
+        Some(frame) => socket.send(Message::Close(Some(frame))).await?,
+        // The library has an answer to the client's own goodbye ready.
+        None => socket.flush().await?,
+    }
+    while let Some(Ok(_)) = socket.next().await {}
+    // A connection that is closed with bytes unread is reset, and the client may then not get to
+    // read why: what it still sends is taken until it is done.
+    let stream = socket.get_mut();
+    stream.shutdown().await?;
+    copy(stream, &mut sink()).await?;
+    Ok(())
+}
