@@ -23,15 +23,15 @@ use crate::{
     error::{Code, Error, Result},
     graphql::execution::{documents::trusted::ManifestError, engine::Engine},
     http::{
-        self, Public,
+        self, AppState,
         compression::Compression,
         forwarded::TrustedProxies,
         hosts::Hosts,
-        origin::Origins,
+        origin::AllowedOrigins,
         server::{Server, rlimit},
         websocket::close::Reason,
     },
-    security::{Access, AdminToken, SecurityError},
+    security::{AdminToken, Authenticator, SecurityError},
     shutdown::Signals,
 };
 
@@ -50,7 +50,7 @@ pub struct Service {
 
 /// How the service is observed.
 #[derive(Clone)]
-pub struct Observation {
+pub struct TelemetryHandles {
     /// The metrics to serve, unless there are none.
     pub scrape: Option<Scrape>,
     /// What records the runtime when asked to.
@@ -102,7 +102,7 @@ impl Service {
     /// cannot be used will not get better by waiting.
     pub async fn build(
         settings: Settings,
-        observation: Observation,
+        observation: TelemetryHandles,
     ) -> std::result::Result<Self, StartError> {
         let url = settings.database.database_url.to_string();
         let db = Database::open(&settings.database)
@@ -122,22 +122,25 @@ impl Service {
             error,
         })?;
         let engine = Engine::new(db.clone(), &settings);
-        let engine = Arc::new(engine.trusting(&settings.documents)?);
-        let limits = rlimit::fit(&settings.limits.requests, settings.database.pool_size);
+        let engine = Arc::new(engine.with_trusted_documents(&settings.documents)?);
+        let limits =
+            rlimit::cap_connections(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;
-        let access = Access::new(security)?;
-        let router = http::router(Public {
+        let access = Authenticator::new(security)?;
+        let router = http::router(AppState {
             engine: engine.clone(),
             limits: limits.clone(),
-            compression: http.compression.then(|| Compression::new(engine.backlog().clone())),
-            origins: Origins::new(&security.allowed_origins, &security.allowed_headers),
+            compression: http
+                .compression
+                .then(|| Compression::new(engine.response_budget().clone())),
+            origins: AllowedOrigins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
             hosts: Hosts::new(http.listen, access.is_open(), &security.allowed_hosts),
             access,
         });
         let server = Server::new("http connection", router, &limits)
             .measured(&limits)
-            .with_backlog(engine.backlog().clone())
+            .with_response_budget(engine.response_budget().clone())
             .with_trusted_proxies(TrustedProxies::new(&security.trusted_proxies));
         let public = (server, public);
         telemetry::graphql::start_counters(Code::ALL.map(ErrorCode::from));
@@ -187,7 +190,7 @@ impl Service {
             async move { public.accept(listener).await }
         };
         runtime_insight::spawn("http accept", accept);
-        db.keep();
+        db.spawn_health_monitor();
         if !db.is_embedded() {
             runtime_insight::spawn(
                 "database preparation",

@@ -36,7 +36,7 @@ pub fn fail(reason: impl std::fmt::Display) -> ExitCode {
 }
 
 /// Says on standard error why the settings cannot be used.
-pub fn refuse(reason: impl std::fmt::Display) -> ExitCode {
+pub fn usage_error(reason: impl std::fmt::Display) -> ExitCode {
     eprintln!("error: {reason}");
     ExitCode::from(BAD_SETTINGS)
 }
@@ -46,7 +46,7 @@ pub fn refuse(reason: impl std::fmt::Display) -> ExitCode {
 pub fn work(settings: &Settings, command: impl Future<Output = ExitCode>) -> ExitCode {
     let export = match ExportSettings::from_env() {
         Ok(export) => export,
-        Err(error) => return refuse(error),
+        Err(error) => return usage_error(error),
     };
     if !export.exports() {
         log_warnings();
@@ -71,7 +71,7 @@ fn telemetry(settings: &Settings, export: ExportSettings) -> Builder {
 }
 
 fn telemetry_failed(error: TelemetryError) -> ExitCode {
-    if let TelemetryError::Otlp(error) = error { refuse(error) } else { fail(error) }
+    if let TelemetryError::Otlp(error) = error { usage_error(error) } else { fail(error) }
 }
 
 /// Runs a command on a runtime of its own.

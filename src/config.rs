@@ -157,7 +157,7 @@ pub struct Settings {
 
 /// One line of `colophon config`.
 #[derive(Debug)]
-pub struct Origin {
+pub struct EffectiveSetting {
     /// The flag, such as `--listen`.
     pub flag: String,
     /// The environment variable.
@@ -170,7 +170,7 @@ pub struct Origin {
 
 /// The effective settings of a parsed command line, each with its origin.
 #[must_use]
-pub fn origins(matches: &clap::ArgMatches) -> Vec<Origin> {
+pub fn effective_settings(matches: &clap::ArgMatches) -> Vec<EffectiveSetting> {
     // Global arguments are told with the innermost command they were seen at.
     let mut innermost = matches;
     while let Some((_, deeper)) = innermost.subcommand() {
@@ -192,7 +192,7 @@ pub fn origins(matches: &clap::ArgMatches) -> Vec<Origin> {
                 _ if files::is_in_file(arg) => "file",
                 _ => "default",
             };
-            Some(Origin {
+            Some(EffectiveSetting {
                 flag: format!("--{}", arg.get_long()?),
                 variable: arg.get_env()?.to_string_lossy().into_owned(),
                 value: shown(arg, &value),

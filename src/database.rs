@@ -227,23 +227,27 @@ impl Database {
     }
 }
 
-/// What [`any_of`] takes a list of.
-pub trait Listed: Copy + Into<Value> + Serialize {
+/// What [`eq_any`] takes a list of.
+pub trait ArrayElement: Copy + Into<Value> + Serialize {
     /// What PostgreSQL has an array of.
     const ARRAY: ArrayType;
 }
 
-impl Listed for i64 {
+impl ArrayElement for i64 {
     const ARRAY: ArrayType = ArrayType::BigInt;
 }
 
-impl Listed for &str {
+impl ArrayElement for &str {
     const ARRAY: ArrayType = ArrayType::String;
 }
 
 /// The condition that `column` is one of `values`, in a text that does not change with their
 /// number, so that the statement is prepared once.
-pub fn any_of<T: Listed>(backend: DbBackend, column: impl IntoColumnRef, values: &[T]) -> Expr {
+pub fn eq_any<T: ArrayElement>(
+    backend: DbBackend,
+    column: impl IntoColumnRef,
+    values: &[T],
+) -> Expr {
     let column = Expr::col(column);
     if backend == DbBackend::Postgres {
         let values = values.iter().map(|value| (*value).into()).collect();

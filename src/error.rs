@@ -219,7 +219,7 @@ impl Error {
 
     /// This error with the paths of its violations as they are below `path`.
     #[must_use]
-    pub fn below<const N: usize>(mut self, path: [&str; N]) -> Self {
+    pub fn with_path_prefix<const N: usize>(mut self, path: [&str; N]) -> Self {
         if let Self::Invalid(violations) = &mut self {
             for violation in violations {
                 violation.path.splice(0..0, path.map(str::to_owned));

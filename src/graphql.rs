@@ -26,7 +26,7 @@ use self::{
 
 /// The service's schema.
 #[derive(Clone)]
-pub enum CatalogueSchema {
+pub enum CatalogSchema {
     /// As committed in `schema.graphql`.
     Plain(Schema<Query, Mutation, EmptySubscription>),
     /// With the laboratory's fields.
@@ -35,17 +35,17 @@ pub enum CatalogueSchema {
 
 /// What of a schema is to be had.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exposure {
+pub struct SchemaOptions {
     /// Whether the laboratory's fields are.
     pub lab: bool,
     /// Whether it responds to introspection.
     pub introspection: bool,
 }
 
-impl CatalogueSchema {
+impl CatalogSchema {
     /// The schema.
     #[must_use]
-    pub fn new(exposure: Exposure) -> Self {
+    pub fn new(exposure: SchemaOptions) -> Self {
         if exposure.lab {
             Self::WithLab(build(QueryWithLab::default(), exposure.introspection))
         } else {

@@ -31,24 +31,24 @@ use crate::{
     graphql::execution::engine::Engine,
     http::{
         compression::Compression, graphql::RequestError, hosts::Hosts, negotiate::MediaType,
-        origin::Origins, server::Connection,
+        origin::AllowedOrigins, server::Connection,
     },
-    security::Access,
+    security::Authenticator,
 };
 
 /// What the public handlers share.
 #[derive(Clone)]
-pub struct Public {
+pub struct AppState {
     /// Runs operations.
     pub engine: Arc<Engine>,
     /// What a request may cost.
     pub limits: RequestLimits,
     /// Who may ask.
-    pub access: Access,
+    pub access: Authenticator,
     /// The names by which it may be asked.
     pub hosts: Hosts,
     /// The sites whose pages may ask.
-    pub origins: Origins,
+    pub origins: AllowedOrigins,
     /// Compresses answers, unless a proxy is to do that.
     pub compression: Option<Compression>,
     /// Whether browsers get the playground.
@@ -56,11 +56,12 @@ pub struct Public {
 }
 
 /// The routes of the public listener.
-pub fn router(public: Public) -> Router {
-    let has_playground = public.playground;
-    let cors = public.origins.cors();
-    let (hosts, compression) = (public.hosts.clone(), public.compression.clone());
-    let around = move |request, next| around(hosts.clone(), compression.clone(), request, next);
+pub fn router(state: AppState) -> Router {
+    let has_playground = state.playground;
+    let cors = state.origins.cors();
+    let (hosts, compression) = (state.hosts.clone(), state.compression.clone());
+    let instrument =
+        move |request, next| instrument(hosts.clone(), compression.clone(), request, next);
     let pages = if has_playground {
         Router::new()
             .route("/", get(playground::index))
@@ -72,18 +73,18 @@ pub fn router(public: Public) -> Router {
         .route("/graphql", any(endpoint))
         .merge(pages)
         .fallback(playground::not_found)
-        .with_state(Arc::new(public));
+        .with_state(Arc::new(state));
     // Before the handlers: who asks whether it may ask has no token yet.
     let router = match cors {
         Some(cors) => router.layer(cors),
         None => router,
     };
-    router.layer(middleware::from_fn(around))
+    router.layer(middleware::from_fn(instrument))
 }
 
 /// What is done for each request, whoever handles it. All in one layer: each would cost three
 /// allocations a request.
-async fn around(
+async fn instrument(
     hosts: Hosts,
     compression: Option<Compression>,
     request: Request,
@@ -97,12 +98,15 @@ async fn around(
             let message = "Too many requests of this client are being answered.".into();
             let error = Error::Client(Code::Overloaded, message);
             let status = StatusCode::TOO_MANY_REQUESTS;
-            graphql::refuse(MediaType::Json, RequestError { status, error })
+            graphql::error_response(MediaType::Json, RequestError { status, error })
         } else if hosts.allows(&request) {
             let handled = AssertUnwindSafe(next.run(request)).catch_unwind().await;
             handled.unwrap_or_else(graphql::panicked)
         } else {
-            graphql::refuse(MediaType::Json, Error::Client(Code::Forbidden, hosts::REFUSAL.into()))
+            graphql::error_response(
+                MediaType::Json,
+                Error::Client(Code::Forbidden, hosts::REFUSAL.into()),
+            )
         };
         headers::harden(&mut response);
         match compression {
@@ -114,10 +118,10 @@ async fn around(
 }
 
 /// GraphQL, by whichever protocol it is asked.
-async fn endpoint(State(public): State<Arc<Public>>, request: Request) -> Response {
+async fn endpoint(State(state): State<Arc<AppState>>, request: Request) -> Response {
     if websocket::is_asked_for(&request) {
-        websocket::accept(&public, request)
+        websocket::accept(&state, request)
     } else {
-        graphql::handle(public, request).await
+        graphql::handle(state, request).await
     }
 }

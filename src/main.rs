@@ -15,7 +15,7 @@ fn main() -> ExitCode {
     let grammar = match config::files::with_secrets(config::files::without_empty(config::command()))
     {
         Ok(grammar) => grammar,
-        Err(reason) => return cli::refuse(reason),
+        Err(reason) => return cli::usage_error(reason),
     };
     let matches = match grammar.try_get_matches() {
         Ok(matches) => matches,

@@ -22,9 +22,9 @@ const LONGEST_TOKEN: usize = 8 * 1024;
 
 /// Decides who is served.
 #[derive(Clone)]
-pub struct Access(Arc<Rule>);
+pub struct Authenticator(Arc<Policy>);
 
-enum Rule {
+enum Policy {
     /// Whoever comes, with every scope.
     Open,
     /// Those who have a token.
@@ -33,7 +33,7 @@ enum Rule {
 
 /// Why a token is not taken. The words are for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refused {
+pub enum AuthError {
     /// There is none.
     #[error("Send a token as `Authorization: Bearer …`.")]
     Missing,
@@ -73,7 +73,7 @@ pub enum SecurityError {
     Client(reqwest::Error),
 }
 
-impl Access {
+impl Authenticator {
     /// As the settings say. Files are read now, and watched from now on; keys at a URL are fetched by
     /// a task, so that the service starts though they are away.
     ///
@@ -81,38 +81,38 @@ impl Access {
     /// If a file cannot be read or used.
     pub fn new(settings: &SecuritySettings) -> Result<Self, SecurityError> {
         if !settings.demands_tokens() {
-            return Ok(Self(Arc::new(Rule::Open)));
+            return Ok(Self(Arc::new(Policy::Open)));
         }
         let file = settings.tokens_file.as_deref().map(TokenFile::open).transpose()?;
         let signed = SignedTokens::new(&settings.jwt)?;
-        Ok(Self(Arc::new(Rule::Tokens { file, signed })))
+        Ok(Self(Arc::new(Policy::Tokens { file, signed })))
     }
 
     /// Whether everybody is served.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        matches!(*self.0, Rule::Open)
+        matches!(*self.0, Policy::Open)
     }
 
     /// Whose token this is; without tokens, callers are told apart by the host (`client`).
     ///
     /// # Errors
     /// If a token is needed and this is no good one.
-    pub async fn caller(&self, token: Option<&str>, client: IpAddr) -> Result<Caller, Refused> {
-        let Rule::Tokens { file, signed } = &*self.0 else {
-            return Ok(Caller::everybody().known_as(Identity::of(client)));
+    pub async fn caller(&self, token: Option<&str>, client: IpAddr) -> Result<Caller, AuthError> {
+        let Policy::Tokens { file, signed } = &*self.0 else {
+            return Ok(Caller::unrestricted().known_as(Identity::of(client)));
         };
-        let token = token.ok_or(Refused::Missing)?;
+        let token = token.ok_or(AuthError::Missing)?;
         if token.len() > LONGEST_TOKEN {
-            return Err(Refused::Invalid);
+            return Err(AuthError::Invalid);
         }
         match (file, signed) {
             (_, Some(signed)) if token.split('.').count() == 3 => signed.caller(token).await,
             (Some(file), _) => {
-                let scopes = file.scopes(token).ok_or(Refused::Invalid)?;
+                let scopes = file.scopes(token).ok_or(AuthError::Invalid)?;
                 Ok(Caller::new(scopes).known_as(Identity::of(token)))
             }
-            _ => Err(Refused::Invalid),
+            _ => Err(AuthError::Invalid),
         }
     }
 }

@@ -7,7 +7,7 @@ use clap::Parser;
 use colophon::{
     catalog::{
         books::{filter::BookFilter, list, order::BookOrder},
-        pagination::Window,
+        pagination::PageArgs,
     },
     config::Cli,
     database::Database,
@@ -331,7 +331,7 @@ async fn postgresql_plans_a_list_once() {
     let database = Database::open(&settings).await.unwrap();
     let session = database.reader(None);
     for limit in [10, 50].repeat(10) {
-        let window = Window::first(limit);
+        let window = PageArgs::first(limit);
         let page = list(&session, &BookFilter::default(), BookOrder::default(), &window).await;
         assert_eq!(page.unwrap().items.len() as u64, limit);
     }

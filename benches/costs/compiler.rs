@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use colophon::graphql::{CatalogueSchema, Exposure, execution::documents::Compiler};
+use colophon::graphql::{CatalogSchema, SchemaOptions, execution::documents::Compiler};
 use divan::Bencher;
 
 use super::support::settings;
@@ -45,7 +45,7 @@ fn large() -> String {
 }
 
 fn compiler() -> Compiler {
-    let sdl = CatalogueSchema::new(Exposure { lab: false, introspection: true }).sdl();
+    let sdl = CatalogSchema::new(SchemaOptions { lab: false, introspection: true }).sdl();
     Compiler::new(&sdl, &settings().limits.documents, true)
 }
 

@@ -47,5 +47,5 @@ fn engine(runtime: &Runtime) -> Engine {
 
 fn request(query: String) -> RawRequest {
     let variables = json!({ "id": "book_1" }).as_object().unwrap().clone();
-    RawRequest { query, variables, caller: Caller::everybody(), ..RawRequest::default() }
+    RawRequest { query, variables, caller: Caller::unrestricted(), ..RawRequest::default() }
 }

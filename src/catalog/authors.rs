@@ -19,11 +19,11 @@ use crate::{
             order::{BookOrder, ByName},
         },
         constraint::Constraint,
-        pagination::{Ordering, Page, Window},
-        rows::{InOrder, column},
+        pagination::{Page, PageArgs, SortOrder},
+        rows::{FromRow, column},
         search, text,
     },
-    database::any_of,
+    database::eq_any,
     error::{Error, Result},
 };
 
@@ -43,7 +43,7 @@ pub async fn find<C: ConnectionTrait>(db: &C, id: i64) -> Result<Option<author::
 /// If the database fails.
 pub async fn find_many<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<author::Model>> {
     let column = (author::Entity, author::Column::Id);
-    let known = any_of(db.get_database_backend(), column, ids);
+    let known = eq_any(db.get_database_backend(), column, ids);
     Ok(author::Entity::find().filter(known).all(db).await?)
 }
 
@@ -54,17 +54,17 @@ pub async fn find_many<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<au
 pub async fn list<C: ConnectionTrait>(
     db: &C,
     part: Option<&str>,
-    window: &Window,
+    args: &PageArgs,
 ) -> Result<Page<author::Model>> {
     let mut select = author::Entity::find();
     if let Some(part) = part {
         select = select.filter(filter::name_contains(part));
     }
     let backend = db.get_database_backend();
-    let statement = ByName.page(backend, select.into_query(), window, part.is_some());
+    let statement = ByName.page(backend, select.into_query(), args, part.is_some());
     let rows = db.query_all_raw(statement).await?;
-    let authors = rows.iter().map(InOrder::read).collect::<std::result::Result<_, _>>()?;
-    Ok(Page::new(authors, window, |author| ByName.cursor(author)))
+    let authors = rows.iter().map(FromRow::read).collect::<std::result::Result<_, _>>()?;
+    Ok(Page::new(authors, args, |author| ByName.cursor(author)))
 }
 
 /// How many authors [`list`] has in all.
@@ -186,10 +186,10 @@ pub async fn books_of<C: ConnectionTrait>(
     db: &C,
     authors: &[i64],
     order: BookOrder,
-    window: &Window,
+    args: &PageArgs,
 ) -> Result<HashMap<i64, Page<book::Model>>> {
     let (author_id, row_number, ranked) = ("author_id", "row_number", Alias::new("ranked"));
-    let (terms, direction) = order.terms(window);
+    let (terms, direction) = order.terms(args);
     let mut per_author = WindowStatement::partition_by(book_author::Column::AuthorId);
     for term in terms {
         per_author.order_by_expr(term, direction.clone());
@@ -199,12 +199,12 @@ pub async fn books_of<C: ConnectionTrait>(
     select
         .column((book_author::Entity, book_author::Column::AuthorId))
         .expr_window_as(Func::cust("ROW_NUMBER"), per_author, row_number)
-        .and_where(any_of(
+        .and_where(eq_any(
             db.get_database_backend(),
             (book_author::Entity, book_author::Column::AuthorId),
             authors,
         ));
-    if let Some(condition) = order.behind(window) {
+    if let Some(condition) = order.seek_predicate(args) {
         select.and_where(condition);
     }
     let rows = db
@@ -212,7 +212,7 @@ pub async fn books_of<C: ConnectionTrait>(
             Query::select()
                 .expr(Expr::cust("*"))
                 .from_subquery(select.take(), ranked)
-                .and_where(Expr::col(row_number).lte(window.limit + 1))
+                .and_where(Expr::col(row_number).lte(args.limit + 1))
                 .order_by(author_id, Order::Asc)
                 .order_by(row_number, Order::Asc),
         )
@@ -226,7 +226,7 @@ pub async fn books_of<C: ConnectionTrait>(
         .iter()
         .map(|id| {
             let books = of_author.remove(id).unwrap_or_default();
-            (*id, Page::new(books, window, |book| order.cursor(book)))
+            (*id, Page::new(books, args, |book| order.cursor(book)))
         })
         .collect())
 }
@@ -241,7 +241,7 @@ pub async fn count_books<C: ConnectionTrait>(db: &C, authors: &[i64]) -> Result<
         .select_only()
         .column(book_author::Column::AuthorId)
         .column_as(book_author::Column::BookId.count(), "books")
-        .filter(any_of(db.get_database_backend(), column, authors))
+        .filter(eq_any(db.get_database_backend(), column, authors))
         .group_by(book_author::Column::AuthorId)
         .into_tuple()
         .all(db)

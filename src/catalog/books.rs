@@ -22,11 +22,11 @@ use crate::{
             order::BookOrder,
         },
         constraint::Constraint,
-        pagination::{Ordering, Page, Window},
-        rows::{InOrder, book_columns},
+        pagination::{Page, PageArgs, SortOrder},
+        rows::{FromRow, book_columns},
         search, text,
     },
-    database::{Session, any_of},
+    database::{Session, eq_any},
     error::{Error, Result},
 };
 
@@ -48,7 +48,7 @@ async fn one<C: ConnectionTrait>(
 ) -> std::result::Result<Option<book::Model>, DbErr> {
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let Some(row) = db.query_one_raw(statement).await? else { return Ok(None) };
-    Ok(Some(InOrder::read(&row)?))
+    Ok(Some(FromRow::read(&row)?))
 }
 
 /// The books with these ids, in no order.
@@ -56,7 +56,7 @@ async fn one<C: ConnectionTrait>(
 /// # Errors
 /// If the database fails.
 pub async fn find_many<C: ConnectionTrait>(db: &C, ids: &[i64]) -> Result<Vec<book::Model>> {
-    let known = any_of(db.get_database_backend(), (book::Entity, book::Column::Id), ids);
+    let known = eq_any(db.get_database_backend(), (book::Entity, book::Column::Id), ids);
     Ok(book::Entity::find().filter(known).all(db).await?)
 }
 
@@ -76,15 +76,15 @@ pub async fn list<C: ConnectionTrait>(
     db: &C,
     filter: &BookFilter,
     order: BookOrder,
-    window: &Window,
+    args: &PageArgs,
 ) -> Result<Page<book::Model>> {
     let condition = filter.condition()?;
     let is_filtered = !condition.is_empty();
     let select = book::Entity::find().filter(condition).into_query();
-    let statement = order.page(db.get_database_backend(), select, window, is_filtered);
+    let statement = order.page(db.get_database_backend(), select, args, is_filtered);
     let rows = db.query_all_raw(statement).await?;
-    let books = rows.iter().map(InOrder::read).collect::<std::result::Result<_, _>>()?;
-    Ok(Page::new(books, window, |book| order.cursor(book)))
+    let books = rows.iter().map(FromRow::read).collect::<std::result::Result<_, _>>()?;
+    Ok(Page::new(books, args, |book| order.cursor(book)))
 }
 
 /// How many books `filter` lets through.
@@ -102,7 +102,7 @@ pub async fn count<C: ConnectionTrait>(db: &C, filter: &BookFilter) -> Result<u6
 pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::Model> {
     let input = input.checked()?;
     let authors = authors::resolve(db, &input.authors).await?;
-    let book = insert::unlinked(db, input, &authors).await?;
+    let book = insert::insert(db, input, &authors).await?;
     link(db, [(book.id, &*authors)]).await?;
     Ok(book)
 }
@@ -111,8 +111,8 @@ pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::
 ///
 /// # Errors
 /// As for [`create`].
-pub async fn create_alone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
-    insert::alone(db, input.checked()?).await
+pub async fn create_standalone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
+    insert::insert_standalone(db, input.checked()?).await
 }
 
 /// Changes a book. With `expected_version`, only if it has not been changed since.

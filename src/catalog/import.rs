@@ -31,7 +31,7 @@ use crate::{
         import::row::Row,
         metrics, text,
     },
-    database::{Database, any_of},
+    database::{Database, eq_any},
     error::{Error, Result},
 };
 
@@ -350,7 +350,7 @@ impl Import<'_> {
                 self.update(&tx, row, known).await?
             } else {
                 let authors = named.in_order(&row.book.authors)?;
-                let book = insert::unlinked(&tx, row.book.clone(), &authors).await?;
+                let book = insert::insert(&tx, row.book.clone(), &authors).await?;
                 linked.push((book.id, authors));
                 Outcome::Added(book.id)
             });
@@ -430,7 +430,7 @@ async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Re
         }
     }
     let any =
-        |column, texts: &[&str]| any_of(tx.get_database_backend(), (book::Entity, column), texts);
+        |column, texts: &[&str]| eq_any(tx.get_database_backend(), (book::Entity, column), texts);
     let mut books = Vec::new();
     if !isbns.is_empty() {
         let with_isbn = any(book::Column::Isbn13, &isbns);

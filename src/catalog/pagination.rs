@@ -81,7 +81,7 @@ impl Cursor {
 
 /// Which part of a list is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Window {
+pub struct PageArgs {
     /// The number of items, 0 to [`MAX_PAGE`].
     pub limit: u64,
     /// Counted from the end of the list.
@@ -90,7 +90,7 @@ pub struct Window {
     pub from: Option<Cursor>,
 }
 
-impl Window {
+impl PageArgs {
     /// The first `limit` items.
     #[must_use]
     pub const fn first(limit: u64) -> Self {
@@ -146,19 +146,16 @@ pub struct Page<T> {
 }
 
 impl<T> Page<T> {
-    /// A page of `rows`, which were read in the window's direction with one row more than
+    /// A page of `rows`, which were read in the page's direction with one row more than
     /// its limit, to learn whether there are more.
-    pub fn new(mut rows: Vec<T>, window: &Window, cursor: impl Fn(&T) -> Cursor) -> Self {
-        let more = rows.len() as u64 > window.limit;
-        rows.truncate(usize::try_from(window.limit).unwrap_or(usize::MAX));
-        if window.backward {
+    pub fn new(mut rows: Vec<T>, args: &PageArgs, cursor: impl Fn(&T) -> Cursor) -> Self {
+        let more = rows.len() as u64 > args.limit;
+        rows.truncate(usize::try_from(args.limit).unwrap_or(usize::MAX));
+        if args.backward {
             rows.reverse();
         }
-        let (has_next, has_previous) = if window.backward {
-            (window.from.is_some(), more)
-        } else {
-            (more, window.from.is_some())
-        };
+        let (has_next, has_previous) =
+            if args.backward { (args.from.is_some(), more) } else { (more, args.from.is_some()) };
         let items = rows.into_iter().map(|row| (cursor(&row), row)).collect();
         Self { items, has_next, has_previous }
     }
@@ -171,7 +168,7 @@ impl<T> Page<T> {
 }
 
 /// An order of rows that a list can be read in: by an expression, then by id.
-pub trait Ordering {
+pub trait SortOrder {
     /// The name in cursors.
     fn name(&self) -> &str;
     /// The expression sorted by, or none for the id alone.
@@ -183,20 +180,20 @@ pub trait Ordering {
     /// What `key` is in SQL.
     fn value(&self, key: &Key) -> Value;
 
-    /// The `ORDER BY` terms for `window`, in order.
-    fn terms(&self, window: &Window) -> (Vec<Expr>, Order) {
-        let order = if self.descending() == window.backward { Order::Asc } else { Order::Desc };
+    /// The `ORDER BY` terms for `args`, in order.
+    fn terms(&self, args: &PageArgs) -> (Vec<Expr>, Order) {
+        let order = if self.descending() == args.backward { Order::Asc } else { Order::Desc };
         (self.expr().into_iter().chain([self.id()]).collect(), order)
     }
 
-    /// The condition that a row lies behind the window's cursor, if it has one.
+    /// The condition that a row lies behind the page's cursor, if it has one.
     ///
     /// A row-value comparison, which PostgreSQL answers from the ordering's index. SQLite does
     /// so only where the row begins with a plain column; for an expression it would read the index
     /// from its start, hence the second condition, which follows from the first.
-    fn behind(&self, window: &Window) -> Option<Expr> {
-        let cursor = window.from.as_ref()?;
-        let ascending = self.descending() == window.backward;
+    fn seek_predicate(&self, args: &PageArgs) -> Option<Expr> {
+        let cursor = args.from.as_ref()?;
+        let ascending = self.descending() == args.backward;
         let Some(expr) = self.expr() else {
             return Some(if ascending { self.id().gt(cursor.id) } else { self.id().lt(cursor.id) });
         };
@@ -210,34 +207,34 @@ pub trait Ordering {
         })
     }
 
-    /// Restricts `select` to what the window is the beginning of, in the window's direction.
-    fn arrange(&self, select: &mut SelectStatement, window: &Window) {
-        if let Some(condition) = self.behind(window) {
+    /// Restricts `select` to what the page is the beginning of, in the page's direction.
+    fn apply(&self, select: &mut SelectStatement, args: &PageArgs) {
+        if let Some(condition) = self.seek_predicate(args) {
             select.and_where(condition);
         }
-        let (terms, order) = self.terms(window);
+        let (terms, order) = self.terms(args);
         for term in terms {
             select.order_by_expr(term, order.clone());
         }
     }
 
-    /// Reads the window's rows of `select`, and one more.
+    /// Reads the page's rows of `select`, and one more.
     fn page(
         &self,
         backend: DbBackend,
         mut select: SelectStatement,
-        window: &Window,
+        args: &PageArgs,
         is_filtered: bool,
     ) -> Statement {
-        self.arrange(&mut select, window);
+        self.apply(&mut select, args);
         if backend != DbBackend::Postgres || is_filtered {
-            return backend.build(select.limit(window.limit + 1));
+            return backend.build(select.limit(args.limit + 1));
         }
         // A limit that PostgreSQL does not know makes it plan each execution anew, which takes a
         // third of the time of the page. So it is told the greatest there is. A subquery keeps its
         // order. With a filter, the plan has to depend on the values.
         let (sql, mut values) = select.build(PostgresQueryBuilder);
-        values.0.push((window.limit + 1).into());
+        values.0.push((args.limit + 1).into());
         let (most, limit) = (MAX_PAGE + 1, values.0.len());
         let sql = format!("SELECT * FROM ({sql} LIMIT {most}) AS page LIMIT ${limit}");
         Statement::from_sql_and_values(backend, sql, values)
@@ -281,11 +278,11 @@ mod tests {
 
     #[test]
     fn windows_are_either_forward_or_backward() {
-        let window = |first, last| Window::from_relay((first, None), (last, None), "title");
-        assert_eq!(window(None, None).unwrap(), Window::first(DEFAULT_PAGE));
-        assert!(window(None, Some(3)).unwrap().backward);
+        let args = |first, last| PageArgs::from_relay((first, None), (last, None), "title");
+        assert_eq!(args(None, None).unwrap(), PageArgs::first(DEFAULT_PAGE));
+        assert!(args(None, Some(3)).unwrap().backward);
         for (first, last) in [(Some(1), Some(1)), (Some(101), None), (None, Some(-1))] {
-            assert!(window(first, last).is_err());
+            assert!(args(first, last).is_err());
         }
     }
 

@@ -8,7 +8,7 @@ use sea_orm::{
     sqlx::{self, Decode, Postgres, Row, Sqlite, Type},
 };
 
-/// The columns of a book, in the order in which [`InOrder`] takes them.
+/// The columns of a book, in the order in which [`FromRow`] takes them.
 macro_rules! book_columns {
     () => {
         "book.id, book.title, book.title_key, book.pages, book.isbn13, book.published_year, \
@@ -18,7 +18,7 @@ macro_rules! book_columns {
 pub(super) use book_columns;
 
 /// What a row holds whose columns are in the order of its entity's, from the first on.
-pub trait InOrder: Sized {
+pub trait FromRow: Sized {
     /// Reads it.
     ///
     /// # Errors
@@ -26,7 +26,7 @@ pub trait InOrder: Sized {
     fn read(row: &QueryResult) -> Result<Self, DbErr>;
 }
 
-impl InOrder for book::Model {
+impl FromRow for book::Model {
     fn read(row: &QueryResult) -> Result<Self, DbErr> {
         Ok(Self {
             id: column(row, 0)?,
@@ -43,7 +43,7 @@ impl InOrder for book::Model {
     }
 }
 
-impl InOrder for author::Model {
+impl FromRow for author::Model {
     fn read(row: &QueryResult) -> Result<Self, DbErr> {
         Ok(Self { id: column(row, 0)?, name: column(row, 1)?, name_key: column(row, 2)? })
     }
@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
 
-    /// What `SeaORM` selects of an entity is what [`InOrder`] takes.
+    /// What `SeaORM` selects of an entity is what [`FromRow`] takes.
     fn selected<E: EntityTrait>() -> String {
         let columns = E::Column::iter().map(|column| {
             let (table, name) = sea_orm::ColumnTrait::as_column_ref(&column);

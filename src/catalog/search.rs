@@ -14,8 +14,8 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 
 use crate::{
     catalog::{
-        pagination::{Cursor, Key, Page, Window},
-        rows::{InOrder, column},
+        pagination::{Cursor, Key, Page, PageArgs},
+        rows::{FromRow, column},
         text,
     },
     error::{Error, Result},
@@ -144,7 +144,7 @@ impl Search {
         terms.collect::<Vec<_>>().join(and)
     }
 
-    /// A page of the books that have every word, best first. Only forward: the window's
+    /// A page of the books that have every word, best first. Only forward: the page's
     /// direction is not looked at.
     ///
     /// # Errors
@@ -152,14 +152,14 @@ impl Search {
     pub async fn page<C: ConnectionTrait>(
         &self,
         db: &C,
-        window: &Window,
+        args: &PageArgs,
     ) -> Result<Page<book::Model>> {
         let rows = match db.get_database_backend() {
             _ if self.words.is_empty() => Rows::new(),
-            DbBackend::Postgres => postgres::page(db, self, window).await?,
-            _ => sqlite::page(db, self, window).await?,
+            DbBackend::Postgres => postgres::page(db, self, args).await?,
+            _ => sqlite::page(db, self, args).await?,
         };
-        let page = Page::new(rows, window, |(book, rank)| Cursor {
+        let page = Page::new(rows, args, |(book, rank)| Cursor {
             ordering: self.name.clone(),
             key: Key::Number(*rank),
             id: book.id,
@@ -201,20 +201,20 @@ async fn books<C: ConnectionTrait>(
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let mut rows = Rows::new();
     for row in db.query_all_raw(statement).await? {
-        rows.push((InOrder::read(&row)?, column(&row, 10)?));
+        rows.push((FromRow::read(&row)?, column(&row, 10)?));
     }
     Ok(rows)
 }
 
-/// The rank and the id behind which the window begins. The first page begins behind nothing.
-fn place(window: &Window) -> (i64, i64) {
-    match &window.from {
+/// The rank and the id behind which the page begins. The first page begins behind nothing.
+fn place(args: &PageArgs) -> (i64, i64) {
+    match &args.from {
         Some(Cursor { key: Key::Number(rank), id, .. }) => (*rank, *id),
         _ => (-1, 0),
     }
 }
 
-/// One more than the window has, to learn whether there are more.
-fn limit(window: &Window) -> Value {
-    i64::try_from(window.limit + 1).unwrap_or(i64::MAX).into()
+/// One more than the page has, to learn whether there are more.
+fn limit(args: &PageArgs) -> Value {
+    i64::try_from(args.limit + 1).unwrap_or(i64::MAX).into()
 }

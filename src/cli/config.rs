@@ -4,17 +4,17 @@ use std::process::ExitCode;
 
 use crate::{
     cli::print,
-    config::{self, Origin},
+    config::{self, EffectiveSetting},
 };
 
 /// Prints the effective settings and where each comes from, secrets masked; of OpenTelemetry's
 /// variables, which are no settings of ours, those that are set.
 #[must_use]
 pub fn run(matches: &clap::ArgMatches) -> ExitCode {
-    let line = |Origin { flag, variable, value, source }: Origin| {
+    let line = |EffectiveSetting { flag, variable, value, source }: EffectiveSetting| {
         format!("{flag:<22} {variable:<30} {source:<11} {value}\n")
     };
-    let ours = config::origins(matches).into_iter().map(line);
+    let ours = config::effective_settings(matches).into_iter().map(line);
     print(&ours.chain(open_telemetry()).collect::<String>())
 }
 

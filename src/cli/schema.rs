@@ -4,14 +4,14 @@ use std::process::ExitCode;
 
 use crate::{
     cli::print,
-    graphql::{CatalogueSchema, Exposure},
+    graphql::{CatalogSchema, SchemaOptions},
 };
 
 /// As in `schema.graphql`.
-const COMMITTED: Exposure = Exposure { lab: false, introspection: true };
+const COMMITTED: SchemaOptions = SchemaOptions { lab: false, introspection: true };
 
 /// Prints the GraphQL schema.
 #[must_use]
 pub fn run() -> ExitCode {
-    print(&CatalogueSchema::new(COMMITTED).sdl())
+    print(&CatalogSchema::new(COMMITTED).sdl())
 }

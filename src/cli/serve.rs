@@ -7,8 +7,8 @@ use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
 use crate::{
-    app::{Observation, Service},
-    cli::{fail, refuse, telemetry_failed},
+    app::{Service, TelemetryHandles},
+    cli::{fail, telemetry_failed, usage_error},
     config::Settings,
     shutdown::Signals,
 };
@@ -24,11 +24,11 @@ pub fn run(settings: Settings) -> ExitCode {
         return fail("--lab (or COLOPHON_LAB) is for loopback only, which --listen is not");
     }
     if let Err(missing) = settings.security.check(&settings.http) {
-        return refuse(missing);
+        return usage_error(missing);
     }
     let export = match ExportSettings::from_env() {
         Ok(export) => export.trusting_callers(settings.trust_caller_sampling),
-        Err(error) => return refuse(error),
+        Err(error) => return usage_error(error),
     };
     let telemetry = super::telemetry(&settings, export)
         .log_format(settings.log_format)
@@ -57,14 +57,14 @@ fn in_runtime(settings: Settings, scrape: Option<Scrape>) -> io::Result<ExitCode
         // Neither tasks nor polls are measured, nor recorded.
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?
     };
-    let observation = Observation { scrape, recorder };
+    let observation = TelemetryHandles { scrape, recorder };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
     Ok(code)
 }
 
-async fn serve(settings: Settings, observation: Observation) -> ExitCode {
+async fn serve(settings: Settings, observation: TelemetryHandles) -> ExitCode {
     let signals = match Signals::listen() {
         Ok(signals) => signals,
         Err(error) => return fail(error),

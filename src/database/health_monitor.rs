@@ -22,17 +22,17 @@ const INTERVAL: Duration = Duration::from_millis(200);
 
 impl Database {
     /// Goes on asking the server for signs of life. A file is there.
-    pub fn keep(&self) {
+    pub fn spawn_health_monitor(&self) {
         let ConnectOptions::Postgres(server) = self.0.target.clone() else {
             return report_reachable(true);
         };
         let server = server.named("colophon keeper");
-        let keeper = Keeper { server, limit: self.0.wait * 2 / 5, connection: None };
+        let keeper = HealthMonitor { server, limit: self.0.wait * 2 / 5, connection: None };
         runtime_insight::spawn("database keeper", keeper.keep(self.clone()));
     }
 }
 
-struct Keeper {
+struct HealthMonitor {
     server: Server,
     /// How long the server may take for each of the two: a sign of life, a new connection. So
     /// whoever waits for it has an answer within twice that and the interval: the pool wait.
@@ -40,29 +40,29 @@ struct Keeper {
     connection: Option<PostgresConnection>,
 }
 
-/// What a look at the server found.
-enum Found {
+/// What a probe at the server found.
+enum Probe {
     /// As before.
-    There,
-    /// There, but our connection was not: others will have ended with it.
-    Anew,
+    Up,
+    /// Up, but our connection was not: others will have ended with it.
+    Reconnected,
     /// Not there, and why.
-    Gone(DatabaseFault),
+    Down(DatabaseFault),
 }
 
-impl Keeper {
+impl HealthMonitor {
     async fn keep(mut self, db: Database) {
         let mut outage: Option<Span> = None;
         loop {
-            let found = self.look().await;
-            let is_there = !matches!(found, Found::Gone(_));
-            if !matches!(found, Found::There) {
+            let probe_result = self.probe().await;
+            let is_there = !matches!(probe_result, Probe::Down(_));
+            if !matches!(probe_result, Probe::Up) {
                 db.0.writer.renew();
             }
-            if let Found::Gone(fault) = &found {
+            if let Probe::Down(fault) = &probe_result {
                 db.set_fault(Some(fault.clone()));
             }
-            if let Found::Gone(error) = found
+            if let Probe::Down(error) = probe_result
                 && outage.is_none()
             {
                 let kind = error.error_type();
@@ -80,21 +80,21 @@ impl Keeper {
         }
     }
 
-    async fn look(&mut self) -> Found {
+    async fn probe(&mut self) -> Probe {
         if let Some(mut connection) = self.connection.take()
             && let Ok(true) = timeout(self.limit, connection.ping()).await
         {
             self.connection = Some(connection);
-            return Found::There;
+            return Probe::Up;
         }
         match timeout(self.limit, self.server.connect()).await {
             Ok(Ok(connection)) => {
                 self.connection = Some(connection);
-                Found::Anew
+                Probe::Reconnected
             }
             // It answers, if only that it takes no more connections; those that there are work.
             Ok(Err(sqlx::Error::Database(error))) if error.code().as_deref() == Some(FULL) => {
-                Found::There
+                Probe::Up
             }
             Ok(Err(error)) => gone(error),
             Err(_) => gone(sqlx::Error::Io(io::ErrorKind::TimedOut.into())),
@@ -102,9 +102,9 @@ impl Keeper {
     }
 }
 
-fn gone(error: sqlx::Error) -> Found {
+fn gone(error: sqlx::Error) -> Probe {
     let error = DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error)));
-    Found::Gone(DatabaseFault::from(&error))
+    Probe::Down(DatabaseFault::from(&error))
 }
 
 /// SQLSTATE too_many_connections.

@@ -12,13 +12,13 @@ use crate::{
     catalog::{
         authors,
         books::order::BookOrder,
-        pagination::{Page, Window},
+        pagination::{Page, PageArgs},
     },
     database::{Database, Session, Transaction},
     error::{Error, Result},
     graphql::{
-        compat::resolve_inline::InPlace,
-        dataloader::{Batch, Batches, DataLoader},
+        compat::resolve_inline::ResolveInline,
+        dataloader::{BatchScheduler, DataLoader, Loader},
         types::Author,
     },
     security::{Caller, Scope},
@@ -26,9 +26,9 @@ use crate::{
 
 /// The catalogue as the resolvers of one request see it. They get at it by [`resolve`] only.
 #[derive(Clone)]
-pub struct Catalogue(Arc<Parts>);
+pub struct RequestContext(Arc<Inner>);
 
-struct Parts {
+struct Inner {
     db: Database,
     execution: Arc<Execution>,
     caller: Caller,
@@ -37,16 +37,16 @@ struct Parts {
     book_count_of_author: DataLoader<BookCountOfAuthor>,
 }
 
-impl Catalogue {
+impl RequestContext {
     /// For one request of `caller`, whose batches `batches` drives.
     #[must_use]
     pub fn new(
         db: &Database,
-        batches: &Batches,
+        batches: &BatchScheduler,
         execution: Arc<Execution>,
         caller: Caller,
     ) -> Self {
-        Self(Arc::new(Parts {
+        Self(Arc::new(Inner {
             db: db.clone(),
             execution,
             caller,
@@ -59,7 +59,7 @@ impl Catalogue {
     /// That of the request that `context` is of.
     ///
     /// # Panics
-    /// If the request was not made by the engine, which gives each one its catalogue.
+    /// If the request was not made by the engine, which gives each one its request.
     #[must_use]
     pub fn of<'a>(context: &Context<'a>) -> &'a Self {
         context.data_unchecked()
@@ -80,14 +80,14 @@ impl Catalogue {
 
 /// A call of a field whose resolver does I/O. The only way to the database, so that no statement
 /// can be without its field's span.
-pub struct Resolving {
-    catalogue: Catalogue,
+pub struct FieldContext {
+    request: RequestContext,
     field: Arc<Field>,
 }
 
 /// What has the field that is called, and with it what the caller must be allowed.
 #[derive(Clone, Copy, Debug)]
-pub enum Owner {
+pub enum ParentType {
     /// The reading root; its fields say which scope they take.
     Query(Scope),
     /// The writing root; its fields say which scope they take.
@@ -96,7 +96,7 @@ pub enum Owner {
     Type(&'static str),
 }
 
-impl Owner {
+impl ParentType {
     /// Its name.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -121,38 +121,38 @@ impl Owner {
 /// Those of the work, or that the caller may not.
 ///
 /// # Panics
-/// As [`Catalogue::of`].
+/// As [`RequestContext::of`].
 pub async fn resolve<T>(
     context: &Context<'_>,
-    owner: Owner,
+    owner: ParentType,
     // By value, and so without a lifetime: the compiler could not tell that the work is `Send`.
-    work: impl AsyncFnOnce(Resolving) -> Result<T>,
+    work: impl AsyncFnOnce(FieldContext) -> Result<T>,
 ) -> Result<T> {
-    let catalogue = Catalogue::of(context);
+    let request = RequestContext::of(context);
     let path = context.path_node.as_ref().expect("a field has a path");
     let name = &context.item.node.name.node;
-    let call = catalogue.0.execution.call(owner.name(), name, path);
-    if let Err(error) = catalogue.0.caller.needs(owner.scope()) {
+    let call = request.0.execution.call(owner.name(), name, path);
+    if let Err(error) = request.0.caller.require(owner.scope()) {
         return call.end(Err(error));
     }
     let field = call.field().clone();
     let section = field.section();
-    let resolving = Resolving { catalogue: catalogue.clone(), field };
-    let result = in_section(section, work(resolving)).await;
+    let field_context = FieldContext { request: request.clone(), field };
+    let result = in_section(section, work(field_context)).await;
     call.end(match owner {
-        Owner::Mutation(_) => {
-            catalogue.0.db.observe_write(result.is_ok());
+        ParentType::Mutation(_) => {
+            request.0.db.observe_write(result.is_ok());
             result.map_err(Error::in_mutation)
         }
         _ => result,
     })
 }
 
-impl Resolving {
+impl FieldContext {
     /// For reading.
     #[must_use]
     pub fn reader(&self) -> Session<'_> {
-        self.catalogue.0.db.reader(Some(self.field.context()))
+        self.request.0.db.reader(Some(self.field.context()))
     }
 
     /// Holds every connection that reads, for as long as `time`.
@@ -160,13 +160,13 @@ impl Resolving {
     /// # Errors
     /// If one cannot be had in time.
     pub async fn occupy_pool(&self, time: Duration) -> Result<()> {
-        self.catalogue.0.db.occupy_readers(time).await
+        self.request.0.db.occupy_readers(time).await
     }
 
     /// For changes that are done at once.
     #[must_use]
     pub fn writer(&self) -> Session<'_> {
-        self.catalogue.0.db.writer(Some(self.field.context()))
+        self.request.0.db.writer(Some(self.field.context()))
     }
 
     /// For changes that are several.
@@ -174,15 +174,15 @@ impl Resolving {
     /// # Errors
     /// If no connection can be had in time, or the database refuses.
     pub async fn begin(&self) -> Result<Transaction> {
-        self.catalogue.0.db.begin(Some(self.field.context())).await
+        self.request.0.db.begin(Some(self.field.context())).await
     }
 
     /// The authors of a book, in order.
     ///
     /// # Errors
     /// If the database cannot be read.
-    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<InPlace<Author>>> {
-        let authors = self.catalogue.0.authors_of_book.load(&self.field, book).await?;
+    pub async fn authors_of_book(&self, book: i64) -> Result<Vec<ResolveInline<Author>>> {
+        let authors = self.request.0.authors_of_book.load(&self.field, book).await?;
         Ok(authors.unwrap_or_default())
     }
 
@@ -194,10 +194,10 @@ impl Resolving {
         &self,
         author: i64,
         order: BookOrder,
-        window: Window,
+        args: PageArgs,
     ) -> Result<Page<book::Model>> {
-        let key = (author, order, window);
-        let page = self.catalogue.0.books_of_author.load(&self.field, key).await?;
+        let key = (author, order, args);
+        let page = self.request.0.books_of_author.load(&self.field, key).await?;
         Ok(page.unwrap_or(Page { items: Vec::new(), has_next: false, has_previous: false }))
     }
 
@@ -206,35 +206,35 @@ impl Resolving {
     /// # Errors
     /// If the database cannot be read.
     pub async fn book_count_of_author(&self, author: i64) -> Result<u64> {
-        let count = self.catalogue.0.book_count_of_author.load(&self.field, author).await?;
+        let count = self.request.0.book_count_of_author.load(&self.field, author).await?;
         Ok(count.unwrap_or(0))
     }
 }
 
-/// See [`Resolving::authors_of_book`].
+/// See [`FieldContext::authors_of_book`].
 pub struct AuthorsOfBook(Database);
 
-impl Batch for AuthorsOfBook {
+impl Loader for AuthorsOfBook {
     type Key = i64;
-    type Value = Vec<InPlace<Author>>;
+    type Value = Vec<ResolveInline<Author>>;
     const NAME: &'static str = "authors";
 
     async fn load(
         &self,
         parent: &trace::Context,
         books: Vec<i64>,
-    ) -> Result<HashMap<i64, Vec<InPlace<Author>>>> {
+    ) -> Result<HashMap<i64, Vec<ResolveInline<Author>>>> {
         let authors = authors::of_books(&self.0.reader(Some(parent)), &books).await?;
-        let wrap = |authors: Vec<_>| authors.into_iter().map(InPlace::of).collect();
+        let wrap = |authors: Vec<_>| authors.into_iter().map(ResolveInline::of).collect();
         Ok(authors.into_iter().map(|(book, authors)| (book, wrap(authors))).collect())
     }
 }
 
-/// See [`Resolving::books_of_author`].
+/// See [`FieldContext::books_of_author`].
 pub struct BooksOfAuthor(Database);
 
-impl Batch for BooksOfAuthor {
-    type Key = (i64, BookOrder, Window);
+impl Loader for BooksOfAuthor {
+    type Key = (i64, BookOrder, PageArgs);
     type Value = Page<book::Model>;
     const NAME: &'static str = "books";
 
@@ -246,25 +246,23 @@ impl Batch for BooksOfAuthor {
         keys: Vec<Self::Key>,
     ) -> Result<HashMap<Self::Key, Page<book::Model>>> {
         let db = self.0.reader(Some(parent));
-        let mut by_part: HashMap<(BookOrder, Window), Vec<i64>> = HashMap::new();
-        for (author, order, window) in keys {
-            by_part.entry((order, window)).or_default().push(author);
+        let mut by_part: HashMap<(BookOrder, PageArgs), Vec<i64>> = HashMap::new();
+        for (author, order, args) in keys {
+            by_part.entry((order, args)).or_default().push(author);
         }
         let mut pages = HashMap::new();
-        for ((order, window), ids) in by_part {
-            let of_author = authors::books_of(&db, &ids, order, &window).await?;
-            pages.extend(
-                of_author.into_iter().map(|(id, page)| ((id, order, window.clone()), page)),
-            );
+        for ((order, args), ids) in by_part {
+            let of_author = authors::books_of(&db, &ids, order, &args).await?;
+            pages.extend(of_author.into_iter().map(|(id, page)| ((id, order, args.clone()), page)));
         }
         Ok(pages)
     }
 }
 
-/// See [`Resolving::book_count_of_author`].
+/// See [`FieldContext::book_count_of_author`].
 pub struct BookCountOfAuthor(Database);
 
-impl Batch for BookCountOfAuthor {
+impl Loader for BookCountOfAuthor {
     type Key = i64;
     type Value = u64;
     const NAME: &'static str = "bookCounts";

@@ -33,7 +33,7 @@ use tracing::Instrument;
 use crate::error::{Error, Result};
 
 /// Loads the values of many keys at once.
-pub trait Batch: Send + Sync + 'static {
+pub trait Loader: Send + Sync + 'static {
     /// What is asked for.
     type Key: Clone + Eq + Hash + Send + 'static;
     /// What is answered.
@@ -51,15 +51,15 @@ pub trait Batch: Send + Sync + 'static {
 
 /// The batches of one operation that are to be sent off.
 #[derive(Clone, Default)]
-pub struct Batches(Arc<Mutex<Vec<Due>>>);
+pub struct BatchScheduler(Arc<Mutex<Vec<PendingBatch>>>);
 
 /// A batch's name, and the batch.
-type Due = (&'static str, BoxFuture<'static, Deliver>);
+type PendingBatch = (&'static str, BoxFuture<'static, Completion>);
 
 /// Hands a batch's values to the fields that wait for them.
-type Deliver = Box<dyn FnOnce() + Send>;
+type Completion = Box<dyn FnOnce() + Send>;
 
-impl Batches {
+impl BatchScheduler {
     /// Runs `operation`, and each time it can go no further, the batches it asked for, each as a
     /// task of its own. They end with it.
     ///
@@ -67,8 +67,8 @@ impl Batches {
     /// Outside a tokio runtime.
     pub async fn drive<T>(&self, operation: impl Future<Output = T>) -> T {
         let mut operation = pin!(operation);
-        let mut running: JoinSet<Deliver> = JoinSet::new();
-        let woken = Arc::<Woken>::default();
+        let mut running: JoinSet<Completion> = JoinSet::new();
+        let woken = Arc::<WakeFlag>::default();
         let waker = Waker::from(woken.clone());
         poll_fn(|context| {
             loop {
@@ -76,8 +76,8 @@ impl Batches {
                 // first value, and its next level would be cut into several batches.
                 while let Poll::Ready(Some(done)) = running.poll_join_next(context) {
                     // A batch that panicked has dropped its senders, which its fields notice.
-                    if let Ok(deliver) = done {
-                        deliver();
+                    if let Ok(complete) = done {
+                        complete();
                     }
                 }
                 let mut inner = task::Context::from_waker(&waker);
@@ -106,23 +106,23 @@ impl Batches {
         .await
     }
 
-    fn push(&self, name: &'static str, batch: BoxFuture<'static, Deliver>) {
+    fn push(&self, name: &'static str, batch: BoxFuture<'static, Completion>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((name, batch));
     }
 
-    fn take(&self) -> Vec<Due> {
+    fn take(&self) -> Vec<PendingBatch> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
 /// Notes that the operation was woken, and hands the wake on.
 #[derive(Default)]
-struct Woken {
+struct WakeFlag {
     was: AtomicBool,
     waker: Mutex<Option<Waker>>,
 }
 
-impl Woken {
+impl WakeFlag {
     fn forward_to(&self, waker: &Waker) {
         self.was.store(false, Ordering::Release);
         *self.waker.lock().unwrap_or_else(PoisonError::into_inner) = Some(waker.clone());
@@ -133,7 +133,7 @@ impl Woken {
     }
 }
 
-impl Wake for Woken {
+impl Wake for WakeFlag {
     fn wake(self: Arc<Self>) {
         self.was.store(true, Ordering::Release);
         let waker = self.waker.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -143,20 +143,24 @@ impl Wake for Woken {
     }
 }
 
-fn spawn(running: &mut JoinSet<Deliver>, name: &'static str, batch: BoxFuture<'static, Deliver>) {
+fn spawn(
+    running: &mut JoinSet<Completion>,
+    name: &'static str,
+    batch: BoxFuture<'static, Completion>,
+) {
     runtime_insight::spawn_in(running, intern(&format!("batch {name}")), batch.in_current_span());
 }
 
 /// Who waits for a batch: the fields that asked, and each call with the key it asked for.
-struct Waiting<B: Batch> {
+struct Pending<B: Loader> {
     fields: RequestingFields,
     keys: HashMap<B::Key, Vec<Waiter<B>>>,
 }
 
 /// Takes the value of a key, if it has one.
-type Waiter<B> = oneshot::Sender<Result<Option<<B as Batch>::Value>>>;
+type Waiter<B> = oneshot::Sender<Result<Option<<B as Loader>::Value>>>;
 
-impl<B: Batch> Default for Waiting<B> {
+impl<B: Loader> Default for Pending<B> {
     fn default() -> Self {
         Self { fields: RequestingFields::default(), keys: HashMap::new() }
     }
@@ -164,15 +168,15 @@ impl<B: Batch> Default for Waiting<B> {
 
 /// Collects keys and loads them in batches. Made anew for each request, and it keeps nothing:
 /// a mutation's later fields must see what its earlier ones did.
-pub struct DataLoader<B: Batch> {
+pub struct DataLoader<B: Loader> {
     batch: Arc<B>,
-    batches: Batches,
-    waiting: Arc<Mutex<Waiting<B>>>,
+    batches: BatchScheduler,
+    waiting: Arc<Mutex<Pending<B>>>,
 }
 
-impl<B: Batch> DataLoader<B> {
+impl<B: Loader> DataLoader<B> {
     /// A loader whose batches are driven by `batches`.
-    pub fn new(batch: B, batches: Batches) -> Self {
+    pub fn new(batch: B, batches: BatchScheduler) -> Self {
         Self { batch: Arc::new(batch), batches, waiting: Arc::default() }
     }
 
@@ -198,8 +202,8 @@ impl<B: Batch> DataLoader<B> {
     }
 }
 
-async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Deliver {
-    let Waiting { fields, keys: waiting } =
+async fn run<B: Loader>(batch: Arc<B>, waiting: Arc<Mutex<Pending<B>>>) -> Completion {
+    let Pending { fields, keys: waiting } =
         std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
     let mut values = load(&*batch, &fields, waiting.keys().cloned().collect()).await;
     Box::new(move || {
@@ -220,7 +224,7 @@ async fn run<B: Batch>(batch: Arc<B>, waiting: Arc<Mutex<Waiting<B>>>) -> Delive
 ///
 /// # Errors
 /// The batch's error.
-pub async fn load<B: Batch>(
+pub async fn load<B: Loader>(
     batch: &B,
     fields: &RequestingFields,
     keys: Vec<B::Key>,
@@ -241,7 +245,7 @@ mod tests {
 
     struct Double(Arc<Mutex<Vec<usize>>>);
 
-    impl Batch for Double {
+    impl Loader for Double {
         type Key = u32;
         type Value = u32;
         const NAME: &'static str = "double";
@@ -257,7 +261,7 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn siblings_share_a_batch_and_so_does_the_next_level() {
         let sizes = Arc::<Mutex<Vec<usize>>>::default();
-        let batches = Batches::default();
+        let batches = BatchScheduler::default();
         let loader = DataLoader::new(Double(sizes.clone()), batches.clone());
         let field = Arc::new(Field::untraced());
         let level = async |key: u32| {
@@ -274,7 +278,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_panic_in_a_batch_is_an_error() {
-        let batches = Batches::default();
+        let batches = BatchScheduler::default();
         let loader = DataLoader::new(Double(Arc::default()), batches.clone());
         let field = Arc::new(Field::untraced());
         let result = batches.drive(loader.load(&field, 666)).await;

@@ -226,7 +226,7 @@ fn authors(refs: Vec<BookAuthorInput>) -> Result<Vec<AuthorRef>> {
             BookAuthorInput::Name(name) => Ok(AuthorRef::Name(name)),
             BookAuthorInput::Id(id) => match GlobalId::author(&id, "id") {
                 Ok(row) => Ok(AuthorRef::Id(row)),
-                Err(error) => Err(error.below(["authors", &i.to_string()])),
+                Err(error) => Err(error.with_path_prefix(["authors", &i.to_string()])),
             },
         })
         .collect()

@@ -21,12 +21,12 @@ use crate::{
     catalog::{
         authors,
         books::{self, filter::BookFilter, order::BookOrder},
-        pagination::Window,
+        pagination::PageArgs,
     },
     database::Session,
     error::{Error, Result},
     graphql::{
-        context::{Owner, resolve},
+        context::{ParentType, resolve},
         query::Query,
     },
     security::Scope,
@@ -54,7 +54,7 @@ static LOCK: Mutex<()> = Mutex::const_new(());
 impl Lab {
     /// Blocks a worker, as a synchronous call in an asynchronous resolver does.
     async fn lab_block(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             block(time(ms)?);
             Ok(true)
         })
@@ -63,7 +63,7 @@ impl Lab {
 
     /// Computes without ever giving way.
     async fn lab_spin(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             spin(time(ms)?);
             Ok(true)
         })
@@ -72,7 +72,7 @@ impl Lab {
 
     /// Panics.
     async fn lab_panic(&self, context: &Context<'_>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             panic!("the laboratory was asked to panic")
         })
         .await
@@ -80,7 +80,7 @@ impl Lab {
 
     /// Waits for a timer.
     async fn lab_sleep(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             sleep(time(ms)?).await;
             Ok(true)
         })
@@ -89,7 +89,7 @@ impl Lab {
 
     /// Waits for a slow SQL statement. On SQLite, which cannot wait, it counts that long, about.
     async fn lab_slow_sql(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             slow_statement(&call.reader(), time(ms)?).await?;
             Ok(true)
         })
@@ -98,7 +98,7 @@ impl Lab {
 
     /// Waits for a lock, and then holds it for that long.
     async fn lab_lock(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             let time = time(ms)?;
             let _held = LOCK.lock().await;
             sleep(time).await;
@@ -109,7 +109,7 @@ impl Lab {
 
     /// Spawns a task that nobody waits for and that never ends.
     async fn lab_leak(&self, context: &Context<'_>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             runtime_insight::spawn("lab leak", pending::<()>());
             Ok(true)
         })
@@ -118,10 +118,10 @@ impl Lab {
 
     /// Reads the authors of so many books by one statement for each book.
     async fn lab_n_plus_one(&self, context: &Context<'_>, first: Option<i32>) -> Result<usize> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
-            let window = Window::from_relay((first, None), (None, None), "lab")?;
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
+            let args = PageArgs::from_relay((first, None), (None, None), "lab")?;
             let (filter, order) = (BookFilter::default(), BookOrder::default());
-            let page = books::list(&call.reader(), &filter, order, &window).await?;
+            let page = books::list(&call.reader(), &filter, order, &args).await?;
             let mut count = 0;
             for (_, book) in page.items {
                 let of_one = authors::of_books(&call.reader(), &[book.id]).await?;
@@ -134,7 +134,7 @@ impl Lab {
 
     /// Takes every connection of the pool that reads, and keeps them for that long.
     async fn lab_exhaust_pool(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             call.occupy_pool(time(ms)?).await?;
             Ok(true)
         })
@@ -144,7 +144,7 @@ impl Lab {
     /// Spawns more tasks that compute than there are workers, which give way every few
     /// milliseconds: others get a worker, but late.
     async fn lab_starve(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, Owner::Query(Scope::Read), async |_| {
+        resolve(context, ParentType::Query(Scope::Read), async |_| {
             /// Short enough to be no slow poll.
             const SLICE: Duration = Duration::from_millis(5);
             let until = Instant::now() + time(ms)?;

@@ -11,8 +11,8 @@ use crate::{
     },
     error::Result,
     graphql::{
-        compat::resolve_inline::InPlace,
-        context::{Owner, Resolving, resolve},
+        compat::resolve_inline::ResolveInline,
+        context::{FieldContext, ParentType, resolve},
         input::{CreateAuthorInput, CreateBookInput, UpdateAuthorInput, UpdateBookInput},
         node::GlobalId,
         types::{Author, Book},
@@ -31,12 +31,13 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The book.")] input: CreateBookInput,
-    ) -> Result<InPlace<Book>> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
-            let book = input.into_book().map_err(|error| error.below(["input"]))?;
-            let book = create(&call, book).await.map_err(|error| error.below(["input"]))?;
+    ) -> Result<ResolveInline<Book>> {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
+            let book = input.into_book().map_err(|error| error.with_path_prefix(["input"]))?;
+            let book =
+                create(&call, book).await.map_err(|error| error.with_path_prefix(["input"]))?;
             metrics::created(1);
-            Ok(InPlace::of(book))
+            Ok(ResolveInline::of(book))
         })
         .await
     }
@@ -51,17 +52,17 @@ impl Mutation {
             desc = "Change it only if it is still at this version; else the error is CONFLICT."
         )]
         expected_version: Option<i32>,
-    ) -> Result<InPlace<Book>> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
+    ) -> Result<ResolveInline<Book>> {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
-            let patch = input.into_patch().map_err(|error| error.below(["input"]))?;
+            let patch = input.into_patch().map_err(|error| error.with_path_prefix(["input"]))?;
             let tx = call.begin().await?;
             let book = books::update(&tx, row, patch, expected_version)
                 .await
-                .map_err(|error| error.below(["input"]))?;
+                .map_err(|error| error.with_path_prefix(["input"]))?;
             tx.commit().await?;
             metrics::updated(1);
-            Ok(InPlace::of(book))
+            Ok(ResolveInline::of(book))
         })
         .await
     }
@@ -76,7 +77,7 @@ impl Mutation {
         )]
         expected_version: Option<i32>,
     ) -> Result<ID> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
             let row = GlobalId::book(&id, "id")?;
             let tx = call.begin().await?;
             books::delete(&tx, row, expected_version).await?;
@@ -92,13 +93,14 @@ impl Mutation {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The author.")] input: CreateAuthorInput,
-    ) -> Result<InPlace<Author>> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
+    ) -> Result<ResolveInline<Author>> {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
             let tx = call.begin().await?;
-            let author =
-                authors::create(&tx, &input.name).await.map_err(|error| error.below(["input"]))?;
+            let author = authors::create(&tx, &input.name)
+                .await
+                .map_err(|error| error.with_path_prefix(["input"]))?;
             tx.commit().await?;
-            Ok(InPlace::of(author))
+            Ok(ResolveInline::of(author))
         })
         .await
     }
@@ -109,15 +111,15 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateAuthorInput,
-    ) -> Result<InPlace<Author>> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
+    ) -> Result<ResolveInline<Author>> {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
             let row = GlobalId::author(&id, "id")?;
             let tx = call.begin().await?;
             let author = authors::rename(&tx, row, &input.name)
                 .await
-                .map_err(|error| error.below(["input"]))?;
+                .map_err(|error| error.with_path_prefix(["input"]))?;
             tx.commit().await?;
-            Ok(InPlace::of(author))
+            Ok(ResolveInline::of(author))
         })
         .await
     }
@@ -129,7 +131,7 @@ impl Mutation {
         context: &Context<'_>,
         #[graphql(desc = "The author's global id.")] id: ID,
     ) -> Result<ID> {
-        resolve(context, Owner::Mutation(Scope::Write), async |call| {
+        resolve(context, ParentType::Mutation(Scope::Write), async |call| {
             let row = GlobalId::author(&id, "id")?;
             let tx = call.begin().await?;
             authors::delete(&tx, row).await?;
@@ -140,9 +142,9 @@ impl Mutation {
     }
 }
 
-async fn create(call: &Resolving, book: NewBook) -> Result<book::Model> {
+async fn create(call: &FieldContext, book: NewBook) -> Result<book::Model> {
     if book.authors.is_empty() {
-        return books::create_alone(&call.writer(), book).await;
+        return books::create_standalone(&call.writer(), book).await;
     }
     // In a box: all mutations would be as large as this.
     Box::pin(async {

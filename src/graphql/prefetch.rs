@@ -8,7 +8,7 @@ use graphql_telemetry::graphql::{Call, Execution, RequestingFields};
 
 use crate::{
     catalog::pagination::Page,
-    graphql::{context::Catalogue, dataloader::load, types::Book},
+    graphql::{context::RequestContext, dataloader::load, types::Book},
 };
 
 /// The fields between a list of books and its books.
@@ -17,7 +17,7 @@ const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];
 /// The books of a page that is the value of the field that `context` is of, with their authors if
 /// they are selected.
 pub async fn with_authors(context: &Context<'_>, page: Page<book::Model>) -> Page<Book> {
-    let catalogue = Catalogue::of(context);
+    let catalogue = RequestContext::of(context);
     let calls = calls(catalogue.execution(), context, page.items.len() as u64);
     if calls.is_empty() {
         return page.map(Book::from);

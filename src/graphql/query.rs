@@ -11,15 +11,15 @@ use crate::{
             self, filter, isbn,
             order::{self, ByName},
         },
-        pagination::{MAX_PAGE, Ordering, Window},
+        pagination::{MAX_PAGE, PageArgs, SortOrder},
         search::Search,
     },
     database::Session,
     error::{Error, Result},
     graphql::{
-        compat::resolve_inline::InPlace,
+        compat::resolve_inline::ResolveInline,
         connection::{AuthorConnection, BookConnection, List, connection},
-        context::{Owner, resolve},
+        context::{ParentType, resolve},
         input::{AuthorFilter, BookFilter, BookOrder},
         node::GlobalId,
         prefetch::with_authors,
@@ -46,7 +46,7 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "A global id, of whatever type.")] id: ID,
     ) -> Result<Option<Node>> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             let db = call.reader();
             Ok(match GlobalId::parse(&id, "id")? {
                 GlobalId::Book(row) => books::find(&db, row).await?.map(|b| Node::Book(b.into())),
@@ -64,14 +64,16 @@ impl<const PART: bool> Query<PART> {
         context: &Context<'_>,
         #[graphql(desc = "Global ids, of whatever types; 100 at most.")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             if ids.len() as u64 > MAX_PAGE {
                 return Err(Error::invalid(["ids"], format!("must be at most {MAX_PAGE}")));
             }
             let ids: Vec<GlobalId> = ids
                 .iter()
                 .enumerate()
-                .map(|(i, id)| GlobalId::parse(id, &i.to_string()).map_err(|e| e.below(["ids"])))
+                .map(|(i, id)| {
+                    GlobalId::parse(id, &i.to_string()).map_err(|e| e.with_path_prefix(["ids"]))
+                })
                 .collect::<Result<_>>()?;
             nodes(&call.reader(), &ids).await
         })
@@ -83,10 +85,10 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "A book's global id.")] id: ID,
-    ) -> Result<Option<InPlace<Book>>> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+    ) -> Result<Option<ResolveInline<Book>>> {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             let row = GlobalId::book(&id, "id")?;
-            Ok(books::find(&call.reader(), row).await?.map(InPlace::of))
+            Ok(books::find(&call.reader(), row).await?.map(ResolveInline::of))
         })
         .await
     }
@@ -96,12 +98,12 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "An ISBN-10 or ISBN-13; hyphens are allowed.")] isbn: String,
-    ) -> Result<Option<InPlace<Book>>> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+    ) -> Result<Option<ResolveInline<Book>>> {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             let isbn13 = isbn::parse(&isbn).ok_or_else(|| {
                 Error::invalid(["isbn"], "must be an ISBN-10 or ISBN-13 with a right check digit")
             })?;
-            Ok(books::find_by_isbn(&call.reader(), &isbn13).await?.map(InPlace::of))
+            Ok(books::find_by_isbn(&call.reader(), &isbn13).await?.map(ResolveInline::of))
         })
         .await
     }
@@ -121,11 +123,11 @@ impl<const PART: bool> Query<PART> {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        let (page, filter) = resolve(context, Owner::Query(Scope::Read), async |call| {
+        let (page, filter) = resolve(context, ParentType::Query(Scope::Read), async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
             let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
-            let window = Window::from_relay((first, after), (last, before), order.name())?;
-            Ok((books::list(&call.reader(), &filter, order, &window).await?, filter))
+            let args = PageArgs::from_relay((first, after), (last, before), order.name())?;
+            Ok((books::list(&call.reader(), &filter, order, &args).await?, filter))
         })
         .await?;
         Ok(connection(with_authors(context, page).await, List::Books(filter)))
@@ -136,10 +138,10 @@ impl<const PART: bool> Query<PART> {
         &self,
         context: &Context<'_>,
         #[graphql(desc = "An author's global id.")] id: ID,
-    ) -> Result<Option<InPlace<Author>>> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
+    ) -> Result<Option<ResolveInline<Author>>> {
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
             let row = GlobalId::author(&id, "id")?;
-            Ok(authors::find(&call.reader(), row).await?.map(InPlace::of))
+            Ok(authors::find(&call.reader(), row).await?.map(ResolveInline::of))
         })
         .await
     }
@@ -155,10 +157,10 @@ impl<const PART: bool> Query<PART> {
         #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
         #[graphql(desc = "Only those that meet these conditions.")] filter: Option<AuthorFilter>,
     ) -> Result<AuthorConnection> {
-        resolve(context, Owner::Query(Scope::Read), async |call| {
-            let window = Window::from_relay((first, after), (last, before), ByName.name())?;
+        resolve(context, ParentType::Query(Scope::Read), async |call| {
+            let args = PageArgs::from_relay((first, after), (last, before), ByName.name())?;
             let part = filter.and_then(|filter| filter.name_contains);
-            let page = authors::list(&call.reader(), part.as_deref(), &window).await?;
+            let page = authors::list(&call.reader(), part.as_deref(), &args).await?;
             Ok(connection(page, List::Authors(part)))
         })
         .await
@@ -176,10 +178,10 @@ impl<const PART: bool> Query<PART> {
         #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
         #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
     ) -> Result<BookConnection> {
-        let (page, search) = resolve(context, Owner::Query(Scope::Read), async |call| {
+        let (page, search) = resolve(context, ParentType::Query(Scope::Read), async |call| {
             let search = Search::new(&query)?;
-            let window = Window::from_relay((first, after), (None, None), &search.name)?;
-            Ok((search.page(&call.reader(), &window).await?, search))
+            let args = PageArgs::from_relay((first, after), (None, None), &search.name)?;
+            Ok((search.page(&call.reader(), &args).await?, search))
         })
         .await?;
         Ok(connection(with_authors(context, page).await, List::Found(search)))

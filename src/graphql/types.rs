@@ -10,13 +10,13 @@ use entity::{author, book};
 use crate::{
     catalog::{
         books::order,
-        pagination::{Ordering, Window},
+        pagination::{PageArgs, SortOrder},
     },
     error::Result,
     graphql::{
-        compat::resolve_inline::InPlace,
+        compat::resolve_inline::ResolveInline,
         connection::{BookConnection, List, connection},
-        context::{Owner, resolve},
+        context::{ParentType, resolve},
         input::BookOrder,
         node::GlobalId,
     },
@@ -38,7 +38,7 @@ pub struct Book {
     /// What the catalogue has of it.
     pub row: book::Model,
     /// Its authors, if they were loaded with it.
-    pub authors: Option<Result<Vec<InPlace<Author>>>>,
+    pub authors: Option<Result<Vec<ResolveInline<Author>>>>,
 }
 
 impl Book {
@@ -104,11 +104,11 @@ impl Book {
     }
 
     /// The authors, in the order of the title page.
-    async fn authors(&self, context: &Context<'_>) -> Result<Vec<InPlace<Author>>> {
+    async fn authors(&self, context: &Context<'_>) -> Result<Vec<ResolveInline<Author>>> {
         if let Some(authors) = &self.authors {
             return authors.clone();
         }
-        resolve(context, Owner::Type(Self::TYPE), async |call| {
+        resolve(context, ParentType::Type(Self::TYPE), async |call| {
             call.authors_of_book(self.row.id).await
         })
         .await
@@ -151,10 +151,10 @@ impl Author {
             BookOrder,
         >,
     ) -> Result<BookConnection> {
-        resolve(context, Owner::Type("Author"), async |call| {
+        resolve(context, ParentType::Type("Author"), async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
-            let window = Window::from_relay((first, after), (last, before), order.name())?;
-            let page = call.books_of_author(self.0.id, order, window).await?;
+            let args = PageArgs::from_relay((first, after), (last, before), order.name())?;
+            let page = call.books_of_author(self.0.id, order, args).await?;
             Ok(connection(page, List::BooksOf(self.0.id)))
         })
         .await

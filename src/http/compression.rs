@@ -20,7 +20,7 @@ use tower_http::{
     compression::{CompressionLayer, predicate::SizeAbove},
 };
 
-use crate::http::server::response_budget::{Backlog, Held};
+use crate::http::server::response_budget::{Reservation, ResponseBudget};
 
 /// Bytes from which on it is worth it: a smaller answer fits into one packet anyhow.
 const MIN_SIZE: u64 = 1024;
@@ -41,7 +41,7 @@ const PIECE: usize = 64 * 1024;
 /// Compresses answers.
 #[derive(Clone, Debug)]
 pub struct Compression {
-    backlog: Backlog,
+    budget: ResponseBudget,
     shared: Arc<Shared>,
 }
 
@@ -56,10 +56,10 @@ struct Shared {
 #[derive(Clone, Debug)]
 pub struct StaticFile(pub String);
 
-/// Compressed text, which has its place in the backlog until the last of it is sent.
+/// Compressed text, which has its place in the budget until the last of it is sent.
 struct Compressed {
     bytes: Vec<u8>,
-    _held: Held,
+    _held: Reservation,
 }
 
 impl AsRef<[u8]> for Compressed {
@@ -69,11 +69,11 @@ impl AsRef<[u8]> for Compressed {
 }
 
 impl Compression {
-    /// Compresses answers, which then have their place in `backlog`.
+    /// Compresses answers, which then have their place in `budget`.
     #[must_use]
-    pub fn new(backlog: Backlog) -> Self {
+    pub fn new(budget: ResponseBudget) -> Self {
         let shared = Shared { turns: Semaphore::new(AT_A_TIME), files: Mutex::default() };
-        Self { backlog, shared: Arc::new(shared) }
+        Self { budget, shared: Arc::new(shared) }
     }
 
     /// An answer as a client gets it that sent these headers `Accept-Encoding`.
@@ -113,7 +113,7 @@ impl Compression {
                 self.files().insert(key, bytes.clone());
                 bytes
             } else {
-                let reserved = self.backlog.hold(bytes.len()).await;
+                let reserved = self.budget.reserve(bytes.len()).await;
                 Bytes::from_owner(Compressed { bytes, _held: reserved })
             }
         };

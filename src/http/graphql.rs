@@ -15,23 +15,23 @@ use crate::{
     error::{Code, Error},
     graphql::execution::engine::RawRequest,
     http::{
-        Public, bearer,
+        AppState, bearer,
         negotiate::MediaType,
-        server::{Connection, site},
+        server::{Connection, peer_key},
     },
 };
 
 pub(super) use self::request::RequestError;
 pub(super) use self::request::from_parameters;
 pub(super) use self::response::Rendered;
-pub(super) use self::response::refuse;
+pub(super) use self::response::error_response;
 
 /// Responds to a GraphQL request.
-pub async fn handle(public: Arc<Public>, request: Request) -> Response {
+pub async fn handle(public: Arc<AppState>, request: Request) -> Response {
     let Some(media_type) = MediaType::accepted(request.headers()) else {
         let message = "A response can be had as application/graphql-response+json or \
                        application/json.";
-        return refuse(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
+        return error_response(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
     // Before the body is read.
     let caller =
@@ -39,12 +39,12 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
             Ok(caller) => caller,
             Err(refused) => {
                 let error = Error::Client(Code::Unauthenticated, refused.to_string());
-                return refuse(media_type, error);
+                return error_response(media_type, error);
             }
         };
     let raw = match request::read(&public, request).await {
         Ok(raw) => RawRequest { caller, ..raw },
-        Err(error) => return refuse(media_type, error),
+        Err(error) => return error_response(media_type, error),
     };
     let answer = match public.engine.prepare(raw).await {
         Ok(operation) => public.engine.run(operation).await,
@@ -56,11 +56,11 @@ pub async fn handle(public: Arc<Public>, request: Request) -> Response {
 /// The host that asks.
 fn client(request: &Request) -> IpAddr {
     let connection = request.extensions().get::<Connection>();
-    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| site(it.client))
+    connection.map_or(Ipv4Addr::UNSPECIFIED.into(), |it| peer_key(it.client))
 }
 
 /// The response to a request whose handling panicked outside of any resolver.
 #[must_use]
 pub fn panicked(_: Box<dyn std::any::Any + Send + 'static>) -> Response<Body> {
-    refuse(MediaType::Json, Error::Internal("a handler panicked".into()))
+    error_response(MediaType::Json, Error::Internal("a handler panicked".into()))
 }

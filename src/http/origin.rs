@@ -24,13 +24,13 @@ const CLIENT_HEADERS: [HeaderName; 7] = [
 
 /// The web sites that may ask, beside the service's own pages.
 #[derive(Clone, Debug)]
-pub struct Origins {
+pub struct AllowedOrigins {
     listed: Arc<[HeaderValue]>,
     /// Request headers that their pages may send, beside those that are known.
     headers: Arc<[HeaderName]>,
 }
 
-impl Origins {
+impl AllowedOrigins {
     /// These, as `COLOPHON_ALLOWED_ORIGINS` has them, whose pages may send `headers` too.
     #[must_use]
     pub fn new(listed: &[String], headers: &[HeaderName]) -> Self {
@@ -120,7 +120,7 @@ mod tests {
 
     #[test]
     fn own_pages_and_listed_sites_may_ask() {
-        let origins = Origins::new(&["https://books.example".to_owned()], &[]);
+        let origins = AllowedOrigins::new(&["https://books.example".to_owned()], &[]);
         for (host, origin, allowed) in [
             ("localhost:8000", "http://localhost:8000", true),
             ("api.example", "https://api.example", true),
@@ -148,6 +148,8 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append(header::ORIGIN, "https://books.example".parse().unwrap());
         headers.append(header::ORIGIN, "https://evil.example".parse().unwrap());
-        assert!(!Origins::new(&["https://books.example".to_owned()], &[]).allows(&headers, None));
+        assert!(
+            !AllowedOrigins::new(&["https://books.example".to_owned()], &[]).allows(&headers, None)
+        );
     }
 }

@@ -44,17 +44,19 @@ use tokio_util::{
 use tower::ServiceExt;
 use tracing::{debug, warn};
 
-pub use self::connection_limiter::site;
+pub use self::connection_limiter::peer_key;
 use crate::{
     config::limits::RequestLimits,
     http::{
         forwarded::TrustedProxies,
         server::{
-            connection_limiter::{Share, Slot, Slots, TooMany},
-            response_budget::Backlog,
-            stream::Stream,
+            connection_limiter::{
+                ConnectionLimiter, ConnectionPermit, PeerLimitExceeded, PeerPermit,
+            },
+            response_budget::ResponseBudget,
+            stream::TimedStream,
             timer::{HeadTimer, Timeouts},
-            tracked_body::Answer,
+            tracked_body::TrackedBody,
         },
     },
 };
@@ -77,12 +79,12 @@ const READ_BUFFER: usize = 64 * 1024;
 pub struct Server {
     name: &'static str,
     router: Router,
-    slots: Arc<Slots>,
+    limiter: Arc<ConnectionLimiter>,
     proxies: TrustedProxies,
     timeouts: Timeouts,
     answer_timeout: Duration,
     /// The answers that its clients have not yet taken.
-    backlog: Backlog,
+    budget: ResponseBudget,
     /// Cancelled when the end is near: answers close their connections.
     draining: CancellationToken,
     /// Cancelled when nothing more is accepted.
@@ -102,9 +104,9 @@ pub struct Connection {
     /// Cancelled when the service is about to end, and the connection should.
     pub draining: CancellationToken,
     /// Its place among the connections there may be.
-    pub slot: Arc<Slot>,
+    pub permit: Arc<ConnectionPermit>,
     /// What counts for the client of a trusted proxy.
-    share: Result<Option<Arc<Share>>, TooMany>,
+    peer_permit: Result<Option<Arc<PeerPermit>>, PeerLimitExceeded>,
     /// Has the drain wait for it.
     _request: TaskTrackerToken,
 }
@@ -114,7 +116,7 @@ impl Connection {
     /// have.
     #[must_use]
     pub const fn is_over_share(&self) -> bool {
-        self.share.is_err()
+        self.peer_permit.is_err()
     }
 }
 
@@ -125,11 +127,11 @@ impl Server {
         Self {
             name,
             router,
-            slots: Slots::new(limits, false),
+            limiter: ConnectionLimiter::new(limits, false),
             proxies: TrustedProxies::default(),
             timeouts: Timeouts { head: limits.request_timeout, keep_alive: limits.keep_alive },
             answer_timeout: limits.answer_timeout,
-            backlog: Backlog::new(limits.max_backlog),
+            budget: ResponseBudget::new(limits.max_backlog),
             draining: CancellationToken::new(),
             closing: CancellationToken::new(),
             requests: TaskTracker::new(),
@@ -140,13 +142,13 @@ impl Server {
     #[must_use]
     pub fn measured(self, limits: &RequestLimits) -> Self {
         connections::start_counters();
-        Self { slots: Slots::new(limits, true), ..self }
+        Self { limiter: ConnectionLimiter::new(limits, true), ..self }
     }
 
-    /// This server with the backlog that its answers are held in.
+    /// This server with the budget that its answers are reserved in.
     #[must_use]
-    pub fn with_backlog(self, backlog: Backlog) -> Self {
-        Self { backlog, ..self }
+    pub fn with_response_budget(self, budget: ResponseBudget) -> Self {
+        Self { budget, ..self }
     }
 
     /// This server behind these proxies.
@@ -159,29 +161,29 @@ impl Server {
     pub async fn accept(&self, listener: TcpListener) {
         let server = Arc::new(self.clone());
         loop {
-            let (socket, peer, slot) = tokio::select! {
+            let (socket, peer, permit) = tokio::select! {
                 accepted = self.next(&listener) => accepted,
                 () = self.closing.cancelled() => return,
             };
             let server = server.clone();
             runtime_insight::spawn(self.name, async move {
-                let slot = Arc::new(slot);
-                let ending = server.serve(socket, peer, &slot).await;
-                slot.stay();
+                let permit = Arc::new(permit);
+                let ending = server.serve(socket, peer, &permit).await;
+                permit.detach();
                 server.closed(ending);
             });
         }
     }
 
     /// The next connection that gets a place. While there is none, others wait in the kernel.
-    async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, Slot) {
+    async fn next(&self, listener: &TcpListener) -> (TcpStream, SocketAddr, ConnectionPermit) {
         loop {
             match listener.accept().await {
                 Ok((socket, peer)) => {
                     let counted = Some(peer.ip()).filter(|ip| !self.proxies.contains(*ip));
-                    match self.slots.take(counted).await {
-                        Ok(slot) => return (socket, peer, slot),
-                        Err(TooMany) => self.closed(Some(Ending::PeerLimit)),
+                    match self.limiter.acquire(counted).await {
+                        Ok(permit) => return (socket, peer, permit),
+                        Err(PeerLimitExceeded) => self.closed(Some(Ending::PeerLimit)),
                     }
                 }
                 Err(error) => self.recover(error).await,
@@ -190,7 +192,7 @@ impl Server {
     }
 
     fn closed(&self, ending: Option<Ending>) {
-        if self.slots.measured {
+        if self.limiter.measured {
             connections::closed(ending);
         }
     }
@@ -203,7 +205,7 @@ impl Server {
         if WARNINGS.admit().is_some() {
             warn!(name: "http.accept_failed", { exception.message = %error }, "a connection cannot be accepted");
         }
-        self.slots.make_room();
+        self.limiter.make_room();
         sleep(ACCEPT_PAUSE).await;
     }
 
@@ -212,19 +214,20 @@ impl Server {
         self: &Arc<Self>,
         socket: TcpStream,
         peer: SocketAddr,
-        slot: &Arc<Slot>,
+        permit: &Arc<ConnectionPermit>,
     ) -> Option<Ending> {
         if let Err(error) = set_options(&socket) {
             debug!(name: "http.socket_options_failed", { exception.message = %error }, "socket options cannot be set");
         }
-        let activity = slot.activity();
-        let backlog = self.backlog.clone();
-        let stream = Stream::new(socket, activity.clone(), self.answer_timeout, backlog);
+        let state = permit.state();
+        let budget = self.budget.clone();
+        let stream = TimedStream::new(socket, state.clone(), self.answer_timeout, budget);
         let seen = Peer::from(peer);
-        let service =
-            service_fn(|request| self.clone().answer(request, (peer, seen.clone()), slot.clone()));
+        let service = service_fn(|request| {
+            self.clone().answer(request, (peer, seen.clone()), permit.clone())
+        });
         let connection = http1::Builder::new()
-            .timer(HeadTimer { activity: activity.clone(), timeouts: self.timeouts })
+            .timer(HeadTimer { state: state.clone(), timeouts: self.timeouts })
             // Some clients compare the names of the handshake of WebSocket by letters' case.
             .title_case_headers(true)
             // Has hyper use the timer, which knows its own times.
@@ -235,8 +238,8 @@ impl Server {
         let mut connection = std::pin::pin!(connection);
         let result = tokio::select! {
             result = connection.as_mut() => result,
-            () = activity.must_give_way() => {
-                if activity.waiting().is_some() {
+            () = state.evicted() => {
+                if state.waiting().is_some() {
                     return Some(Ending::Evicted);
                 }
                 connection.as_mut().graceful_shutdown();
@@ -250,7 +253,7 @@ impl Server {
         };
         let error = result.err()?;
         debug!(name: "http.connection_failed", { exception.message = %error }, "a connection ended early");
-        let is_idle = activity.waiting().is_some_and(|w| w.has_asked && w.head_since.is_none());
+        let is_idle = state.waiting().is_some_and(|w| w.has_asked && w.head_since.is_none());
         Some(ending(&error, is_idle))
     }
 
@@ -258,26 +261,26 @@ impl Server {
         self: Arc<Self>,
         request: Request<Incoming>,
         (peer, seen): (SocketAddr, Peer),
-        slot: Arc<Slot>,
-    ) -> impl Future<Output = Result<Response<Answer>, Infallible>> {
-        let activity = slot.activity().clone();
+        permit: Arc<ConnectionPermit>,
+    ) -> impl Future<Output = Result<Response<TrackedBody>, Infallible>> {
+        let state = permit.state().clone();
         let forwarded = self.proxies.forwarded(peer, request.headers());
         let client = forwarded.as_ref().and_then(|f| f.client).unwrap_or(peer.ip());
-        let share = if self.proxies.contains(peer.ip()) {
-            self.slots.share(client).map(|share| Some(Arc::new(share)))
+        let peer_permit = if self.proxies.contains(peer.ip()) {
+            self.limiter.share(client).map(|peer_permit| Some(Arc::new(peer_permit)))
         } else {
             Ok(None)
         };
-        let counted = share.clone().unwrap_or_default();
+        let counted = peer_permit.clone().unwrap_or_default();
         let connection = Connection {
             peer,
             client,
-            share,
+            peer_permit,
             draining: self.draining.clone(),
-            slot,
+            permit,
             _request: self.requests.token(),
         };
-        activity.asked(self.requests.token());
+        state.asked(self.requests.token());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(seen);
         request.extensions_mut().insert(connection);
@@ -291,7 +294,7 @@ impl Server {
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
             }
-            Ok(response.map(|body| Answer::new(body, activity, counted)))
+            Ok(response.map(|body| TrackedBody::new(body, state, counted)))
         }
     }
 

@@ -35,11 +35,11 @@ use tracing::debug;
 use crate::{
     error::{Code, Error},
     http::{
-        Public,
-        graphql::refuse,
+        AppState,
+        graphql::error_response,
         negotiate::MediaType,
         server::Connection,
-        websocket::{close::Reason, session::Session, transport::Link},
+        websocket::{close::Reason, session::Session, transport::Transport},
     },
 };
 
@@ -54,7 +54,7 @@ type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// Who asked for a socket.
 struct Caller {
-    public: Arc<Public>,
+    public: Arc<AppState>,
     connection: Connection,
     /// Of the request.
     headers: HeaderMap,
@@ -71,18 +71,18 @@ pub fn is_asked_for(request: &Request) -> bool {
 
 /// Answers a request for a WebSocket, and serves the socket in a task of its own.
 #[must_use]
-pub fn accept(public: &Arc<Public>, mut request: Request) -> Response {
+pub fn accept(public: &Arc<AppState>, mut request: Request) -> Response {
     let forwarded = request.extensions().get::<Forwarded>();
     if !public.origins.allows(request.headers(), forwarded) {
         let message = "A page of this origin may not open a WebSocket here.";
-        return refuse(MediaType::Json, Error::Client(Code::Forbidden, message.into()));
+        return error_response(MediaType::Json, Error::Client(Code::Forbidden, message.into()));
     }
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
         let error = Error::Internal("a request came without its connection".into());
-        return refuse(MediaType::Json, error);
+        return error_response(MediaType::Json, error);
     };
     let Ok(mut response) = create_response_with_body(&request, Body::empty) else {
-        return refuse_handshake();
+        return reject_handshake();
     };
     let is_known = offers_protocol(request.headers());
     if is_known {
@@ -116,14 +116,14 @@ async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
         .max_message_size(Some(limits.max_body));
     let stream = TokioIo::new(upgraded);
     let socket = WebSocketStream::from_raw_socket(stream, Role::Server, Some(config)).await;
-    let link = Link::new(socket, limits.answer_timeout, connection.draining.clone());
+    let transport = Transport::new(socket, limits.answer_timeout, connection.draining.clone());
     let open = Open::start();
-    let (link, end) = if is_known {
-        Session::new(caller, link).run().await
+    let (transport, end) = if is_known {
+        Session::new(caller, transport).run().await
     } else {
-        (link, Reason::UnknownProtocol.into())
+        (transport, Reason::UnknownProtocol.into())
     };
-    link.close(&end).await;
+    transport.close(&end).await;
     open.closed(end.reason.as_str());
     drop(connection);
 }
@@ -135,9 +135,9 @@ fn offers_protocol(headers: &HeaderMap) -> bool {
         .any(|offer| offer.split(',').any(|protocol| protocol.trim() == PROTOCOL))
 }
 
-fn refuse_handshake() -> Response {
+fn reject_handshake() -> Response {
     let message = "This is no handshake of WebSocket, version 13.".into();
-    let mut response = refuse(MediaType::Json, Error::Client(Code::BadRequest, message));
+    let mut response = error_response(MediaType::Json, Error::Client(Code::BadRequest, message));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);
     response

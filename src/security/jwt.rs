@@ -6,7 +6,7 @@ use jsonwebtoken::{Algorithm, Validation, decode, decode_header, errors::ErrorKi
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Caller, Identity, Refused, Scope, Scopes, SecurityError, keys::Keys, verify};
+use super::{AuthError, Caller, Identity, Scope, Scopes, SecurityError, keys::Keys, verify};
 use crate::config::security::JwtSettings;
 
 /// Seconds that clocks may differ by.
@@ -67,20 +67,20 @@ impl SignedTokens {
     ///
     /// # Errors
     /// If it is not signed by somebody who may, or not for us, or not now.
-    pub async fn caller(&self, text: &str) -> Result<Caller, Refused> {
+    pub async fn caller(&self, text: &str) -> Result<Caller, AuthError> {
         let Rules { validation, types, grants } = &*self.rules;
-        let header = decode_header(text).map_err(|_| Refused::Invalid)?;
+        let header = decode_header(text).map_err(|_| AuthError::Invalid)?;
         // What is critical we do not know (RFC 7515, 4.1.11). An ID token of the same issuer is no
         // access token, whatever it claims (RFC 9068, 4).
         let is_taken = validation.algorithms.contains(&header.alg)
             && header.crit.is_none()
             && types.contains(&media_type(header.typ.as_deref().unwrap_or("none")));
         if !is_taken {
-            return Err(Refused::Invalid);
+            return Err(AuthError::Invalid);
         }
         // The library wants all algorithms that it may take to be of the key's family.
         let validation = Validation { algorithms: vec![header.alg], ..validation.clone() };
-        let mut refused = Refused::Invalid;
+        let mut refused = AuthError::Invalid;
         for key in self.keys.matching(header.kid.as_deref(), header.alg).await {
             match decode::<Claims>(text, &key, &validation) {
                 Ok(token) => {
@@ -93,7 +93,7 @@ impl SignedTokens {
                 }
                 // Looked at only when the signature is right.
                 Err(error) if matches!(error.kind(), ErrorKind::ExpiredSignature) => {
-                    refused = Refused::Expired;
+                    refused = AuthError::Expired;
                 }
                 Err(_) => {}
             }

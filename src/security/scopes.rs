@@ -139,7 +139,7 @@ impl Caller {
 
     /// One who may do everything, since nobody has to say who they are.
     #[must_use]
-    pub fn everybody() -> Self {
+    pub fn unrestricted() -> Self {
         Self::new(Scope::ALL.into_iter().collect())
     }
 
@@ -147,7 +147,7 @@ impl Caller {
     ///
     /// # Errors
     /// If `scope` is none of the caller's.
-    pub fn needs(self, scope: Scope) -> Result<()> {
+    pub fn require(self, scope: Scope) -> Result<()> {
         if self.scopes.contains(scope) {
             return Ok(());
         }
@@ -162,8 +162,8 @@ mod tests {
     #[test]
     fn nobody_in_particular_may_do_nothing() {
         for scope in Scope::ALL {
-            assert_eq!(Caller::default().needs(scope).unwrap_err().code(), Code::Forbidden);
-            assert!(Caller::everybody().needs(scope).is_ok());
+            assert_eq!(Caller::default().require(scope).unwrap_err().code(), Code::Forbidden);
+            assert!(Caller::unrestricted().require(scope).is_ok());
         }
     }
 

@@ -11,7 +11,7 @@ use crate::{
         books::input::AuthorRef,
         text,
     },
-    database::any_of,
+    database::eq_any,
     error::{Error, Result},
 };
 
@@ -114,7 +114,7 @@ async fn fetch_by_key<C: ConnectionTrait>(
 ) -> Result<()> {
     let keys: Vec<&str> = keys.map(String::as_str).collect();
     let column = (author::Entity, author::Column::NameKey);
-    let of_these_names = any_of(db.get_database_backend(), column, &keys);
+    let of_these_names = eq_any(db.get_database_backend(), column, &keys);
     let found = author::Entity::find().filter(of_these_names).all(db).await?;
     known.extend(found.into_iter().map(|author| (author.name_key.clone(), author)));
     Ok(())

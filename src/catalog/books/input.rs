@@ -95,9 +95,9 @@ pub struct BookPatch {
 
 /// The violations found so far.
 #[derive(Default)]
-struct Check(Vec<Violation>);
+struct Validator(Vec<Violation>);
 
-impl Check {
+impl Validator {
     fn fail<T>(&mut self, field: &str, message: impl Into<String>) -> Option<T> {
         self.0.push(Violation::new([field], message));
         None
@@ -250,9 +250,9 @@ fn shortest(code: String) -> String {
 /// # Errors
 /// [`Error::Invalid`] if nothing of it is left or it is too long.
 pub fn author_name(name: &str) -> Result<String> {
-    let mut check = Check::default();
-    let name = check.text("name", name, MAX_NAME);
-    check.finish(name)
+    let mut validator = Validator::default();
+    let name = validator.text("name", name, MAX_NAME);
+    validator.finish(name)
 }
 
 impl NewBook {
@@ -261,16 +261,16 @@ impl NewBook {
     /// # Errors
     /// [`Error::Invalid`] with every broken rule.
     pub fn checked(self) -> Result<Self> {
-        let mut check = Check::default();
+        let mut validator = Validator::default();
         let book = Self {
-            title: check.text("title", &self.title, MAX_TITLE),
-            authors: check.authors(self.authors),
-            pages: self.pages.and_then(|pages| check.pages(pages)),
-            isbn: self.isbn.and_then(|isbn| check.isbn(&isbn)),
-            published_year: self.published_year.and_then(|year| check.year(year)),
-            language: self.language.and_then(|tag| check.language(&tag)),
+            title: validator.text("title", &self.title, MAX_TITLE),
+            authors: validator.authors(self.authors),
+            pages: self.pages.and_then(|pages| validator.pages(pages)),
+            isbn: self.isbn.and_then(|isbn| validator.isbn(&isbn)),
+            published_year: self.published_year.and_then(|year| validator.year(year)),
+            language: self.language.and_then(|tag| validator.language(&tag)),
         };
-        check.finish(book)
+        validator.finish(book)
     }
 }
 
@@ -280,19 +280,21 @@ impl BookPatch {
     /// # Errors
     /// [`Error::Invalid`] with every broken rule.
     pub fn checked(self) -> Result<Self> {
-        let mut check = Check::default();
+        let mut validator = Validator::default();
         if self.title == Patch::Clear {
-            check.fail::<()>("title", "cannot be cleared");
+            validator.fail::<()>("title", "cannot be cleared");
         }
         let patch = Self {
-            title: self.title.map(|title| check.text("title", &title, MAX_TITLE)),
-            authors: self.authors.map(|authors| check.authors(authors)),
-            pages: self.pages.map(|pages| check.pages(pages).unwrap_or_default()),
-            isbn: self.isbn.map(|isbn| check.isbn(&isbn).unwrap_or_default()),
-            published_year: self.published_year.map(|year| check.year(year).unwrap_or_default()),
-            language: self.language.map(|tag| check.language(&tag).unwrap_or_default()),
+            title: self.title.map(|title| validator.text("title", &title, MAX_TITLE)),
+            authors: self.authors.map(|authors| validator.authors(authors)),
+            pages: self.pages.map(|pages| validator.pages(pages).unwrap_or_default()),
+            isbn: self.isbn.map(|isbn| validator.isbn(&isbn).unwrap_or_default()),
+            published_year: self
+                .published_year
+                .map(|year| validator.year(year).unwrap_or_default()),
+            language: self.language.map(|tag| validator.language(&tag).unwrap_or_default()),
         };
-        check.finish(patch)
+        validator.finish(patch)
     }
 }
 

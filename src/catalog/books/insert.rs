@@ -8,7 +8,7 @@ use crate::{
     catalog::{
         books::input::NewBook,
         constraint::Constraint,
-        rows::{InOrder, book_columns},
+        rows::{FromRow, book_columns},
         search, text,
     },
     database::Session,
@@ -45,7 +45,7 @@ const SQLITE_ALONE: &str = concat!("BEGIN IMMEDIATE; ", sqlite!(), "; COMMIT");
 ///
 /// # Errors
 /// [`Error::Conflict`] if the ISBN is taken.
-pub async fn unlinked<C: ConnectionTrait>(
+pub async fn insert<C: ConnectionTrait>(
     db: &C,
     input: NewBook,
     authors: &[author::Model],
@@ -60,7 +60,7 @@ pub async fn unlinked<C: ConnectionTrait>(
 ///
 /// # Errors
 /// [`Error::Conflict`] if the ISBN is taken.
-pub async fn alone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
+pub async fn insert_standalone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
     only(match db.get_database_backend() {
         DbBackend::Postgres => db.query_all_raw(postgres(input, &[])).await,
         _ => db.transact(sqlite(SQLITE_ALONE, input, &[])).await,
@@ -95,7 +95,7 @@ fn columns(input: NewBook) -> [Value; 7] {
 fn only(rows: std::result::Result<Vec<QueryResult>, DbErr>) -> Result<book::Model> {
     let rows = rows.map_err(on_taken_isbn)?;
     let row = rows.first().ok_or(DbErr::RecordNotInserted)?;
-    Ok(InOrder::read(row)?)
+    Ok(FromRow::read(row)?)
 }
 
 /// A conflict if another book has the ISBN, else the error itself.

@@ -6,7 +6,7 @@ use sea_orm::{
     sea_query::{Expr, IntoColumnRef},
 };
 
-use crate::catalog::pagination::{Cursor, Key, Ordering, time_value};
+use crate::catalog::pagination::{Cursor, Key, SortOrder, time_value};
 
 /// What books are sorted by. Ties, and [`BookField::Id`] itself, go by id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -63,7 +63,7 @@ impl BookOrder {
     }
 }
 
-impl Ordering for BookOrder {
+impl SortOrder for BookOrder {
     fn name(&self) -> &'static str {
         match (self.field, self.descending) {
             (BookField::Id, false) => "id",
@@ -120,7 +120,7 @@ impl ByName {
     }
 }
 
-impl Ordering for ByName {
+impl SortOrder for ByName {
     fn name(&self) -> &'static str {
         "name"
     }
@@ -158,7 +158,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::{catalog::pagination::Window, config::Cli, database::Database};
+    use crate::{catalog::pagination::PageArgs, config::Cli, database::Database};
 
     /// A page must be sought in its order's index: scanned from the start, or sorted, a deep page
     /// would cost its depth.
@@ -186,7 +186,7 @@ mod tests {
             let from = Some(Cursor { ordering: order.name().into(), key, id: 1 });
             let mut select = book::Entity::find();
             let select = QuerySelect::query(&mut select);
-            order.arrange(select, &Window { limit: 20, backward, from });
+            order.apply(select, &PageArgs { limit: 20, backward, from });
             let sql = select.limit(20).to_string(SqliteQueryBuilder);
             let plan = format!("EXPLAIN QUERY PLAN {sql}");
             let plan = Statement::from_string(DbBackend::Sqlite, plan);

@@ -6,7 +6,7 @@ use sea_orm::{ConnectionTrait, Value};
 use crate::{
     catalog::{
         rows::book_columns,
-        search::{Entry, OTHER_TIER, Rows, Search, Text, Window, books, enter, limit, place},
+        search::{Entry, OTHER_TIER, PageArgs, Rows, Search, Text, books, enter, limit, place},
     },
     error::Result,
 };
@@ -55,11 +55,11 @@ pub fn anywhere(search: &Search) -> String {
     search.terms('\'', "", " & ")
 }
 
-/// The first books behind the window's cursor.
-pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
-    match foremost(db, search, window).await? {
+/// The first books behind the page's cursor.
+pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, args: &PageArgs) -> Result<Rows> {
+    match foremost(db, search, args).await? {
         Some(rows) => Ok(rows),
-        None => ranked(db, search, window).await,
+        None => ranked(db, search, args).await,
     }
 }
 
@@ -68,19 +68,19 @@ pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) 
 async fn foremost<C: ConnectionTrait>(
     db: &C,
     search: &Search,
-    window: &Window,
+    args: &PageArgs,
 ) -> Result<Option<Rows>> {
-    let (rank, id) = place(window);
+    let (rank, id) = place(args);
     if rank >= OTHER_TIER {
         return Ok(None);
     }
     for reach in REACHES {
-        let values: [Value; 4] = [in_title(search).into(), rank.into(), id.into(), limit(window)];
+        let values: [Value; 4] = [in_title(search).into(), rank.into(), id.into(), limit(args)];
         let rows = books(db, near(reach), values).await?;
-        if rows.len() as u64 > window.limit {
+        if rows.len() as u64 > args.limit {
             return Ok(Some(rows));
         }
-        if rows.len() as u64 * (FURTHEST / reach) <= window.limit {
+        if rows.len() as u64 * (FURTHEST / reach) <= args.limit {
             break;
         }
     }
@@ -102,7 +102,7 @@ fn near(reach: u64) -> String {
 }
 
 /// The page, of all matches ranked.
-async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
+async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, args: &PageArgs) -> Result<Rows> {
     let sql = format!(
         concat!(
             "SELECT ",
@@ -114,7 +114,7 @@ async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) ->
         ),
         tier = OTHER_TIER
     );
-    let (rank, id) = place(window);
+    let (rank, id) = place(args);
     let words = [in_title(search).into(), anywhere(search).into()];
-    books(db, sql, words.into_iter().chain([rank.into(), id.into(), limit(window)])).await
+    books(db, sql, words.into_iter().chain([rank.into(), id.into(), limit(args)])).await
 }

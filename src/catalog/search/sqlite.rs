@@ -8,7 +8,7 @@ use sea_orm::{ConnectionTrait, Statement, Value};
 use crate::{
     catalog::{
         rows::book_columns,
-        search::{Entry, OTHER_TIER, Rows, Search, Text, Window, books, enter, limit, place},
+        search::{Entry, OTHER_TIER, PageArgs, Rows, Search, Text, books, enter, limit, place},
     },
     error::Result,
 };
@@ -72,10 +72,10 @@ pub fn anywhere(search: &Search) -> String {
     search.terms('"', "", " AND ")
 }
 
-/// The first books behind the window's cursor: first those whose title has every word, and only
+/// The first books behind the page's cursor: first those whose title has every word, and only
 /// where these end, the others.
-pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) -> Result<Rows> {
-    let (rank, id) = place(window);
+pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, args: &PageArgs) -> Result<Rows> {
+    let (rank, id) = place(args);
     let (in_title_from, others_from) = if rank < OTHER_TIER {
         (place_of(rank.max(0), id), 0)
     } else {
@@ -87,7 +87,7 @@ pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, window: &Window) 
         in_title_from.into(),
         others.into(),
         others_from.into(),
-        limit(window),
+        limit(args),
     ];
     // Joined last, so that only the books of the page are read.
     let sql = format!(

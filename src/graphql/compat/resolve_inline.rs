@@ -13,16 +13,16 @@ use async_graphql::{
 
 /// An object that is resolved in place, unless several of its selected fields may have to wait.
 #[derive(Clone)]
-pub struct InPlace<T>(pub T);
+pub struct ResolveInline<T>(pub T);
 
-impl<T> InPlace<T> {
+impl<T> ResolveInline<T> {
     /// The object that `value` is made into.
     pub fn of(value: impl Into<T>) -> Self {
         Self(value.into())
     }
 }
 
-impl<T: ContainerType> OutputType for InPlace<T> {
+impl<T: ContainerType> OutputType for ResolveInline<T> {
     fn type_name() -> Cow<'static, str> {
         T::type_name()
     }

@@ -2,9 +2,9 @@
 //! they would only make all of them slow.
 //!
 //! Our own and not a semaphore, which serves in the order of coming: one caller with slow operations
-//! would hold every place. Here a caller's limit falls as places are taken (the dynamic thresholds of
+//! would hold every permit. Here a caller's limit falls as permits are taken (the dynamic thresholds of
 //! Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998), so
-//! that there is always room for another: alone, a caller has up to three quarters of the places.
+//! that there is always room for another: alone, a caller has up to three quarters of the permits.
 
 use runtime_insight::RateLimiter;
 use std::{
@@ -23,74 +23,74 @@ use crate::{
     security::Identity,
 };
 
-/// How many places a caller may have for each that is free.
+/// How many permits a caller may have for each that is free.
 const SHARE: usize = 3;
 
 /// Lets so many operations in at a time.
 #[derive(Clone, Debug)]
-pub struct Gate {
-    places: Arc<Places>,
-    patience: Duration,
+pub struct ConcurrencyLimit {
+    permits: Arc<Permits>,
+    queue_wait: Duration,
 }
 
-/// An operation's place. Held for as long as it runs, also when nobody waits for it any more.
+/// An operation's permit. Kept for as long as it runs, also when nobody waits for it any more.
 #[derive(Debug)]
-pub struct Place {
-    places: Arc<Places>,
+pub struct Permit {
+    permits: Arc<Permits>,
     whose: Identity,
 }
 
 #[derive(Debug)]
-struct Places(Mutex<Table>);
+struct Permits(Mutex<Table>);
 
 #[derive(Debug)]
 struct Table {
     free: usize,
     callers: HashMap<Identity, Share>,
-    /// The callers with operations that wait, who gets a place next in front.
+    /// The callers with operations that wait, who gets a permit next in front.
     turns: VecDeque<Identity>,
 }
 
-/// What a caller has of the places.
+/// What a caller has of the permits.
 #[derive(Debug, Default)]
 struct Share {
     held: usize,
     /// In the order of coming.
-    waiting: VecDeque<oneshot::Sender<Place>>,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
 }
 
-impl Gate {
+impl ConcurrencyLimit {
     /// As many as `limits` allow.
     #[must_use]
     pub fn new(limits: &RequestLimits) -> Self {
         let table =
             Table { free: limits.max_operations, callers: HashMap::new(), turns: VecDeque::new() };
-        Self { places: Arc::new(Places(Mutex::new(table))), patience: limits.queue_wait }
+        Self { permits: Arc::new(Permits(Mutex::new(table))), queue_wait: limits.queue_wait }
     }
 
-    /// Waits for a place: in the order of coming among the caller's own operations, and in turns
+    /// Waits for a permit: in the order of coming among the caller's own operations, and in turns
     /// among callers.
     ///
     /// # Errors
     /// [`Error::Overloaded`] if there is none in time. Nothing is logged for each of them: what
     /// a refusal costs is taken from those who were let in.
-    pub async fn enter(&self, whose: Identity) -> Result<Place> {
+    pub async fn acquire(&self, whose: Identity) -> Result<Permit> {
         static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
-        let waiting = match self.places.enter(whose) {
-            Ok(place) => {
+        let waiting = match self.permits.acquire(whose) {
+            Ok(permit) => {
                 telemetry::waited(Duration::ZERO);
-                return Ok(place);
+                return Ok(permit);
             }
             Err(waiting) => waiting,
         };
         let came = Instant::now();
-        let place = timeout(self.patience, waiting).await;
+        let permit = timeout(self.queue_wait, waiting).await;
         let waited = came.elapsed();
         telemetry::waited(waited);
-        if let Ok(Ok(place)) = place {
-            return Ok(place);
+        if let Ok(Ok(permit)) = permit {
+            return Ok(permit);
         }
-        self.places.table().forget_those_who_left(whose);
+        self.permits.table().drop_abandoned(whose);
         telemetry::refused(Error::Overloaded.code(), waited);
         if WARNINGS.admit().is_some() {
             warn!(
@@ -103,28 +103,28 @@ impl Gate {
     }
 }
 
-impl Places {
+impl Permits {
     fn table(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn next(&self) -> Option<(Identity, oneshot::Sender<Place>)> {
+    fn next(&self) -> Option<(Identity, oneshot::Sender<Permit>)> {
         self.table().next()
     }
 
-    /// A place at once, or where one will come.
+    /// A permit at once, or where one will come.
     #[expect(clippy::result_large_err, reason = "it is no error, and not kept")]
-    fn enter(
+    fn acquire(
         self: &Arc<Self>,
         whose: Identity,
-    ) -> std::result::Result<Place, oneshot::Receiver<Place>> {
+    ) -> std::result::Result<Permit, oneshot::Receiver<Permit>> {
         let mut table = self.table();
         let free = table.free;
         let share = table.callers.entry(whose).or_default();
-        if share.may_enter(free) {
+        if share.may_acquire(free) {
             share.held += 1;
             table.free -= 1;
-            return Ok(Place { places: self.clone(), whose });
+            return Ok(Permit { permits: self.clone(), whose });
         }
         let (sender, receiver) = oneshot::channel();
         let is_first = share.waiting.is_empty();
@@ -138,12 +138,13 @@ impl Places {
 
 impl Table {
     /// Whose operation is let in next, if one may be, and the way to tell it.
-    fn next(&mut self) -> Option<(Identity, oneshot::Sender<Place>)> {
+    fn next(&mut self) -> Option<(Identity, oneshot::Sender<Permit>)> {
         for _ in 0..self.turns.len() {
             let whose = self.turns.pop_front()?;
             let Some(share) = self.callers.get_mut(&whose) else { continue };
-            share.forget_those_who_left();
-            let sender = if share.may_enter(self.free) { share.waiting.pop_front() } else { None };
+            share.drop_abandoned();
+            let sender =
+                if share.may_acquire(self.free) { share.waiting.pop_front() } else { None };
             if !share.waiting.is_empty() {
                 self.turns.push_back(whose);
             }
@@ -157,9 +158,9 @@ impl Table {
         None
     }
 
-    fn forget_those_who_left(&mut self, whose: Identity) {
+    fn drop_abandoned(&mut self, whose: Identity) {
         if let Some(share) = self.callers.get_mut(&whose) {
-            share.forget_those_who_left();
+            share.drop_abandoned();
             self.clean(whose);
         }
     }
@@ -178,21 +179,21 @@ impl Table {
 }
 
 impl Share {
-    const fn may_enter(&self, free: usize) -> bool {
+    const fn may_acquire(&self, free: usize) -> bool {
         self.held < free.saturating_mul(SHARE)
     }
 
     /// All wait equally long, so that those who left are in front.
-    fn forget_those_who_left(&mut self) {
+    fn drop_abandoned(&mut self) {
         while self.waiting.front().is_some_and(oneshot::Sender::is_closed) {
             self.waiting.pop_front();
         }
     }
 }
 
-impl Drop for Place {
+impl Drop for Permit {
     fn drop(&mut self) {
-        let mut table = self.places.table();
+        let mut table = self.permits.table();
         table.free += 1;
         if let Some(share) = table.callers.get_mut(&self.whose) {
             share.held -= 1;
@@ -200,9 +201,9 @@ impl Drop for Place {
         table.clean(self.whose);
         drop(table);
         // Not only one: the caller's own limit has changed, too.
-        while let Some((whose, sender)) = self.places.next() {
-            // Who left meanwhile gives the place back by this.
-            let _ = sender.send(Self { places: self.places.clone(), whose });
+        while let Some((whose, sender)) = self.permits.next() {
+            // Who left meanwhile gives the permit back by this.
+            let _ = sender.send(Self { permits: self.permits.clone(), whose });
         }
     }
 }
@@ -217,69 +218,70 @@ mod tests {
     const ONE: Identity = Identity::new(1);
     const ANOTHER: Identity = Identity::new(2);
 
-    fn gate(places: &str, patience: &str) -> Gate {
-        let arguments = ["colophon", "--max-operations", places, "--queue-wait", patience];
-        Gate::new(&Cli::parse_from(arguments).settings.limits.requests)
+    fn concurrency(permits: &str, queue_wait: &str) -> ConcurrencyLimit {
+        let arguments = ["colophon", "--max-operations", permits, "--queue-wait", queue_wait];
+        ConcurrencyLimit::new(&Cli::parse_from(arguments).settings.limits.requests)
     }
 
     #[tokio::test]
     async fn a_place_is_had_at_once_or_soon_or_not_at_all() {
-        let gate = gate("1", "200ms");
-        let place = gate.enter(ONE).await.unwrap();
+        let concurrency = concurrency("1", "200ms");
+        let permit = concurrency.acquire(ONE).await.unwrap();
         let came = Instant::now();
-        assert!(matches!(gate.enter(ONE).await, Err(Error::Overloaded)));
+        assert!(matches!(concurrency.acquire(ONE).await, Err(Error::Overloaded)));
         assert!(came.elapsed() >= Duration::from_millis(200));
-        let (next, ()) = tokio::join!(gate.enter(ONE), async { drop(place) });
+        let (next, ()) = tokio::join!(concurrency.acquire(ONE), async { drop(permit) });
         next.unwrap();
     }
 
     #[tokio::test]
     async fn one_caller_leaves_room_for_others() {
-        let gate = gate("8", "10ms");
+        let concurrency = concurrency("8", "10ms");
         let mut all = Vec::new();
-        while let Ok(place) = gate.enter(ONE).await {
-            all.push(place);
+        while let Ok(permit) = concurrency.acquire(ONE).await {
+            all.push(permit);
         }
         assert_eq!(all.len(), 6);
         for number in 2..4 {
-            all.push(gate.enter(Identity::new(number)).await.unwrap());
+            all.push(concurrency.acquire(Identity::new(number)).await.unwrap());
         }
-        assert!(gate.enter(ANOTHER).await.is_err());
+        assert!(concurrency.acquire(ANOTHER).await.is_err());
         drop(all);
-        let table = gate.places.table();
+        let table = concurrency.permits.table();
         assert!(table.free == 8 && table.callers.is_empty() && table.turns.is_empty(), "{table:?}");
     }
 
     #[tokio::test]
     async fn callers_take_turns() {
-        let gate = gate("1", "10s");
-        let place = gate.enter(ONE).await.unwrap();
+        let concurrency = concurrency("1", "10s");
+        let permit = concurrency.acquire(ONE).await.unwrap();
         let order = Mutex::new(Vec::new());
-        let enter = async |whose| {
-            let place = gate.enter(whose).await.unwrap();
+        let acquire = async |whose| {
+            let permit = concurrency.acquire(whose).await.unwrap();
             order.lock().unwrap().push(whose);
-            drop(place);
+            drop(permit);
         };
-        let first = async { tokio::join!(enter(ONE), enter(ONE), enter(ONE), enter(ANOTHER)) };
-        tokio::join!(first, async { drop(place) });
+        let first =
+            async { tokio::join!(acquire(ONE), acquire(ONE), acquire(ONE), acquire(ANOTHER)) };
+        tokio::join!(first, async { drop(permit) });
         assert_eq!(*order.lock().unwrap(), [ONE, ANOTHER, ONE, ONE]);
     }
 
     #[tokio::test]
     async fn who_leaves_takes_no_place_along() {
-        let gate = gate("1", "10s");
-        let place = gate.enter(ONE).await.unwrap();
-        let mut leaving = Box::pin(gate.enter(ANOTHER));
+        let concurrency = concurrency("1", "10s");
+        let permit = concurrency.acquire(ONE).await.unwrap();
+        let mut leaving = Box::pin(concurrency.acquire(ANOTHER));
         assert!(timeout(Duration::from_millis(1), &mut leaving).await.is_err());
-        // Once before the place is given, and once after.
-        drop(place);
+        // Once before the permit is given, and once after.
+        drop(permit);
         drop(leaving);
-        let place = gate.enter(ONE).await.unwrap();
-        let leaving = Box::pin(gate.enter(ANOTHER));
+        let permit = concurrency.acquire(ONE).await.unwrap();
+        let leaving = Box::pin(concurrency.acquire(ANOTHER));
         assert!(timeout(Duration::from_millis(1), leaving).await.is_err());
-        drop(place);
-        gate.enter(ONE).await.unwrap();
-        let table = gate.places.table();
+        drop(permit);
+        concurrency.acquire(ONE).await.unwrap();
+        let table = concurrency.permits.table();
         assert!(table.free == 1 && table.callers.is_empty() && table.turns.is_empty(), "{table:?}");
     }
 }

@@ -16,18 +16,18 @@ use crate::{
     database::Database,
     error::{Code, Error},
     graphql::{
-        CatalogueSchema, Exposure,
+        CatalogSchema, SchemaOptions,
         execution::{
-            concurrency::{Gate, Place},
+            concurrency::{ConcurrencyLimit, Permit},
             documents::{
                 Compiler, Document, DocumentId, PreparedOperation,
                 cache::DocumentCache,
                 trusted::{ManifestError, Trusted},
             },
-            errors::{Answer, Rejection, server_error},
+            errors::{ExecutionResult, Rejection, server_error},
         },
     },
-    http::server::response_budget::Backlog,
+    http::server::response_budget::ResponseBudget,
     security::Caller,
 };
 
@@ -36,15 +36,15 @@ const ROUTE: &str = "/graphql";
 
 /// Runs operations.
 pub struct Engine {
-    schema: CatalogueSchema,
+    schema: CatalogSchema,
     compiler: Compiler,
     documents: DocumentCache,
     /// Whether spans have the text of documents.
     trace_documents: bool,
     db: Database,
     limits: Limits,
-    gate: Gate,
-    backlog: Backlog,
+    concurrency: ConcurrencyLimit,
+    budget: ResponseBudget,
     running: TaskTracker,
 }
 
@@ -71,7 +71,7 @@ pub struct RawRequest {
 pub struct Operation {
     understood: Understood,
     telemetry: telemetry::Operation,
-    place: Place,
+    permit: Permit,
 }
 
 impl Operation {
@@ -92,9 +92,11 @@ impl Engine {
     /// An engine over `db`.
     #[must_use]
     pub fn new(db: Database, settings: &Settings) -> Self {
-        let exposure =
-            Exposure { lab: settings.runtime.lab, introspection: !settings.security.production };
-        let schema = CatalogueSchema::new(exposure);
+        let exposure = SchemaOptions {
+            lab: settings.runtime.lab,
+            introspection: !settings.security.production,
+        };
+        let schema = CatalogSchema::new(exposure);
         let compiler =
             Compiler::new(&schema.sdl(), &settings.limits.documents, exposure.introspection);
         Self {
@@ -104,8 +106,8 @@ impl Engine {
             trace_documents: settings.trace_documents,
             db,
             limits: settings.limits.clone(),
-            gate: Gate::new(&settings.limits.requests),
-            backlog: Backlog::new(settings.limits.requests.max_backlog),
+            concurrency: ConcurrencyLimit::new(&settings.limits.requests),
+            budget: ResponseBudget::new(settings.limits.requests.max_backlog),
             running: TaskTracker::new(),
         }
     }
@@ -114,7 +116,10 @@ impl Engine {
     ///
     /// # Errors
     /// If they cannot be read, or one of them is wrong.
-    pub fn trusting(mut self, settings: &DocumentSettings) -> Result<Self, ManifestError> {
+    pub fn with_trusted_documents(
+        mut self,
+        settings: &DocumentSettings,
+    ) -> Result<Self, ManifestError> {
         if let Some(path) = &settings.trusted_documents {
             let trusted = Trusted::read(path, |text| self.check(text))?;
             self.documents.trust(trusted);
@@ -143,16 +148,16 @@ impl Engine {
     /// # Errors
     /// The answer that says what is wrong with the document, or that it does not have the
     /// operation; or that there is no room.
-    pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<Answer>> {
-        let place = self
-            .gate
-            .enter(raw.caller.identity())
+    pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<ExecutionResult>> {
+        let permit = self
+            .concurrency
+            .acquire(raw.caller.identity())
             .await
-            .map_err(|error| Answer::refused(server_error(error)))?;
+            .map_err(|error| ExecutionResult::request_error(server_error(error)))?;
         let mut telemetry = telemetry::Operation::start(&raw.source);
         let _attached = telemetry.context().clone().attach();
         match self.understand(raw, &mut telemetry) {
-            Ok(understood) => Ok(Operation { understood, telemetry, place }),
+            Ok(understood) => Ok(Operation { understood, telemetry, permit }),
             Err(Rejection(errors)) => {
                 let answer = self.answer(Response::from_errors(errors));
                 telemetry.end(&answer.codes, None);
@@ -209,8 +214,8 @@ impl Engine {
 
     /// The answers that are made and not yet taken.
     #[must_use]
-    pub const fn backlog(&self) -> &Backlog {
-        &self.backlog
+    pub const fn response_budget(&self) -> &ResponseBudget {
+        &self.budget
     }
 
     /// Waits until no operation is running, not even one whose client has gone.

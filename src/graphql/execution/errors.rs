@@ -12,11 +12,11 @@ use tracing::{error, warn};
 
 use crate::{
     error::{Code, Error, Violation},
-    http::server::response_budget::Held,
+    http::server::response_budget::Reservation,
 };
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
-/// until `present` decides what the client may see.
+/// until `mask_error` decides what the client may see.
 impl From<Error> for async_graphql::Error {
     fn from(error: Error) -> Self {
         Self { message: String::new(), source: Some(std::sync::Arc::new(error)), extensions: None }
@@ -25,35 +25,35 @@ impl From<Error> for async_graphql::Error {
 
 /// What the service answers to one operation.
 #[derive(Debug)]
-pub struct Answer {
+pub struct ExecutionResult {
     /// The data and the errors, fit for the client.
     pub response: Response,
     /// Set if the operation gave no data at all: the code of the error that tells why.
-    pub refusal: Option<Code>,
+    pub request_error_code: Option<Code>,
     /// The code of each error.
     pub codes: Vec<Code>,
     /// Its place among the answers that are not yet taken, if it is worth one.
-    pub held: Option<Held>,
+    pub held: Option<Reservation>,
 }
 
-impl Answer {
+impl ExecutionResult {
     /// The answer to an operation that was not, or not to the end, executed.
     #[must_use]
-    pub fn refused(error: ServerError) -> Self {
+    pub fn request_error(error: ServerError) -> Self {
         Self::new(Response::from_errors(vec![error]))
     }
 
     /// Makes what the library answered fit for the client.
     #[must_use]
     pub fn new(mut response: Response) -> Self {
-        let codes: Vec<Code> = response.errors.iter_mut().map(present).collect();
-        let refusal = if response.data == Value::Null {
+        let codes: Vec<Code> = response.errors.iter_mut().map(mask_error).collect();
+        let request_error_code = if response.data == Value::Null {
             // A fault of the service tells more about why nothing came than a mistake beside it.
             codes.iter().find(|code| code.is_server_fault()).or(codes.first()).copied()
         } else {
             None
         };
-        Self { response, refusal, codes, held: None }
+        Self { response, request_error_code, codes, held: None }
     }
 
     /// This answer with its first `limit` errors, and one more that tells how many there were.
@@ -64,7 +64,7 @@ impl Answer {
             let message =
                 format!("There were {} errors; these are the first {limit}.", errors.len());
             let mut last = server_error(Error::Client(Code::LimitExceeded, message));
-            self.codes.push(present(&mut last));
+            self.codes.push(mask_error(&mut last));
             errors.truncate(limit);
             errors.push(last);
         }
@@ -94,8 +94,8 @@ pub fn server_error(error: Error) -> ServerError {
 }
 
 /// Gives `error` its code, its message for the client, its violations, and where to look it up.
-fn present(error: &mut ServerError) -> Code {
-    let code = present_code(error);
+fn mask_error(error: &mut ServerError) -> Code {
+    let code = mask(error);
     count_error(code);
     let trace = Context::map_current(|context| context.span().span_context().trace_id());
     if trace != TraceId::INVALID {
@@ -104,7 +104,7 @@ fn present(error: &mut ServerError) -> Code {
     code
 }
 
-fn present_code(error: &mut ServerError) -> Code {
+fn mask(error: &mut ServerError) -> Code {
     let Some(source) = error.source::<Error>().cloned() else {
         // The library's own: it could not take the value of an argument.
         set_code(error, Code::BadUserInput);

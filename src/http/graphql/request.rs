@@ -17,7 +17,7 @@ use crate::{
         documents::{DocumentId, Hash},
         engine::RawRequest,
     },
-    http::{Public, csrf, negotiate},
+    http::{AppState, csrf, negotiate},
 };
 
 /// How long the rest of a rejected body is received.
@@ -47,7 +47,7 @@ impl From<Error> for RequestError {
 ///
 /// # Errors
 /// If it is not a well-formed GraphQL-over-HTTP request, or too large or too slow.
-pub async fn read(public: &Public, request: Request) -> Result<RawRequest> {
+pub async fn read(public: &AppState, request: Request) -> Result<RawRequest> {
     match *request.method() {
         Method::GET | Method::HEAD => {
             csrf::check(request.headers())?;
@@ -81,7 +81,7 @@ fn from_query(uri: &Uri) -> Result<RawRequest> {
     from_parameters(parameters)
 }
 
-async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
+async fn from_body(public: &AppState, request: Request) -> Result<RawRequest> {
     let (head, body) = request.into_parts();
     let announced = body.size_hint().lower();
     let mut body = body.into_data_stream();
@@ -104,7 +104,7 @@ async fn from_body(public: &Public, request: Request) -> Result<RawRequest> {
 
 /// The bytes of a body that may be read: not one that is announced as too large.
 async fn collect(
-    public: &Public,
+    public: &AppState,
     headers: &HeaderMap,
     announced: u64,
     body: &mut BodyDataStream,
@@ -117,7 +117,7 @@ async fn collect(
         let message = "Send the request as application/json in UTF-8.";
         return Err(Error::Client(Code::UnsupportedMediaType, message.into()).into());
     }
-    refuse_encoding(headers)?;
+    reject_encoding(headers)?;
     let read = async {
         let mut bytes = Vec::new();
         while let Some(part) = body.next().await {
@@ -147,7 +147,7 @@ fn too_large(limit: usize) -> RequestError {
     RequestError { status: StatusCode::PAYLOAD_TOO_LARGE, error }
 }
 
-fn refuse_encoding(headers: &HeaderMap) -> Result<()> {
+fn reject_encoding(headers: &HeaderMap) -> Result<()> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
             let message = "Compressed bodies are not served.";

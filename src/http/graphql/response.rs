@@ -14,8 +14,10 @@ use serde::Serialize;
 
 use crate::{
     error::Code,
-    graphql::execution::errors::{Answer, server_error},
-    http::{bearer, graphql::RequestError, negotiate::MediaType, server::response_budget::Held},
+    graphql::execution::errors::{ExecutionResult, server_error},
+    http::{
+        bearer, graphql::RequestError, negotiate::MediaType, server::response_budget::Reservation,
+    },
 };
 
 /// `294 Partial Success` of the edition, which IANA does not know yet.
@@ -23,10 +25,11 @@ static PARTIAL_SUCCESS: LazyLock<StatusCode> =
     LazyLock::new(|| StatusCode::from_u16(294).unwrap_or(StatusCode::OK));
 
 /// The response to a request that is not executed.
-pub fn refuse(media_type: MediaType, error: impl Into<RequestError>) -> Response {
+pub fn error_response(media_type: MediaType, error: impl Into<RequestError>) -> Response {
     let RequestError { status, error } = error.into();
     let code = error.code();
-    let mut response = render(status, media_type, Answer::refused(server_error(error)));
+    let mut response =
+        render(status, media_type, ExecutionResult::request_error(server_error(error)));
     let headers = response.headers_mut();
     match code {
         Code::MethodNotAllowed => {
@@ -41,8 +44,8 @@ pub fn refuse(media_type: MediaType, error: impl Into<RequestError>) -> Response
 }
 
 /// The response to a request whose operation was executed, or could not be.
-pub fn of_operation(media_type: MediaType, answer: Answer) -> Response {
-    let is_method = answer.refusal == Some(Code::MethodNotAllowed);
+pub fn of_operation(media_type: MediaType, answer: ExecutionResult) -> Response {
+    let is_method = answer.request_error_code == Some(Code::MethodNotAllowed);
     let mut response = render(status(media_type, &answer), media_type, answer);
     if is_method {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
@@ -55,8 +58,8 @@ pub fn of_operation(media_type: MediaType, answer: Answer) -> Response {
 /// `application/json` only are older than the edition, and some take any other status for a failure
 /// of HTTP: they get 200 for mistakes in a document or its variables, and errors of the service
 /// where there is no data.
-fn status(media_type: MediaType, answer: &Answer) -> StatusCode {
-    match (media_type, answer.refusal) {
+fn status(media_type: MediaType, answer: &ExecutionResult) -> StatusCode {
+    match (media_type, answer.request_error_code) {
         (MediaType::GraphqlResponse, Some(code)) if !answer.was_executed() => code.status(),
         (MediaType::GraphqlResponse, _) if !answer.response.errors.is_empty() => *PARTIAL_SUCCESS,
         (MediaType::Json, Some(code)) if code.is_server_fault() => code.status(),
@@ -74,8 +77,8 @@ pub struct Rendered<'a> {
     errors: &'a [ServerError],
 }
 
-impl<'a> From<&'a Answer> for Rendered<'a> {
-    fn from(answer: &'a Answer) -> Self {
+impl<'a> From<&'a ExecutionResult> for Rendered<'a> {
+    fn from(answer: &'a ExecutionResult) -> Self {
         Self { data: answer.data(), errors: &answer.response.errors }
     }
 }
@@ -83,7 +86,7 @@ impl<'a> From<&'a Answer> for Rendered<'a> {
 /// The body of an answer, which has its place in the backlog until the last of it is sent.
 struct Text {
     json: Vec<u8>,
-    _held: Option<Held>,
+    _held: Option<Reservation>,
 }
 
 impl AsRef<[u8]> for Text {
@@ -92,17 +95,17 @@ impl AsRef<[u8]> for Text {
     }
 }
 
-fn write(answer: Answer) -> serde_json::Result<Bytes> {
+fn write(answer: ExecutionResult) -> serde_json::Result<Bytes> {
     /// For what the size of the data leaves out: what escapes add, errors, and the names of both.
     const MORE: usize = 256;
-    let size = answer.held.as_ref().map_or(0, Held::bytes);
+    let size = answer.held.as_ref().map_or(0, Reservation::bytes);
     let mut json = Vec::with_capacity(size + size / 16 + MORE);
     serde_json::to_writer(&mut json, &Rendered::from(&answer))?;
     Ok(Bytes::from_owner(Text { json, _held: answer.held }))
 }
 
-fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response {
-    let refusal = answer.refusal;
+fn render(status: StatusCode, media_type: MediaType, answer: ExecutionResult) -> Response {
+    let request_error_code = answer.request_error_code;
     match write(answer) {
         Ok(body) => {
             let headers = [
@@ -117,7 +120,7 @@ fn render(status: StatusCode, media_type: MediaType, answer: Answer) -> Response
                 let reason = ReasonPhrase::from_static(b"Partial Success");
                 response.extensions_mut().insert(reason);
             }
-            if let Some(code) = refusal {
+            if let Some(code) = request_error_code {
                 response.extensions_mut().insert(Failure(code.into()));
             }
             response

@@ -10,13 +10,13 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// What a connection is doing, as its task, its stream and the accept loop see it.
 #[derive(Debug)]
-pub struct Activity {
-    doing: Mutex<Doing>,
-    give_way: Notify,
+pub struct ConnectionState {
+    doing: Mutex<State>,
+    evict: Notify,
 }
 
 #[derive(Debug)]
-enum Doing {
+enum State {
     Waiting(Waiting),
     /// From the head of a request to the last byte of its answer, which the drain waits for.
     Answering {
@@ -38,29 +38,29 @@ pub struct Waiting {
     pub head_since: Option<Instant>,
 }
 
-impl Default for Activity {
+impl Default for ConnectionState {
     fn default() -> Self {
         let waiting = Waiting { has_asked: false, since: Instant::now(), head_since: None };
-        Self { doing: Mutex::new(Doing::Waiting(waiting)), give_way: Notify::new() }
+        Self { doing: Mutex::new(State::Waiting(waiting)), evict: Notify::new() }
     }
 }
 
-impl Activity {
+impl ConnectionState {
     /// Something was read: the begin of a head, unless a request is being answered.
     pub fn received(&self) {
-        if let Doing::Waiting(Waiting { head_since: head_since @ None, .. }) = &mut *self.doing() {
+        if let State::Waiting(Waiting { head_since: head_since @ None, .. }) = &mut *self.doing() {
             *head_since = Some(Instant::now());
         }
     }
 
     /// The head of a request is there.
     pub fn asked(&self, request: TaskTrackerToken) {
-        *self.doing() = Doing::Answering { is_complete: false, _request: request };
+        *self.doing() = State::Answering { is_complete: false, _request: request };
     }
 
     /// All of the answer has been handed over for sending.
     pub fn completed(&self) {
-        if let Doing::Answering { is_complete, .. } = &mut *self.doing() {
+        if let State::Answering { is_complete, .. } = &mut *self.doing() {
             *is_complete = true;
         }
     }
@@ -68,31 +68,31 @@ impl Activity {
     /// All that was handed over is sent.
     pub fn sent(&self) {
         let mut doing = self.doing();
-        if let Doing::Answering { is_complete: true, .. } = *doing {
+        if let State::Answering { is_complete: true, .. } = *doing {
             let since = Instant::now();
-            *doing = Doing::Waiting(Waiting { has_asked: true, since, head_since: None });
+            *doing = State::Waiting(Waiting { has_asked: true, since, head_since: None });
         }
     }
 
     /// Unless a request is being answered.
     pub fn waiting(&self) -> Option<Waiting> {
         match *self.doing() {
-            Doing::Waiting(waiting) => Some(waiting),
-            Doing::Answering { .. } => None,
+            State::Waiting(waiting) => Some(waiting),
+            State::Answering { .. } => None,
         }
     }
 
     /// Asks the connection's task to end it, since others want the place.
-    pub fn give_way(&self) {
-        self.give_way.notify_one();
+    pub fn evict(&self) {
+        self.evict.notify_one();
     }
 
     /// Waits until asked to.
-    pub async fn must_give_way(&self) {
-        self.give_way.notified().await;
+    pub async fn evicted(&self) {
+        self.evict.notified().await;
     }
 
-    fn doing(&self) -> MutexGuard<'_, Doing> {
+    fn doing(&self) -> MutexGuard<'_, State> {
         self.doing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,16 +105,16 @@ mod tests {
 
     #[test]
     fn an_answer_is_over_when_it_is_complete_and_sent() {
-        let (activity, requests) = (Activity::default(), TaskTracker::new());
-        assert!(activity.waiting().is_some_and(|waiting| !waiting.has_asked));
-        activity.asked(requests.token());
+        let (state, requests) = (ConnectionState::default(), TaskTracker::new());
+        assert!(state.waiting().is_some_and(|waiting| !waiting.has_asked));
+        state.asked(requests.token());
         // Such as `100 Continue`.
-        activity.sent();
-        assert!(activity.waiting().is_none() && requests.len() == 1);
-        activity.completed();
-        assert!(activity.waiting().is_none() && requests.len() == 1);
-        activity.sent();
-        assert!(activity.waiting().is_some_and(|waiting| waiting.has_asked));
+        state.sent();
+        assert!(state.waiting().is_none() && requests.len() == 1);
+        state.completed();
+        assert!(state.waiting().is_none() && requests.len() == 1);
+        state.sent();
+        assert!(state.waiting().is_some_and(|waiting| waiting.has_asked));
         assert!(requests.is_empty());
     }
 

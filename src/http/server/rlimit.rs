@@ -16,8 +16,8 @@ const OF_OTHERS: usize = 96;
 /// Allows the process as many as the system lets it have, and answers `limits` with no more
 /// connections than that leaves room for.
 #[must_use]
-pub fn fit(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
-    let Some(descriptors) = raise() else { return limits.clone() };
+pub fn cap_connections(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
+    let Some(descriptors) = raise_nofile() else { return limits.clone() };
     let max_connections = limits.max_connections.min(left(descriptors, pool_size));
     if max_connections < limits.max_connections {
         warn!(
@@ -37,7 +37,7 @@ fn left(descriptors: usize, pool_size: u32) -> usize {
 }
 
 /// Raises the soft limit to the hard one and answers it; `None` if there is no limit.
-fn raise() -> Option<usize> {
+fn raise_nofile() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     let limit = if raised.is_ok() { maximum } else { current };

@@ -15,39 +15,39 @@ use tokio::{
     time::sleep,
 };
 
-use crate::http::server::{connection_state::Activity, response_budget::Backlog};
+use crate::http::server::{connection_state::ConnectionState, response_budget::ResponseBudget};
 
-/// A stream whose writing fails if what is written is not taken in time, or as soon as the backlog
+/// A stream whose writing fails if what is written is not taken in time, or as soon as the budget
 /// wants its client cut off.
-pub struct Stream {
+pub struct TimedStream {
     socket: TcpStream,
-    activity: Arc<Activity>,
+    state: Arc<ConnectionState>,
     limit: Duration,
-    backlog: Backlog,
+    budget: ResponseBudget,
     /// Runs from when the socket's buffer is full until all is sent.
-    patience: Option<Patience>,
+    write_deadline: Option<WriteDeadline>,
 }
 
 /// Ends with the kind of the error when its client is given up.
-type Patience = Pin<Box<dyn Future<Output = io::ErrorKind> + Send>>;
+type WriteDeadline = Pin<Box<dyn Future<Output = io::ErrorKind> + Send>>;
 
-async fn patience(limit: Duration, backlog: Backlog) -> io::ErrorKind {
-    let slow = backlog.slow();
+async fn write_deadline(limit: Duration, budget: ResponseBudget) -> io::ErrorKind {
+    let candidate = budget.register_slow();
     tokio::select! {
         () = sleep(limit) => io::ErrorKind::TimedOut,
-        () = slow.cut() => io::ErrorKind::QuotaExceeded,
+        () = candidate.evicted() => io::ErrorKind::QuotaExceeded,
     }
 }
 
-impl Stream {
-    /// A stream over `socket` that tells `activity` when something is received and all is sent.
+impl TimedStream {
+    /// A stream over `socket` that tells `state` when something is received and all is sent.
     pub fn new(
         socket: TcpStream,
-        activity: Arc<Activity>,
+        state: Arc<ConnectionState>,
         limit: Duration,
-        backlog: Backlog,
+        budget: ResponseBudget,
     ) -> Self {
-        Self { socket, activity, limit, backlog, patience: None }
+        Self { socket, state, limit, budget, write_deadline: None }
     }
 
     fn in_time<T>(
@@ -58,17 +58,17 @@ impl Stream {
         if written.is_ready() {
             return written;
         }
-        let Self { limit, backlog, patience: waited, .. } = self;
-        let waited = waited.get_or_insert_with(|| Box::pin(patience(*limit, backlog.clone())));
+        let Self { limit, budget, write_deadline: waited, .. } = self;
+        let waited = waited.get_or_insert_with(|| Box::pin(write_deadline(*limit, budget.clone())));
         let error = ready!(waited.as_mut().poll(context));
-        self.patience = None;
+        self.write_deadline = None;
         // Without it the kernel would go on offering what it has for many minutes.
         let _ = self.socket.set_zero_linger();
         Poll::Ready(Err(error.into()))
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for TimedStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -77,13 +77,13 @@ impl AsyncRead for Stream {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
         if buffer.filled().len() > before {
-            self.activity.received();
+            self.state.received();
         }
         read
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for TimedStream {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -110,8 +110,8 @@ impl AsyncWrite for Stream {
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let flushed = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = flushed {
-            self.patience = None;
-            self.activity.sent();
+            self.write_deadline = None;
+            self.state.sent();
         }
         flushed
     }

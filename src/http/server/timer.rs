@@ -12,7 +12,7 @@ use hyper::rt::{Sleep, Timer};
 use pin_project_lite::pin_project;
 use tokio::time;
 
-use crate::http::server::connection_state::Activity;
+use crate::http::server::connection_state::ConnectionState;
 
 /// How long a connection may wait for a request.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +25,8 @@ pub struct Timeouts {
 
 impl Timeouts {
     /// When the connection has waited for too long, unless a request is being answered.
-    fn deadline(&self, activity: &Activity) -> Option<Instant> {
-        let waiting = activity.waiting()?;
+    fn deadline(&self, state: &ConnectionState) -> Option<Instant> {
+        let waiting = state.waiting()?;
         Some(match waiting.head_since {
             _ if !waiting.has_asked => waiting.since + self.head,
             Some(began) => began + self.head,
@@ -34,10 +34,10 @@ impl Timeouts {
         })
     }
 
-    /// When to look at the activity next.
-    fn next(&self, activity: &Activity) -> Instant {
+    /// When to look at the state next.
+    fn next(&self, state: &ConnectionState) -> Instant {
         // While the client still takes an answer, other limits hold.
-        self.deadline(activity).unwrap_or_else(|| Instant::now() + self.head.min(self.keep_alive))
+        self.deadline(state).unwrap_or_else(|| Instant::now() + self.head.min(self.keep_alive))
     }
 }
 
@@ -45,16 +45,16 @@ impl Timeouts {
 /// doing, and ignores hyper's own deadlines.
 pub struct HeadTimer {
     /// What the connection is doing.
-    pub activity: Arc<Activity>,
+    pub state: Arc<ConnectionState>,
     /// How long it may wait.
     pub timeouts: Timeouts,
 }
 
 impl Timer for HeadTimer {
     fn sleep(&self, _: Duration) -> Pin<Box<dyn Sleep>> {
-        let Self { activity, timeouts } = self;
-        let sleep = time::sleep_until(timeouts.next(activity).into());
-        Box::pin(HeadSleep { activity: activity.clone(), timeouts: *timeouts, sleep })
+        let Self { state, timeouts } = self;
+        let sleep = time::sleep_until(timeouts.next(state).into());
+        Box::pin(HeadSleep { state: state.clone(), timeouts: *timeouts, sleep })
     }
 
     fn sleep_until(&self, _: Instant) -> Pin<Box<dyn Sleep>> {
@@ -65,7 +65,7 @@ impl Timer for HeadTimer {
 pin_project! {
     /// Hyper polls it whenever it has read something that is no whole head, and at its end.
     struct HeadSleep {
-        activity: Arc<Activity>,
+        state: Arc<ConnectionState>,
         timeouts: Timeouts,
         #[pin]
         sleep: time::Sleep,
@@ -80,7 +80,7 @@ impl Future for HeadSleep {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         loop {
-            let deadline = this.timeouts.deadline(this.activity);
+            let deadline = this.timeouts.deadline(this.state);
             if let Some(deadline) = deadline
                 && this.sleep.deadline() != deadline.into()
             {
@@ -90,7 +90,7 @@ impl Future for HeadSleep {
             if deadline.is_some() {
                 return Poll::Ready(());
             }
-            this.sleep.as_mut().reset(this.timeouts.next(this.activity).into());
+            this.sleep.as_mut().reset(this.timeouts.next(this.state).into());
         }
     }
 }

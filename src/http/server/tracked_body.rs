@@ -10,20 +10,20 @@ use axum::body::{Body, Bytes, HttpBody};
 use hyper::body::{Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use crate::http::server::{connection_limiter::Share, connection_state::Activity};
+use crate::http::server::{connection_limiter::PeerPermit, connection_state::ConnectionState};
 
 pin_project! {
-    /// A body that tells its connection's activity when it is dropped, which hyper does as soon
+    /// A body that tells its connection's state when it is dropped, which hyper does as soon
     /// as it has its last frame.
-    pub struct Answer {
+    pub struct TrackedBody {
         #[pin]
         body: Body,
         _completion: Completion,
-        _share: Option<Arc<Share>>,
+        _peer_permit: Option<Arc<PeerPermit>>,
     }
 }
 
-struct Completion(Arc<Activity>);
+struct Completion(Arc<ConnectionState>);
 
 impl Drop for Completion {
     fn drop(&mut self) {
@@ -31,14 +31,18 @@ impl Drop for Completion {
     }
 }
 
-impl Answer {
-    /// The body of an answer on a connection, which counts for its client by `share`.
-    pub fn new(body: Body, activity: Arc<Activity>, share: Option<Arc<Share>>) -> Self {
-        Self { body, _completion: Completion(activity), _share: share }
+impl TrackedBody {
+    /// The body of an answer on a connection, which counts for its client by `peer_permit`.
+    pub fn new(
+        body: Body,
+        state: Arc<ConnectionState>,
+        peer_permit: Option<Arc<PeerPermit>>,
+    ) -> Self {
+        Self { body, _completion: Completion(state), _peer_permit: peer_permit }
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for TrackedBody {
     type Data = Bytes;
     type Error = axum::Error;
 

@@ -88,7 +88,7 @@ impl Reason {
         }
     }
 
-    /// Whether there is nobody to say goodbye to.
+    /// Whether there is nobody to close in good order.
     #[must_use]
     pub const fn is_silent(self) -> bool {
         matches!(self, Self::Gone | Self::Dead | Self::Slow)

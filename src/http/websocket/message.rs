@@ -21,7 +21,7 @@ const FRAME: usize = 64 * 1024;
 /// A JSON object that a message may bring along.
 pub type Payload = Map<String, Value>;
 
-/// What clients say.
+/// What clients send.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {

@@ -19,16 +19,16 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::{
     config::limits::RequestLimits,
-    graphql::execution::{engine::RawRequest, errors::Answer},
+    graphql::execution::{engine::RawRequest, errors::ExecutionResult},
     http::{
         bearer,
         graphql::{Rendered, from_parameters},
-        server::site,
+        server::peer_key,
         websocket::{
             Caller,
             close::{End, Reason},
             message::{ClientMessage, Payload, ServerMessage},
-            transport::Link,
+            transport::Transport,
         },
     },
     security,
@@ -38,15 +38,15 @@ use crate::{
 pub struct Session {
     caller: Caller,
     /// Who the client is, when that is known.
-    who: security::Caller,
+    principal: security::Caller,
     token: Option<String>,
     /// When its token is looked at again, if it has one.
     check_at: Option<Instant>,
-    link: Link,
+    transport: Transport,
     is_draining: bool,
     is_acknowledged: bool,
-    /// The operations whose answers are wanted, by the client's ids.
-    wanted: HashMap<String, Wanted>,
+    /// The operations whose responses the client awaits, by the client's ids.
+    active: HashMap<String, ActiveOperation>,
     running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
     /// What begins when one of those ends. Until then nothing is read, and it has no place among the
     /// service's operations.
@@ -54,14 +54,14 @@ pub struct Session {
     /// How many operations there were.
     operations: u64,
     /// Since when nothing is asked.
-    quiet_since: Instant,
+    last_activity: Instant,
     pings: Interval,
     /// Whether the client was heard of since the last ping.
-    is_heard: bool,
+    pong_received: bool,
 }
 
-/// An operation whose answer is wanted.
-struct Wanted {
+/// An operation whose response the client awaits.
+struct ActiveOperation {
     number: u64,
     abort: AbortHandle,
     /// A mutation that has begun is not ended. (It would go on, and count as one that has ended.)
@@ -72,7 +72,7 @@ struct Wanted {
 struct Done {
     id: String,
     number: u64,
-    answer: Answer,
+    answer: ExecutionResult,
 }
 
 /// What a session waits for.
@@ -88,26 +88,26 @@ enum Event {
 
 impl Session {
     /// A session with `caller`.
-    pub fn new(caller: Caller, link: Link) -> Self {
+    pub fn new(caller: Caller, transport: Transport) -> Self {
         let now = Instant::now();
         let period = caller.public.limits.socket_ping_interval;
         let mut pings = interval_at(now + period, period);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             caller,
-            who: security::Caller::default(),
+            principal: security::Caller::default(),
             token: None,
             check_at: None,
-            link,
+            transport,
             is_draining: false,
             is_acknowledged: false,
-            wanted: HashMap::new(),
+            active: HashMap::new(),
             running: FuturesUnordered::new(),
             waiting: None,
             operations: 0,
-            quiet_since: now,
+            last_activity: now,
             pings,
-            is_heard: true,
+            pong_received: true,
         }
     }
 
@@ -117,21 +117,21 @@ impl Session {
 
     /// Serves the client until one of both wants no more. Queries that are running then are
     /// aborted, and mutations run to their end.
-    pub async fn run(mut self) -> (Link, End) {
+    pub async fn run(mut self) -> (Transport, End) {
         loop {
             let event = self.event().await;
             if let Err(end) = self.handle(event).await {
-                return (self.link, end);
+                return (self.transport, end);
             }
             if self.is_draining && self.running.is_empty() {
-                return (self.link, Reason::GoingAway.into());
+                return (self.transport, Reason::GoingAway.into());
             }
         }
     }
 
     async fn event(&mut self) -> Event {
         let reads = self.waiting.is_none() && !self.is_draining;
-        let quiet_until = self.quiet_since
+        let quiet_until = self.last_activity
             + if self.is_acknowledged {
                 self.limits().socket_idle_timeout
             } else {
@@ -145,7 +145,7 @@ impl Session {
             Some(done) = self.running.next() => Event::Done(done),
             () = at(self.check_at) => Event::TokenCheck,
             () = sleep_until(quiet_until), if self.running.is_empty() => Event::Quiet,
-            received = self.link.receive(), if reads => Event::Received(received),
+            received = self.transport.receive(), if reads => Event::Received(received),
             _ = self.pings.tick(), if reads => Event::Ping,
         }
     }
@@ -158,7 +158,7 @@ impl Session {
             Event::Quiet if self.is_acknowledged => return Err(Reason::Idle.into()),
             Event::Quiet => return Err(Reason::InitTimeout.into()),
             Event::Received(received) => {
-                self.is_heard = true;
+                self.pong_received = true;
                 match received.transpose()? {
                     Some(Message::Text(text)) => {
                         self.message(ClientMessage::read(&text)?).await?;
@@ -170,10 +170,10 @@ impl Session {
                     None => return Err(Reason::Gone.into()),
                 }
             }
-            Event::Ping if !self.is_heard => return Err(Reason::Dead.into()),
+            Event::Ping if !self.pong_received => return Err(Reason::Dead.into()),
             Event::Ping => {
-                self.is_heard = false;
-                self.link.ping().await?;
+                self.pong_received = false;
+                self.transport.ping().await?;
             }
         }
         Ok(())
@@ -187,11 +187,11 @@ impl Session {
             ClientMessage::ConnectionInit { payload } => {
                 self.authenticate(&payload.unwrap_or_default()).await?;
                 self.is_acknowledged = true;
-                self.quiet_since = Instant::now();
-                self.link.say(&[ServerMessage::ConnectionAck]).await
+                self.last_activity = Instant::now();
+                self.transport.send(&[ServerMessage::ConnectionAck]).await
             }
             ClientMessage::Ping { payload } => {
-                self.link.say(&[ServerMessage::Pong { payload }]).await
+                self.transport.send(&[ServerMessage::Pong { payload }]).await
             }
             ClientMessage::Pong { .. } => Ok(()),
             ClientMessage::Subscribe { .. } if !self.is_acknowledged => {
@@ -199,9 +199,9 @@ impl Session {
             }
             ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload),
             ClientMessage::Complete { id } => {
-                let wanted = self.wanted.remove(&id);
-                if let Some(wanted) = wanted.filter(|it| !it.is_mutation.load(Ordering::Relaxed)) {
-                    wanted.abort.abort();
+                let active = self.active.remove(&id);
+                if let Some(active) = active.filter(|it| !it.is_mutation.load(Ordering::Relaxed)) {
+                    active.abort.abort();
                 }
                 Ok(())
             }
@@ -220,16 +220,18 @@ impl Session {
     /// withdrawn.
     async fn check_token(&mut self) -> Result<(), End> {
         let access = &self.caller.public.access;
-        let who = access.caller(self.token.as_deref(), site(self.caller.connection.client)).await;
-        self.who = who.map_err(|refused| End::because(Reason::Forbidden, refused.to_string()))?;
+        let principal =
+            access.caller(self.token.as_deref(), peer_key(self.caller.connection.client)).await;
+        self.principal =
+            principal.map_err(|refused| End::because(Reason::Forbidden, refused.to_string()))?;
         let period = self.limits().socket_ping_interval;
-        let until = self.who.remaining().map_or(period, |remaining| remaining.min(period));
+        let until = self.principal.remaining().map_or(period, |remaining| remaining.min(period));
         self.check_at = (!access.is_open()).then(|| Instant::now() + until);
         Ok(())
     }
 
     fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
-        if self.wanted.contains_key(&id) {
+        if self.active.contains_key(&id) {
             let text = format!("Subscriber for {id} already exists");
             return Err(End::because(Reason::IdTaken, text));
         }
@@ -237,8 +239,8 @@ impl Session {
         let source = Source::Socket(self.caller.context.of_operation(extensions));
         let raw = from_parameters(payload)
             .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
-        self.quiet_since = Instant::now();
-        let raw = RawRequest { source, caller: self.who, ..raw };
+        self.last_activity = Instant::now();
+        let raw = RawRequest { source, caller: self.principal, ..raw };
         if self.running.len() < self.limits().max_socket_operations {
             self.start(id, raw);
         } else {
@@ -265,31 +267,31 @@ impl Session {
             Done { id: name, number, answer }
         });
         self.running.push(work.map(Result::ok).boxed());
-        self.wanted.insert(id, Wanted { number, abort, is_mutation });
+        self.active.insert(id, ActiveOperation { number, abort, is_mutation });
     }
 
     async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
-        self.quiet_since = Instant::now();
+        self.last_activity = Instant::now();
         if let Some((id, raw)) = self.waiting.take() {
             self.start(id, raw);
         }
         // It was aborted, or its client wants to hear no more of it, and may have given its id to
         // another.
         let Some(Done { id, number, answer }) = done else { return Ok(()) };
-        if self.wanted.get(&id).is_none_or(|wanted| wanted.number != number) {
+        if self.active.get(&id).is_none_or(|active| active.number != number) {
             return Ok(());
         }
-        self.wanted.remove(&id);
+        self.active.remove(&id);
         self.answer(&id, &answer).await
     }
 
-    async fn answer(&mut self, id: &str, answer: &Answer) -> Result<(), End> {
+    async fn answer(&mut self, id: &str, answer: &ExecutionResult) -> Result<(), End> {
         if answer.was_executed() {
             let next = ServerMessage::Next { id, payload: Rendered::from(answer) };
-            self.link.say(&[next, ServerMessage::Complete { id }]).await
+            self.transport.send(&[next, ServerMessage::Complete { id }]).await
         } else {
             let errors = &answer.response.errors;
-            self.link.say(&[ServerMessage::Error { id, payload: errors }]).await
+            self.transport.send(&[ServerMessage::Error { id, payload: errors }]).await
         }
     }
 }

@@ -18,19 +18,19 @@ use crate::http::websocket::{
 };
 
 /// How long a client may go on taking an answer once the service wants to end.
-const HURRY: Duration = Duration::from_secs(2);
+const DRAIN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long a client may take to say goodbye as well.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client may take to close its side.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The way to a client and back.
-pub struct Link {
+pub struct Transport {
     socket: Socket,
     answer_timeout: Duration,
     draining: CancellationToken,
 }
 
-impl Link {
+impl Transport {
     /// The way by `socket`. A client may take so long to receive an answer, and less when the
     /// service is draining.
     pub const fn new(
@@ -47,7 +47,7 @@ impl Link {
     }
 
     /// Says these things, one behind the other.
-    pub async fn say(&mut self, messages: &[ServerMessage<'_>]) -> Result<(), End> {
+    pub async fn send(&mut self, messages: &[ServerMessage<'_>]) -> Result<(), End> {
         let mut frames = Vec::new();
         for message in messages {
             frames.extend(message.frames().map_err(|error| {
@@ -55,15 +55,15 @@ impl Link {
                 Reason::Gone
             })?);
         }
-        self.send(frames).await
+        self.send_frames(frames).await
     }
 
     /// Asks for a sign of life.
     pub async fn ping(&mut self) -> Result<(), End> {
-        self.send([Message::Ping(Bytes::new())]).await
+        self.send_frames([Message::Ping(Bytes::new())]).await
     }
 
-    async fn send(&mut self, frames: impl IntoIterator<Item = Message>) -> Result<(), End> {
+    async fn send_frames(&mut self, frames: impl IntoIterator<Item = Message>) -> Result<(), End> {
         let Self { socket, answer_timeout, draining } = self;
         let sending = async {
             for frame in frames {
@@ -73,7 +73,7 @@ impl Link {
         };
         let hurried = async {
             draining.cancelled().await;
-            sleep(HURRY).await;
+            sleep(DRAIN_WRITE_TIMEOUT).await;
         };
         tokio::select! {
             sent = sending => Ok(sent?),
@@ -88,11 +88,11 @@ impl Link {
             return;
         }
         // Whoever does not wait for it, or takes too long, is left.
-        let _ = timeout(FAREWELL, say_goodbye(self.socket, end)).await;
+        let _ = timeout(CLOSE_TIMEOUT, close_handshake(self.socket, end)).await;
     }
 }
 
-async fn say_goodbye(mut socket: Socket, end: &End) -> tungstenite::Result<()> {
+async fn close_handshake(mut socket: Socket, end: &End) -> tungstenite::Result<()> {
     match end.frame() {
         Some(frame) => socket.send(Message::Close(Some(frame))).await?,
         // The library has an answer to the client's own goodbye ready.

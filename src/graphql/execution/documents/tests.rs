@@ -9,11 +9,11 @@ use serde_json::json;
 
 use crate::{
     config::Cli,
-    graphql::{CatalogueSchema, Exposure, execution::documents::*},
+    graphql::{CatalogSchema, SchemaOptions, execution::documents::*},
 };
 
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
-    let sdl = CatalogueSchema::new(Exposure { lab: false, introspection: true }).sdl();
+    let sdl = CatalogSchema::new(SchemaOptions { lab: false, introspection: true }).sdl();
     Compiler::new(&sdl, &limits(), true)
 });
 

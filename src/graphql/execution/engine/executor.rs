@@ -12,7 +12,7 @@ use crate::{
     error::{Code, Error},
     graphql::execution::{
         engine::{Engine, RawRequest},
-        errors::{Answer, server_error},
+        errors::{ExecutionResult, server_error},
     },
     security::Caller,
 };
@@ -54,7 +54,7 @@ impl EngineExecutor {
     async fn run(self, request: Request, session: Option<Arc<Data>>) -> Response {
         let raw = match self.request(request, session.as_deref()) {
             Ok(raw) => raw,
-            Err(error) => return Answer::refused(server_error(error)).response,
+            Err(error) => return ExecutionResult::request_error(server_error(error)).response,
         };
         match self.engine.prepare(raw).await {
             Ok(operation) => self.engine.run(operation).await.response,
@@ -79,7 +79,7 @@ impl Executor for EngineExecutor {
             BatchRequest::Batch(_) => {
                 let message = "Several requests in one are not served.".into();
                 let error = server_error(Error::Client(Code::BadRequest, message));
-                BatchResponse::Single(Answer::refused(error).response)
+                BatchResponse::Single(ExecutionResult::request_error(error).response)
             }
         }
     }

@@ -14,12 +14,12 @@ use crate::{
     error::{Code, Error},
     graphql::{
         compat::complete::complete,
-        context::Catalogue,
-        dataloader::Batches,
+        context::RequestContext,
+        dataloader::BatchScheduler,
         execution::{
             documents::PreparedOperation,
             engine::{Engine, Operation, Understood},
-            errors::{Answer, server_error},
+            errors::{ExecutionResult, server_error},
             size::json_size,
         },
     },
@@ -32,14 +32,14 @@ impl Engine {
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn run(self: &Arc<Self>, operation: Operation) -> Answer {
-        let Operation { understood, telemetry, place } = operation;
+    pub async fn run(self: &Arc<Self>, operation: Operation) -> ExecutionResult {
+        let Operation { understood, telemetry, permit } = operation;
         let Understood { prepared, root_field, caller } = understood;
         let kind = prepared.kind;
         let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
         let work = Box::pin(self.clone().execute(prepared, caller, execution));
-        let work = work.inspect(move |_| drop(place));
+        let work = work.inspect(move |_| drop(permit));
         self.run_task(kind, root_field, work, telemetry).await
     }
 
@@ -47,9 +47,9 @@ impl Engine {
         &self,
         kind: OperationType,
         root_field: &'static str,
-        work: impl Future<Output = Answer> + Send + Unpin + 'static,
+        work: impl Future<Output = ExecutionResult> + Send + Unpin + 'static,
         telemetry: telemetry::Operation,
-    ) -> Answer {
+    ) -> ExecutionResult {
         let context = telemetry.context().clone();
         let since = telemetry.started();
         let tag = telemetry.tag(kind, root_field);
@@ -65,7 +65,7 @@ impl Engine {
             let answer = result.unwrap_or_else(|_| {
                 let error = Error::Internal("a resolver panicked".into());
                 telemetry.fault(&error);
-                Answer::refused(server_error(error))
+                ExecutionResult::request_error(server_error(error))
             });
             telemetry.end(&answer.codes, profile.as_ref());
             answer
@@ -80,7 +80,9 @@ impl Engine {
             AbortOnDropHandle::new(task).await
         };
         result.unwrap_or_else(|_| {
-            Answer::refused(server_error(Error::Internal("the operation was aborted".into())))
+            ExecutionResult::request_error(server_error(Error::Internal(
+                "the operation was aborted".into(),
+            )))
         })
     }
 
@@ -89,12 +91,12 @@ impl Engine {
         prepared: PreparedOperation,
         caller: Caller,
         execution: Arc<Execution>,
-    ) -> Answer {
+    ) -> ExecutionResult {
         if let Some(problem) = self.db.problem() {
             return refused(Error::DatabaseUnavailable(problem.into()), &execution);
         }
-        let batches = Batches::default();
-        let catalogue = Catalogue::new(&self.db, &batches, execution.clone(), caller);
+        let batches = BatchScheduler::default();
+        let catalogue = RequestContext::new(&self.db, &batches, execution.clone(), caller);
         let request = prepared.request().data(catalogue);
         let running = batches.drive(self.schema.execute(request));
         let limit = self.limits.requests.operation_timeout;
@@ -115,25 +117,28 @@ impl Engine {
                 "The answer is larger than {} bytes: ask for less of it.",
                 self.limits.requests.max_answer
             );
-            return Answer::refused(server_error(Error::Client(Code::LimitExceeded, message)));
+            return ExecutionResult::request_error(server_error(Error::Client(
+                Code::LimitExceeded,
+                message,
+            )));
         }
-        let held = Some(self.backlog.hold(size).await);
-        let answer = Answer { held, ..self.answer(response) };
+        let held = Some(self.budget.reserve(size).await);
+        let answer = ExecutionResult { held, ..self.answer(response) };
         if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
             execution.fail(*fault);
         }
         answer
     }
 
-    pub(super) fn answer(&self, response: Response) -> Answer {
-        Answer::new(response).with_at_most(self.limits.requests.max_errors)
+    pub(super) fn answer(&self, response: Response) -> ExecutionResult {
+        ExecutionResult::new(response).with_at_most(self.limits.requests.max_errors)
     }
 }
 
 /// The answer to an operation that a fault of the service kept from its end.
-fn refused(error: Error, execution: &Execution) -> Answer {
+fn refused(error: Error, execution: &Execution) -> ExecutionResult {
     execution.fault(&error);
-    Answer::refused(server_error(error))
+    ExecutionResult::request_error(server_error(error))
 }
 
 #[cfg(test)]
@@ -156,12 +161,12 @@ mod tests {
         let telemetry = telemetry::Operation::start(&Source::Request);
         let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
         let errors = serde_json::to_string(&answer.response.errors).unwrap();
-        assert_eq!(answer.refusal, Some(Code::InternalServerError));
+        assert_eq!(answer.request_error_code, Some(Code::InternalServerError));
         assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
 
         let query = "{ books { totalCount } }".to_owned();
         let operation = engine
-            .prepare(RawRequest { query, caller: Caller::everybody(), ..RawRequest::default() })
+            .prepare(RawRequest { query, caller: Caller::unrestricted(), ..RawRequest::default() })
             .await;
         let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
         assert!(answer.response.errors.is_empty());
