@@ -28,7 +28,7 @@ use crate::{
         forwarded::TrustedProxies,
         hosts::Hosts,
         origin::AllowedOrigins,
-        server::{Server, rlimit},
+        server::{Server, response_budget::ResponseBudget, rlimit},
         websocket::close::Reason,
     },
     security::{AdminToken, Authenticator, SecurityError},
@@ -127,12 +127,12 @@ impl Service {
             rlimit::cap_connections(&settings.limits.requests, settings.database.pool_size);
         let security = &settings.security;
         let access = Authenticator::new(security)?;
+        let budget = ResponseBudget::new(limits.max_backlog);
         let router = http::router(AppState {
             engine: engine.clone(),
             limits: limits.clone(),
-            compression: http
-                .compression
-                .then(|| Compression::new(engine.response_budget().clone())),
+            budget: budget.clone(),
+            compression: http.compression.then(|| Compression::new(budget.clone())),
             origins: AllowedOrigins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
             hosts: Hosts::new(http.listen, access.is_open(), &security.allowed_hosts),
@@ -140,7 +140,7 @@ impl Service {
         });
         let server = Server::new("http connection", router, &limits)
             .measured(&limits)
-            .with_response_budget(engine.response_budget().clone())
+            .with_response_budget(budget)
             .with_trusted_proxies(TrustedProxies::new(&security.trusted_proxies));
         let public = (server, public);
         telemetry::graphql::start_counters(Code::ALL.map(ErrorCode::from));

@@ -30,8 +30,12 @@ use crate::{
     error::{Code, Error},
     graphql::execution::engine::Engine,
     http::{
-        compression::Compression, graphql::RequestError, hosts::Hosts, negotiate::MediaType,
-        origin::AllowedOrigins, server::Connection,
+        compression::Compression,
+        graphql::RequestError,
+        hosts::Hosts,
+        negotiate::MediaType,
+        origin::AllowedOrigins,
+        server::{Connection, response_budget::ResponseBudget},
     },
     security::Authenticator,
 };
@@ -43,6 +47,8 @@ pub struct AppState {
     pub engine: Arc<Engine>,
     /// What a request may cost.
     pub limits: RequestLimits,
+    /// Memory for responses until they are sent.
+    pub budget: ResponseBudget,
     /// Who may ask.
     pub access: Authenticator,
     /// The names by which it may be asked.

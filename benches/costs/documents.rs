@@ -3,8 +3,9 @@
 
 use std::cell::Cell;
 
+use async_graphql::{Request, Variables};
 use colophon::{
-    graphql::execution::engine::{Engine, RawRequest},
+    graphql::execution::engine::{Engine, RequestInfo},
     security::Caller,
 };
 use divan::Bencher;
@@ -33,8 +34,8 @@ fn prepare(bencher: Bencher, trace: Trace, text: impl Fn() -> String) {
     let runtime = runtime();
     let engine = engine(&runtime);
     let _attached = trace.context().attach();
-    bencher.with_inputs(|| request(text())).bench_local_values(|request| {
-        let prepared = runtime.block_on(engine.prepare(request));
+    bencher.with_inputs(|| request(text())).bench_local_values(|(request, info)| {
+        let prepared = runtime.block_on(engine.prepare(request, info));
         // At once, since it has one of the few places for operations.
         drop(prepared.unwrap_or_else(|_| panic!("it was refused")));
     });
@@ -45,7 +46,8 @@ fn engine(runtime: &Runtime) -> Engine {
     Engine::new(db, &settings())
 }
 
-fn request(query: String) -> RawRequest {
-    let variables = json!({ "id": "book_1" }).as_object().unwrap().clone();
-    RawRequest { query, variables, caller: Caller::unrestricted(), ..RawRequest::default() }
+fn request(query: String) -> (Request, RequestInfo) {
+    let variables = Variables::from_json(json!({ "id": "book_1" }));
+    let info = RequestInfo { caller: Caller::unrestricted(), ..RequestInfo::default() };
+    (Request::new(query).variables(variables), info)
 }

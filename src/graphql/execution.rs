@@ -4,4 +4,3 @@ pub mod concurrency;
 pub mod documents;
 pub mod engine;
 pub mod errors;
-pub mod size;

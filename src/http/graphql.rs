@@ -13,7 +13,7 @@ use axum::{body::Body, extract::Request, response::Response};
 
 use crate::{
     error::{Code, Error},
-    graphql::execution::engine::RawRequest,
+    graphql::execution::engine::RequestInfo,
     http::{
         AppState, bearer,
         negotiate::MediaType,
@@ -24,33 +24,38 @@ use crate::{
 pub(super) use self::request::RequestError;
 pub(super) use self::request::from_parameters;
 pub(super) use self::response::Rendered;
-pub(super) use self::response::error_response;
+pub(super) use self::response::{error_response, write};
 
 /// Responds to a GraphQL request.
-pub async fn handle(public: Arc<AppState>, request: Request) -> Response {
+pub async fn handle(state: Arc<AppState>, request: Request) -> Response {
     let Some(media_type) = MediaType::accepted(request.headers()) else {
         let message = "A response can be had as application/graphql-response+json or \
                        application/json.";
         return error_response(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };
     // Before the body is read.
-    let caller =
-        match public.access.caller(bearer::token(request.headers()), client(&request)).await {
-            Ok(caller) => caller,
-            Err(refused) => {
-                let error = Error::Client(Code::Unauthenticated, refused.to_string());
-                return error_response(media_type, error);
-            }
-        };
-    let raw = match request::read(&public, request).await {
-        Ok(raw) => RawRequest { caller, ..raw },
+    let caller = match state.access.caller(bearer::token(request.headers()), client(&request)).await
+    {
+        Ok(caller) => caller,
+        Err(refused) => {
+            let error = Error::Client(Code::Unauthenticated, refused.to_string());
+            return error_response(media_type, error);
+        }
+    };
+    let (request, info) = match request::read(&state, request).await {
+        Ok((request, info)) => (request, RequestInfo { caller, ..info }),
         Err(error) => return error_response(media_type, error),
     };
-    let answer = match public.engine.prepare(raw).await {
-        Ok(operation) => public.engine.run(operation).await,
-        Err(answer) => *answer,
+    let operation = match state.engine.prepare(request, info).await {
+        Ok(operation) => operation,
+        Err(response) => return response::of_operation(&state, media_type, *response).await,
     };
-    response::of_operation(media_type, answer)
+    let (engine, responder) = (state.engine.clone(), state.clone());
+    let respond =
+        async move |response| response::of_operation(&responder, media_type, response).await;
+    engine.run(operation, respond).await.unwrap_or_else(|_| {
+        error_response(media_type, Error::Internal("the operation was aborted".into()))
+    })
 }
 
 /// The host that asks.

@@ -35,9 +35,8 @@ use std::{
 };
 
 use apollo_compiler::{ExecutableDocument, Node, Schema, executable, validation::Valid};
-use async_graphql::parser::types::OperationType;
+use async_graphql::{Variables, parser::types::OperationType};
 use graphql_telemetry::intern;
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 pub use self::compiler::Compiler;
@@ -213,7 +212,7 @@ impl Operation {
         &self,
         schema: &Valid<Schema>,
         limits: &DocumentLimits,
-        variables: Map<String, Value>,
+        variables: Variables,
     ) -> Result<PreparedOperation, Rejection> {
         limits.check_variables(&variables)?;
         let variables = coerce(schema, &self.variables, variables)?;

@@ -1,12 +1,12 @@
-//! What becomes of a request: there is room for it, its document is known or read, guarded and
-//! validated, and its operation is run.
+//! Runs GraphQL requests: waits for a permit, finds or compiles the document, and runs the operation as a task
+//! of its own. Transports give it a [`Request`] and what they know beside it, and get a masked [`Response`].
 
 mod executor;
 mod run;
 
 use std::sync::Arc;
 
-use async_graphql::{Response, parser::types::OperationType};
+use async_graphql::{Request, Response, parser::types::OperationType};
 use graphql_telemetry::graphql::{self as telemetry, Identity, Phase, Source};
 use tokio_util::task::TaskTracker;
 
@@ -24,10 +24,9 @@ use crate::{
                 cache::DocumentCache,
                 trusted::{ManifestError, Trusted},
             },
-            errors::{ExecutionResult, Rejection, server_error},
+            errors::{Rejection, mask_errors, request_error},
         },
     },
-    http::server::response_budget::ResponseBudget,
     security::Caller,
 };
 
@@ -44,32 +43,27 @@ pub struct Engine {
     db: Database,
     limits: Limits,
     concurrency: ConcurrencyLimit,
-    budget: ResponseBudget,
     running: TaskTracker,
 }
 
-/// A request as the client sent it.
+/// What a transport knows of a request beside the request itself.
 #[derive(Debug, Default)]
-pub struct RawRequest {
-    /// The document.
-    pub query: String,
-    /// What names the document, if its text is not sent.
-    pub id: Option<DocumentId>,
-    /// Which of its operations to run.
-    pub operation_name: Option<String>,
-    /// The values of its variables.
-    pub variables: serde_json::Map<String, serde_json::Value>,
-    /// Whether only a query may be run, as by GET.
-    pub only_query: bool,
-    /// Who sends it: nobody who may do anything, if nothing is said.
+pub struct RequestInfo {
+    /// Who sends it: by default a caller who may do nothing.
     pub caller: Caller,
     /// How it came.
     pub source: Source,
+    /// Whether only a query may be run, as by GET.
+    pub only_query: bool,
+    /// What names the document, if its text is not sent.
+    pub document_id: Option<DocumentId>,
 }
 
 /// An operation that may run.
 pub struct Operation {
-    understood: Understood,
+    prepared: PreparedOperation,
+    root_field: &'static str,
+    caller: Caller,
     telemetry: telemetry::Operation,
     permit: Permit,
 }
@@ -78,14 +72,8 @@ impl Operation {
     /// Whether it changes anything, so that it runs to its end though nobody waits for it.
     #[must_use]
     pub fn is_mutation(&self) -> bool {
-        self.understood.prepared.kind == OperationType::Mutation
+        self.prepared.kind == OperationType::Mutation
     }
-}
-
-struct Understood {
-    prepared: PreparedOperation,
-    root_field: &'static str,
-    caller: Caller,
 }
 
 impl Engine {
@@ -107,7 +95,6 @@ impl Engine {
             db,
             limits: settings.limits.clone(),
             concurrency: ConcurrencyLimit::new(&settings.limits.requests),
-            budget: ResponseBudget::new(settings.limits.requests.max_backlog),
             running: TaskTracker::new(),
         }
     }
@@ -142,38 +129,43 @@ impl Engine {
         )
     }
 
-    /// Waits until there is room for an operation, checks and parses the request, and finds the
-    /// operation to run.
+    /// Waits for a permit, checks and parses the request, and finds the operation to run.
     ///
     /// # Errors
-    /// The answer that says what is wrong with the document, or that it does not have the
-    /// operation; or that there is no room.
-    pub async fn prepare(&self, raw: RawRequest) -> Result<Operation, Box<ExecutionResult>> {
-        let permit = self
-            .concurrency
-            .acquire(raw.caller.identity())
-            .await
-            .map_err(|error| ExecutionResult::request_error(server_error(error)))?;
-        let mut telemetry = telemetry::Operation::start(&raw.source);
+    /// The response that says what is wrong with the document or its variables, or that there is no permit.
+    pub async fn prepare(
+        &self,
+        request: Request,
+        info: RequestInfo,
+    ) -> Result<Operation, Box<Response>> {
+        let caller = info.caller;
+        let permit = self.concurrency.acquire(caller.identity()).await.map_err(request_error)?;
+        let mut telemetry = telemetry::Operation::start(&info.source);
         let _attached = telemetry.context().clone().attach();
-        match self.understand(raw, &mut telemetry) {
-            Ok(understood) => Ok(Operation { understood, telemetry, permit }),
+        match self.prepare_operation(request, info, &mut telemetry) {
+            Ok((prepared, root_field)) => {
+                Ok(Operation { prepared, root_field, caller, telemetry, permit })
+            }
             Err(Rejection(errors)) => {
-                let answer = self.answer(Response::from_errors(errors));
-                telemetry.end(&answer.codes, None);
-                Err(Box::new(answer))
+                let mut response = Response::from_errors(errors);
+                let codes = mask_errors(&mut response, self.limits.requests.max_errors);
+                telemetry.end(&codes, None);
+                Err(Box::new(response))
             }
         }
     }
 
-    fn understand(
+    /// The operation, and the root field that names it in telemetry.
+    fn prepare_operation(
         &self,
-        raw: RawRequest,
+        request: Request,
+        info: RequestInfo,
         telemetry: &mut telemetry::Operation,
-    ) -> Result<Understood, Rejection> {
-        let (document, is_known) = self.document(raw.id.as_ref(), raw.query, telemetry)?;
-        let asked = raw.operation_name.as_deref().filter(|name| !name.is_empty());
-        let operation = document.operation(asked)?;
+    ) -> Result<(PreparedOperation, &'static str), Rejection> {
+        let Request { query, operation_name, variables, .. } = request;
+        let (document, is_known) = self.document(info.document_id.as_ref(), query, telemetry)?;
+        let name = operation_name.as_deref().filter(|name| !name.is_empty());
+        let operation = document.operation(name)?;
         let identity = Identity {
             kind: operation.kind,
             root_field: operation.root_field,
@@ -186,13 +178,13 @@ impl Engine {
         if self.trace_documents {
             telemetry.document(document.redacted());
         }
-        if raw.only_query && operation.kind != OperationType::Query {
+        if info.only_query && operation.kind != OperationType::Query {
             let message = "Only a query can be sent by GET; send this operation by POST.";
             return Err(Error::Client(Code::MethodNotAllowed, message.into()).into());
         }
         let schema = self.compiler.schema();
-        let prepared = operation.prepare(schema, &self.limits.documents, raw.variables)?;
-        Ok(Understood { prepared, root_field: operation.root_field, caller: raw.caller })
+        let prepared = operation.prepare(schema, &self.limits.documents, variables)?;
+        Ok((prepared, operation.root_field))
     }
 
     /// The document that a request names or sends, and whether it was known.
@@ -210,12 +202,6 @@ impl Engine {
         let document = Arc::new(telemetry.phase(Phase::Validation, compile)?);
         self.documents.insert(&document);
         Ok((document, false))
-    }
-
-    /// The answers that are made and not yet taken.
-    #[must_use]
-    pub const fn response_budget(&self) -> &ResponseBudget {
-        &self.budget
     }
 
     /// Waits until no operation is running, not even one whose client has gone.

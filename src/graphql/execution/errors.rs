@@ -10,10 +10,7 @@ use opentelemetry::{
 use runtime_insight::RateLimiter;
 use tracing::{error, warn};
 
-use crate::{
-    error::{Code, Error, Violation},
-    http::server::response_budget::Reservation,
-};
+use crate::error::{Code, Error, Violation};
 
 /// The only conversion of an error into the library's: its text stays inside, as the source,
 /// until `mask_error` decides what the client may see.
@@ -23,66 +20,49 @@ impl From<Error> for async_graphql::Error {
     }
 }
 
-/// What the service answers to one operation.
-#[derive(Debug)]
-pub struct ExecutionResult {
-    /// The data and the errors, fit for the client.
-    pub response: Response,
-    /// Set if the operation gave no data at all: the code of the error that tells why.
-    pub request_error_code: Option<Code>,
-    /// The code of each error.
-    pub codes: Vec<Code>,
-    /// Its place among the answers that are not yet taken, if it is worth one.
-    pub held: Option<Reservation>,
+/// Masks the errors of a response: the first `limit` of them, and one more that says how many there were.
+/// Returns the code of each.
+pub fn mask_errors(response: &mut Response, limit: usize) -> Vec<Code> {
+    let errors = &mut response.errors;
+    let all = errors.len();
+    errors.truncate(limit);
+    if all > limit {
+        let message = format!("There were {all} errors; these are the first {limit}.");
+        errors.push(server_error(Error::Client(Code::LimitExceeded, message)));
+    }
+    errors.iter_mut().map(mask_error).collect()
 }
 
-impl ExecutionResult {
-    /// The answer to an operation that was not, or not to the end, executed.
-    #[must_use]
-    pub fn request_error(error: ServerError) -> Self {
-        Self::new(Response::from_errors(vec![error]))
-    }
+/// The response to a request that is not executed, or not to its end.
+#[must_use]
+pub fn request_error(error: impl Into<Rejection>) -> Response {
+    let Rejection(errors) = error.into();
+    let mut response = Response::from_errors(errors);
+    mask_errors(&mut response, usize::MAX);
+    response
+}
 
-    /// Makes what the library answered fit for the client.
-    #[must_use]
-    pub fn new(mut response: Response) -> Self {
-        let codes: Vec<Code> = response.errors.iter_mut().map(mask_error).collect();
-        let request_error_code = if response.data == Value::Null {
-            // A fault of the service tells more about why nothing came than a mistake beside it.
-            codes.iter().find(|code| code.is_server_fault()).or(codes.first()).copied()
-        } else {
-            None
-        };
-        Self { response, request_error_code, codes, held: None }
-    }
+/// Whether execution began, so that the response has a `data` entry, though perhaps null.
+#[must_use]
+pub fn was_executed(response: &Response) -> bool {
+    response.data != Value::Null || response.errors.iter().any(|error| !error.path.is_empty())
+}
 
-    /// This answer with its first `limit` errors, and one more that tells how many there were.
-    #[must_use]
-    pub fn with_at_most(mut self, limit: usize) -> Self {
-        let errors = &mut self.response.errors;
-        if errors.len() > limit {
-            let message =
-                format!("There were {} errors; these are the first {limit}.", errors.len());
-            let mut last = server_error(Error::Client(Code::LimitExceeded, message));
-            self.codes.push(mask_error(&mut last));
-            errors.truncate(limit);
-            errors.push(last);
-        }
-        self
+/// The code of the error that says why a response has no data at all; none if it has some.
+#[must_use]
+pub fn request_error_code(response: &Response) -> Option<Code> {
+    if response.data != Value::Null {
+        return None;
     }
+    let codes = || response.errors.iter().filter_map(code);
+    // A fault of the service says more about why nothing came than a mistake beside it.
+    codes().find(|code| code.is_server_fault()).or_else(|| codes().next())
+}
 
-    /// The `data` entry, perhaps null; none where execution did not begin.
-    #[must_use]
-    pub fn data(&self) -> Option<&Value> {
-        self.was_executed().then_some(&self.response.data)
-    }
-
-    /// Whether execution began, so that the answer has a `data` entry, though perhaps null.
-    #[must_use]
-    pub fn was_executed(&self) -> bool {
-        self.response.data != Value::Null
-            || self.response.errors.iter().any(|error| !error.path.is_empty())
-    }
+/// The code of a masked error.
+fn code(error: &ServerError) -> Option<Code> {
+    let Value::String(text) = error.extensions.as_ref()?.get("code")? else { return None };
+    Code::ALL.into_iter().find(|code| code.as_str() == text)
 }
 
 /// An error of ours as an error of a document.
@@ -112,7 +92,7 @@ fn mask(error: &mut ServerError) -> Code {
     };
     let code = source.code();
     // That the database is away is told by its keeper, and that there is no room by the gate, each
-    // once and not for every request that is refused so.
+    // once and not for every request that is rejected so.
     let is_told = matches!(source, Error::DatabaseUnavailable(_)) || code == Code::Overloaded;
     if code.is_server_fault() && !is_told {
         error!(

@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
+use async_graphql::{Extensions, Request, Value as ConstValue, Variables};
+use async_graphql_axum::{GraphQLRequest, rejection::GraphQLRejection};
 use axum::{
-    body::{BodyDataStream, HttpBody},
-    extract::Request,
+    body::{Body, BodyDataStream, Bytes, HttpBody},
+    extract::{FromRequest, Request as HttpRequest},
     http::{HeaderMap, Method, StatusCode, Uri, header},
 };
 use futures_util::StreamExt;
@@ -15,7 +17,7 @@ use crate::{
     error::{Code, Error},
     graphql::execution::{
         documents::{DocumentId, Hash},
-        engine::RawRequest,
+        engine::RequestInfo,
     },
     http::{AppState, csrf, negotiate},
 };
@@ -25,6 +27,8 @@ const LINGER: Duration = Duration::from_secs(2);
 /// The byte order mark that some clients put in front of JSON. RFC 8259 (8.1) lets a parser ignore
 /// it.
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// The parameter that async-graphql's requests do not have.
+const DOCUMENT_ID: &[u8] = b"\"documentId\"";
 
 /// Why a request is not read, and the status of the response.
 #[derive(Debug)]
@@ -47,13 +51,14 @@ impl From<Error> for RequestError {
 ///
 /// # Errors
 /// If it is not a well-formed GraphQL-over-HTTP request, or too large or too slow.
-pub async fn read(public: &AppState, request: Request) -> Result<RawRequest> {
+pub async fn read(state: &AppState, request: HttpRequest) -> Result<(Request, RequestInfo)> {
     match *request.method() {
         Method::GET | Method::HEAD => {
             csrf::check(request.headers())?;
-            Ok(RawRequest { only_query: true, ..from_query(request.uri())? })
+            let (request, info) = from_query(request.uri())?;
+            Ok((request, RequestInfo { only_query: true, ..info }))
         }
-        Method::POST => from_body(public, request).await,
+        Method::POST => from_body(state, request).await,
         _ => {
             let message = "Use POST, or GET for queries.";
             Err(Error::Client(Code::MethodNotAllowed, message.into()).into())
@@ -61,7 +66,7 @@ pub async fn read(public: &AppState, request: Request) -> Result<RawRequest> {
     }
 }
 
-fn from_query(uri: &Uri) -> Result<RawRequest> {
+fn from_query(uri: &Uri) -> Result<(Request, RequestInfo)> {
     let mut parameters = Map::new();
     for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
         let is_json = matches!(&*name, "variables" | "extensions");
@@ -81,19 +86,23 @@ fn from_query(uri: &Uri) -> Result<RawRequest> {
     from_parameters(parameters)
 }
 
-async fn from_body(public: &AppState, request: Request) -> Result<RawRequest> {
+async fn from_body(state: &AppState, request: HttpRequest) -> Result<(Request, RequestInfo)> {
     let (head, body) = request.into_parts();
     let announced = body.size_hint().lower();
     let mut body = body.into_data_stream();
-    let bytes = match collect(public, &head.headers, announced, &mut body).await {
-        Ok(bytes) => bytes,
+    let bytes = match collect(state, &head.headers, announced, &mut body).await {
+        Ok(bytes) => Bytes::from(bytes),
         Err(error) => {
             runtime_insight::spawn("http linger", timeout(LINGER, discard(body)));
             return Err(error);
         }
     };
-    let json = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
-    let parameters: Value = serde_json::from_slice(json)
+    let json =
+        bytes.strip_prefix(BYTE_ORDER_MARK).map_or(bytes.clone(), |json| bytes.slice_ref(json));
+    if let Some(request) = extract(json.clone()).await {
+        return with_document_id(request, None);
+    }
+    let parameters: Value = serde_json::from_slice(&json)
         .map_err(|error| bad_request(format!("The body is not JSON: {error}.")))?;
     match parameters {
         Value::Object(parameters) => from_parameters(parameters),
@@ -102,14 +111,28 @@ async fn from_body(public: &AppState, request: Request) -> Result<RawRequest> {
     }
 }
 
+/// The request in a body, as async-graphql-axum reads it; none if it cannot, or would lose a parameter.
+/// [`from_parameters`] then takes what else is well-formed (null where an optional parameter is not given,
+/// `documentId`), and says which parameter is wrong: the library's error names its own types.
+async fn extract(json: Bytes) -> Option<Request> {
+    if json.windows(DOCUMENT_ID.len()).any(|part| part == DOCUMENT_ID) {
+        return None;
+    }
+    let request = HttpRequest::post("/").body(Body::from(json)).ok()?;
+    GraphQLRequest::<GraphQLRejection>::from_request(request, &())
+        .await
+        .ok()
+        .map(GraphQLRequest::into_inner)
+}
+
 /// The bytes of a body that may be read: not one that is announced as too large.
 async fn collect(
-    public: &AppState,
+    state: &AppState,
     headers: &HeaderMap,
     announced: u64,
     body: &mut BodyDataStream,
 ) -> Result<Vec<u8>> {
-    let limit = public.limits.max_body;
+    let limit = state.limits.max_body;
     if announced > limit as u64 {
         return Err(too_large(limit));
     }
@@ -129,7 +152,7 @@ async fn collect(
         }
         Ok(bytes)
     };
-    timeout(public.limits.request_timeout, read).await.unwrap_or_else(|_| {
+    timeout(state.limits.request_timeout, read).await.unwrap_or_else(|_| {
         let message = "The body did not arrive in time.";
         Err(Error::Client(Code::RequestTimeout, message.into()).into())
     })
@@ -161,39 +184,64 @@ fn reject_encoding(headers: &HeaderMap) -> Result<()> {
 ///
 /// # Errors
 /// If one is missing or not of its type.
-pub fn from_parameters(mut parameters: Map<String, Value>) -> Result<RawRequest> {
-    let query = text(&mut parameters, "query")?.filter(|query| !query.is_empty());
-    let document_id = text(&mut parameters, "documentId")?;
-    let operation_name = text(&mut parameters, "operationName")?;
+pub fn from_parameters(mut parameters: Map<String, Value>) -> Result<(Request, RequestInfo)> {
+    let mut request = Request::new(text(&mut parameters, "query")?.unwrap_or_default());
+    request.operation_name = text(&mut parameters, "operationName")?;
     let variables = map(&mut parameters, "variables")?;
-    let persisted = persisted_query(&mut map(&mut parameters, "extensions")?)?;
-    let raw = RawRequest { operation_name, variables, ..RawRequest::default() };
-    match (query, document_id, persisted) {
-        (Some(query), None, None) => Ok(RawRequest { query, ..raw }),
-        (Some(query), None, Some(hash)) if Hash::of(&query) == hash => {
-            Ok(RawRequest { query, ..raw })
-        }
-        (Some(_), None, Some(_)) => {
-            Err(ill_formed("The sha256Hash is not that of the query.".into()))
-        }
-        (None, Some(id), None) => Ok(RawRequest { id: Some(DocumentId::parse(&id)), ..raw }),
-        (None, None, Some(hash)) => Ok(RawRequest { id: Some(DocumentId::Hash(hash)), ..raw }),
-        (None, None, None) => Err(ill_formed("The parameter query is missing.".into())),
-        _ => Err(ill_formed("Give documentId without query or persistedQuery.".into())),
+    request.variables = Variables::from_json(Value::Object(variables));
+    for (name, value) in map(&mut parameters, "extensions")? {
+        request.extensions.insert(name, ConstValue::from_json(value).unwrap_or_default());
     }
+    with_document_id(request, text(&mut parameters, "documentId")?)
+}
+
+/// A request with what names its document, if its text is not sent.
+fn with_document_id(
+    request: Request,
+    document_id: Option<String>,
+) -> Result<(Request, RequestInfo)> {
+    let persisted = persisted_query(&request.extensions)?;
+    let query = Some(&request.query).filter(|query| !query.is_empty());
+    let document_id = match (query, document_id, persisted) {
+        (Some(_), None, None) => None,
+        (Some(query), None, Some(hash)) if Hash::of(query) == hash => None,
+        (Some(_), None, Some(_)) => {
+            return Err(ill_formed("The sha256Hash is not that of the query.".into()));
+        }
+        (None, Some(id), None) => Some(DocumentId::parse(&id)),
+        (None, None, Some(hash)) => Some(DocumentId::Hash(hash)),
+        (None, None, None) => return Err(ill_formed("The parameter query is missing.".into())),
+        _ => {
+            return Err(ill_formed("Give documentId without query or persistedQuery.".into()));
+        }
+    };
+    Ok((request, RequestInfo { document_id, ..RequestInfo::default() }))
 }
 
 /// The hash that Apollo's clients send in `extensions.persistedQuery`.
-fn persisted_query(extensions: &mut Map<String, Value>) -> Result<Option<Hash>> {
-    let mut persisted = map(extensions, "persistedQuery")?;
-    if persisted.is_empty() {
-        return Ok(None);
-    }
-    if persisted.get("version").and_then(Value::as_u64) != Some(1) {
+fn persisted_query(extensions: &Extensions) -> Result<Option<Hash>> {
+    let persisted = match extensions.get("persistedQuery") {
+        None | Some(ConstValue::Null) => return Ok(None),
+        Some(ConstValue::List(items)) if items.is_empty() => return Ok(None),
+        Some(ConstValue::Object(persisted)) if persisted.is_empty() => return Ok(None),
+        Some(ConstValue::Object(persisted)) => persisted,
+        Some(_) => {
+            return Err(ill_formed("The parameter persistedQuery must be a JSON object.".into()));
+        }
+    };
+    if persisted.get("version") != Some(&ConstValue::from(1)) {
         return Err(ill_formed("The version of persistedQuery must be 1.".into()));
     }
-    let hash = text(&mut persisted, "sha256Hash")?.as_deref().and_then(Hash::parse);
-    hash.map(Some).ok_or_else(|| ill_formed("The sha256Hash must be 64 digits.".into()))
+    match persisted.get("sha256Hash") {
+        Some(ConstValue::String(hash)) => {
+            let hash = Hash::parse(hash);
+            hash.map(Some).ok_or_else(|| ill_formed("The sha256Hash must be 64 digits.".into()))
+        }
+        Some(ConstValue::Null) | None => {
+            Err(ill_formed("The sha256Hash must be 64 digits.".into()))
+        }
+        Some(_) => Err(ill_formed("The parameter sha256Hash must be a string.".into())),
+    }
 }
 
 fn text(parameters: &mut Map<String, Value>, name: &str) -> Result<Option<String>> {

@@ -1,6 +1,6 @@
 //! GraphQL responses as HTTP has them.
 
-use std::sync::LazyLock;
+use std::{io, sync::LazyLock};
 
 use async_graphql::ServerError;
 use axum::{
@@ -13,10 +13,11 @@ use hyper::ext::ReasonPhrase;
 use serde::Serialize;
 
 use crate::{
-    error::Code,
-    graphql::execution::errors::{ExecutionResult, server_error},
+    error::{Code, Error},
+    graphql::execution::errors::{request_error, request_error_code, was_executed},
     http::{
-        bearer, graphql::RequestError, negotiate::MediaType, server::response_budget::Reservation,
+        AppState, bearer, graphql::RequestError, negotiate::MediaType,
+        server::response_budget::Reservation,
     },
 };
 
@@ -28,8 +29,8 @@ static PARTIAL_SUCCESS: LazyLock<StatusCode> =
 pub fn error_response(media_type: MediaType, error: impl Into<RequestError>) -> Response {
     let RequestError { status, error } = error.into();
     let code = error.code();
-    let mut response =
-        render(status, media_type, ExecutionResult::request_error(server_error(error)));
+    let json = serde_json::to_vec(&Rendered::from(&request_error(error))).unwrap_or_default();
+    let mut response = with_body(status, media_type, Some(code), json.into());
     let headers = response.headers_mut();
     match code {
         Code::MethodNotAllowed => {
@@ -44,10 +45,23 @@ pub fn error_response(media_type: MediaType, error: impl Into<RequestError>) -> 
 }
 
 /// The response to a request whose operation was executed, or could not be.
-pub fn of_operation(media_type: MediaType, answer: ExecutionResult) -> Response {
-    let is_method = answer.request_error_code == Some(Code::MethodNotAllowed);
-    let mut response = render(status(media_type, &answer), media_type, answer);
-    if is_method {
+pub async fn of_operation(
+    state: &AppState,
+    media_type: MediaType,
+    response: async_graphql::Response,
+) -> Response {
+    let (response, body) = match write(state, &Rendered::from(&response)).await {
+        Ok(json) => (response, Bytes::from_owner(json)),
+        Err(error) => {
+            let response = request_error(error);
+            let json = serde_json::to_vec(&Rendered::from(&response)).unwrap_or_default();
+            (response, json.into())
+        }
+    };
+    let code = request_error_code(&response);
+    let status = status(media_type, &response, code);
+    let mut response = with_body(status, media_type, code, body);
+    if code == Some(Code::MethodNotAllowed) {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("POST"));
     }
     response
@@ -58,17 +72,21 @@ pub fn of_operation(media_type: MediaType, answer: ExecutionResult) -> Response 
 /// `application/json` only are older than the edition, and some take any other status for a failure
 /// of HTTP: they get 200 for mistakes in a document or its variables, and errors of the service
 /// where there is no data.
-fn status(media_type: MediaType, answer: &ExecutionResult) -> StatusCode {
-    match (media_type, answer.request_error_code) {
-        (MediaType::GraphqlResponse, Some(code)) if !answer.was_executed() => code.status(),
-        (MediaType::GraphqlResponse, _) if !answer.response.errors.is_empty() => *PARTIAL_SUCCESS,
+fn status(
+    media_type: MediaType,
+    response: &async_graphql::Response,
+    request_error: Option<Code>,
+) -> StatusCode {
+    match (media_type, request_error) {
+        (MediaType::GraphqlResponse, Some(code)) if !was_executed(response) => code.status(),
+        (MediaType::GraphqlResponse, _) if !response.errors.is_empty() => *PARTIAL_SUCCESS,
         (MediaType::Json, Some(code)) if code.is_server_fault() => code.status(),
         (MediaType::Json, Some(code @ Code::MethodNotAllowed)) => code.status(),
         _ => StatusCode::OK,
     }
 }
 
-/// An answer as clients get it.
+/// A response as clients get it.
 #[derive(Serialize)]
 pub struct Rendered<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -77,57 +95,85 @@ pub struct Rendered<'a> {
     errors: &'a [ServerError],
 }
 
-impl<'a> From<&'a ExecutionResult> for Rendered<'a> {
-    fn from(answer: &'a ExecutionResult) -> Self {
-        Self { data: answer.data(), errors: &answer.response.errors }
+impl<'a> From<&'a async_graphql::Response> for Rendered<'a> {
+    fn from(response: &'a async_graphql::Response) -> Self {
+        let data = was_executed(response).then_some(&response.data);
+        Self { data, errors: &response.errors }
     }
 }
 
-/// The body of an answer, which has its place in the backlog until the last of it is sent.
-struct Text {
+/// JSON whose bytes are reserved until the last of it is sent.
+pub struct Reserved {
     json: Vec<u8>,
-    _held: Option<Reservation>,
+    _reservation: Reservation,
 }
 
-impl AsRef<[u8]> for Text {
+impl AsRef<[u8]> for Reserved {
     fn as_ref(&self) -> &[u8] {
         &self.json
     }
 }
 
-fn write(answer: ExecutionResult) -> serde_json::Result<Bytes> {
-    /// For what the size of the data leaves out: what escapes add, errors, and the names of both.
-    const MORE: usize = 256;
-    let size = answer.held.as_ref().map_or(0, Reservation::bytes);
-    let mut json = Vec::with_capacity(size + size / 16 + MORE);
-    serde_json::to_writer(&mut json, &Rendered::from(&answer))?;
-    Ok(Bytes::from_owner(Text { json, _held: answer.held }))
+/// Writes a response, or a message that has one, as JSON.
+///
+/// # Errors
+/// [`Code::LimitExceeded`] if it is larger than a response may be.
+pub async fn write(state: &AppState, value: &impl Serialize) -> Result<Reserved, Error> {
+    let limit = state.limits.max_answer;
+    let mut writer = Limited { json: Vec::with_capacity(1024), limit };
+    serde_json::to_writer(&mut writer, value).map_err(|error| {
+        if error.is_io() {
+            let message = format!("The answer is larger than {limit} bytes: ask for less of it.");
+            Error::Client(Code::LimitExceeded, message)
+        } else {
+            Error::Internal(format!("a response cannot be written as JSON: {error}"))
+        }
+    })?;
+    let json = writer.json;
+    let reservation = state.budget.reserve(json.capacity()).await;
+    Ok(Reserved { json, _reservation: reservation })
 }
 
-fn render(status: StatusCode, media_type: MediaType, answer: ExecutionResult) -> Response {
-    let request_error_code = answer.request_error_code;
-    match write(answer) {
-        Ok(body) => {
-            let headers = [
-                (header::CONTENT_TYPE, media_type.content_type()),
-                (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
-            ];
-            let mut response = (status, headers, body).into_response();
-            if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-            }
-            if status == *PARTIAL_SUCCESS {
-                let reason = ReasonPhrase::from_static(b"Partial Success");
-                response.extensions_mut().insert(reason);
-            }
-            if let Some(code) = request_error_code {
-                response.extensions_mut().insert(Failure(code.into()));
-            }
-            response
+/// Takes so many bytes and no more.
+struct Limited {
+    json: Vec<u8>,
+    limit: usize,
+}
+
+impl io::Write for Limited {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.json.len() + bytes.len() > self.limit {
+            return Err(io::ErrorKind::FileTooLarge.into());
         }
-        Err(error) => {
-            tracing::error!(name: "http.unwritable_answer", { exception.message = %error }, "an answer cannot be written as JSON");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
-        }
+        self.json.extend_from_slice(bytes);
+        Ok(bytes.len())
     }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn with_body(
+    status: StatusCode,
+    media_type: MediaType,
+    request_error: Option<Code>,
+    body: Bytes,
+) -> Response {
+    let headers = [
+        (header::CONTENT_TYPE, media_type.content_type()),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
+    ];
+    let mut response = (status, headers, body).into_response();
+    if matches!(status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == *PARTIAL_SUCCESS {
+        let reason = ReasonPhrase::from_static(b"Partial Success");
+        response.extensions_mut().insert(reason);
+    }
+    if let Some(code) = request_error {
+        response.extensions_mut().insert(Failure(code.into()));
+    }
+    response
 }

@@ -110,21 +110,22 @@ pub enum ServerMessage<'a> {
 }
 
 impl ServerMessage<'_> {
-    /// The frames it is sent in.
-    ///
-    /// # Errors
-    /// If it cannot be written as JSON.
-    pub fn frames(&self) -> serde_json::Result<Vec<Message>> {
-        let text = Bytes::from(serde_json::to_vec(self)?);
-        let starts = (0..text.len()).step_by(FRAME);
-        let frame = |start: usize| {
-            let kind = if start == 0 { Data::Text } else { Data::Continue };
-            let end = text.len().min(start + FRAME);
-            let part = text.slice(start..end);
-            Message::Frame(Frame::message(part, OpCode::Data(kind), end == text.len()))
-        };
-        Ok(starts.map(frame).collect())
+    /// The message as JSON.
+    #[must_use]
+    pub fn to_json(&self) -> Bytes {
+        // Its keys are strings, and no part of it fails to be serialized.
+        serde_json::to_vec(self).unwrap_or_default().into()
     }
+}
+
+/// The frames that a message is sent in.
+pub fn frames(text: &Bytes) -> impl Iterator<Item = Message> {
+    (0..text.len()).step_by(FRAME).map(|start| {
+        let kind = if start == 0 { Data::Text } else { Data::Continue };
+        let end = text.len().min(start + FRAME);
+        let part = text.slice(start..end);
+        Message::Frame(Frame::message(part, OpCode::Data(kind), end == text.len()))
+    })
 }
 
 #[cfg(test)]
@@ -157,7 +158,8 @@ mod tests {
     #[test]
     fn a_large_message_goes_in_several_frames() {
         let id = "x".repeat(2 * FRAME);
-        let frames = ServerMessage::Complete { id: &id }.frames().unwrap();
+        let message = ServerMessage::Complete { id: &id }.to_json();
+        let frames: Vec<_> = super::frames(&message).collect();
         let (mut text, mut kinds) = (Vec::new(), Vec::new());
         for frame in &frames {
             let Message::Frame(frame) = frame else { panic!("{frame:?}") };

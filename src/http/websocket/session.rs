@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use async_graphql::{Request, Response};
 use futures_util::{
     FutureExt, StreamExt,
     future::{AbortHandle, BoxFuture, abortable, pending},
@@ -15,14 +16,18 @@ use futures_util::{
 };
 use graphql_telemetry::graphql::Source;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 
 use crate::{
     config::limits::RequestLimits,
-    graphql::execution::{engine::RawRequest, errors::ExecutionResult},
+    error::Error,
+    graphql::execution::{
+        engine::RequestInfo,
+        errors::{request_error, was_executed},
+    },
     http::{
-        bearer,
-        graphql::{Rendered, from_parameters},
+        AppState, bearer,
+        graphql::{Rendered, from_parameters, write},
         server::peer_key,
         websocket::{
             Caller,
@@ -50,7 +55,7 @@ pub struct Session {
     running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
     /// What begins when one of those ends. Until then nothing is read, and it has no place among the
     /// service's operations.
-    waiting: Option<(String, RawRequest)>,
+    waiting: Option<(String, (Request, RequestInfo))>,
     /// How many operations there were.
     operations: u64,
     /// Since when nothing is asked.
@@ -72,7 +77,7 @@ struct ActiveOperation {
 struct Done {
     id: String,
     number: u64,
-    answer: ExecutionResult,
+    messages: Vec<Bytes>,
 }
 
 /// What a session waits for.
@@ -188,10 +193,10 @@ impl Session {
                 self.authenticate(&payload.unwrap_or_default()).await?;
                 self.is_acknowledged = true;
                 self.last_activity = Instant::now();
-                self.transport.send(&[ServerMessage::ConnectionAck]).await
+                self.transport.send(&[ServerMessage::ConnectionAck.to_json()]).await
             }
             ClientMessage::Ping { payload } => {
-                self.transport.send(&[ServerMessage::Pong { payload }]).await
+                self.transport.send(&[ServerMessage::Pong { payload }.to_json()]).await
             }
             ClientMessage::Pong { .. } => Ok(()),
             ClientMessage::Subscribe { .. } if !self.is_acknowledged => {
@@ -237,34 +242,38 @@ impl Session {
         }
         let extensions = payload.get("extensions");
         let source = Source::Socket(self.caller.context.of_operation(extensions));
-        let raw = from_parameters(payload)
+        let (request, info) = from_parameters(payload)
             .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
         self.last_activity = Instant::now();
-        let raw = RawRequest { source, caller: self.principal, ..raw };
+        let info = RequestInfo { source, caller: self.principal, ..info };
         if self.running.len() < self.limits().max_socket_operations {
-            self.start(id, raw);
+            self.start(id, (request, info));
         } else {
-            self.waiting = Some((id, raw));
+            self.waiting = Some((id, (request, info)));
         }
         Ok(())
     }
 
-    /// Runs an operation as soon as the engine has room; meanwhile the socket is read.
-    fn start(&mut self, id: String, raw: RawRequest) {
+    /// Runs an operation as soon as the engine has a permit; meanwhile the socket is read.
+    fn start(&mut self, id: String, (request, info): (Request, RequestInfo)) {
         self.operations += 1;
         let number = self.operations;
         let is_mutation = Arc::<AtomicBool>::default();
-        let (engine, name) = (self.caller.public.engine.clone(), id.clone());
-        let begun = is_mutation.clone();
+        let (state, name, begun) = (self.caller.public.clone(), id.clone(), is_mutation.clone());
         let (work, abort) = abortable(async move {
-            let answer = match engine.prepare(raw).await {
+            let messages = match state.engine.prepare(request, info).await {
                 Ok(operation) => {
                     begun.store(operation.is_mutation(), Ordering::Relaxed);
-                    engine.run(operation).await
+                    let (id, responder) = (name.clone(), state.clone());
+                    let respond = async move |response| messages(&responder, &id, response).await;
+                    state.engine.run(operation, respond).await.unwrap_or_else(|_| {
+                        let error = Error::Internal("the operation was aborted".into());
+                        vec![error_message(&name, &request_error(error))]
+                    })
                 }
-                Err(answer) => *answer,
+                Err(response) => messages(&state, &name, *response).await,
             };
-            Done { id: name, number, answer }
+            Done { id: name, number, messages }
         });
         self.running.push(work.map(Result::ok).boxed());
         self.active.insert(id, ActiveOperation { number, abort, is_mutation });
@@ -272,28 +281,33 @@ impl Session {
 
     async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
         self.last_activity = Instant::now();
-        if let Some((id, raw)) = self.waiting.take() {
-            self.start(id, raw);
+        if let Some((id, request)) = self.waiting.take() {
+            self.start(id, request);
         }
-        // It was aborted, or its client wants to hear no more of it, and may have given its id to
-        // another.
-        let Some(Done { id, number, answer }) = done else { return Ok(()) };
+        // It was aborted, or its client completed it, and may have given its id to another.
+        let Some(Done { id, number, messages }) = done else { return Ok(()) };
         if self.active.get(&id).is_none_or(|active| active.number != number) {
             return Ok(());
         }
         self.active.remove(&id);
-        self.answer(&id, &answer).await
+        self.transport.send(&messages).await
     }
+}
 
-    async fn answer(&mut self, id: &str, answer: &ExecutionResult) -> Result<(), End> {
-        if answer.was_executed() {
-            let next = ServerMessage::Next { id, payload: Rendered::from(answer) };
-            self.transport.send(&[next, ServerMessage::Complete { id }]).await
-        } else {
-            let errors = &answer.response.errors;
-            self.transport.send(&[ServerMessage::Error { id, payload: errors }]).await
-        }
+/// The messages that a response is, their bytes reserved until they are sent.
+async fn messages(state: &AppState, id: &str, response: Response) -> Vec<Bytes> {
+    if !was_executed(&response) {
+        return vec![error_message(id, &response)];
     }
+    let next = ServerMessage::Next { id, payload: Rendered::from(&response) };
+    match write(state, &next).await {
+        Ok(next) => vec![Bytes::from_owner(next), ServerMessage::Complete { id }.to_json()],
+        Err(too_large) => vec![error_message(id, &request_error(too_large))],
+    }
+}
+
+fn error_message(id: &str, response: &Response) -> Bytes {
+    ServerMessage::Error { id, payload: &response.errors }.to_json()
 }
 
 async fn at(time: Option<Instant>) {

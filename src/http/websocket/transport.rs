@@ -9,12 +9,11 @@ use tokio::{
 };
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
 
 use crate::http::websocket::{
     Socket,
     close::{End, Reason},
-    message::ServerMessage,
+    message::frames,
 };
 
 /// How long a client may go on taking an answer once the service wants to end.
@@ -46,15 +45,9 @@ impl Transport {
         self.socket.next().await
     }
 
-    /// Says these things, one behind the other.
-    pub async fn send(&mut self, messages: &[ServerMessage<'_>]) -> Result<(), End> {
-        let mut frames = Vec::new();
-        for message in messages {
-            frames.extend(message.frames().map_err(|error| {
-                error!(name: "http.unwritable_answer", { exception.message = %error }, "an answer cannot be written as JSON");
-                Reason::Gone
-            })?);
-        }
+    /// Sends messages, one after the other.
+    pub async fn send(&mut self, messages: &[Bytes]) -> Result<(), End> {
+        let frames: Vec<_> = messages.iter().flat_map(frames).collect();
         self.send_frames(frames).await
     }
 

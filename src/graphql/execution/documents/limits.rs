@@ -11,7 +11,7 @@ use apollo_compiler::{
     executable::{self, Operation, Selection, SelectionSet},
     schema::{ExtendedType, FieldDefinition},
 };
-use serde_json::{Map, Value};
+use async_graphql::{Value, Variables};
 
 use crate::{
     config::limits::{DocumentLimits, MAX_INTROSPECTED, MAX_INTROSPECTION_LISTS, MAX_WORD},
@@ -48,14 +48,14 @@ impl DocumentLimits {
     ///
     /// # Errors
     /// [`Code::LimitExceeded`] if there are too many or they are nested too deeply.
-    pub fn check_variables(&self, variables: &Map<String, Value>) -> Result<()> {
+    pub fn check_variables(&self, variables: &Variables) -> Result<()> {
         let mut open: Vec<(&Value, usize)> = variables.values().map(|value| (value, 1)).collect();
         let mut values = 0_usize;
         while let Some((value, level)) = open.pop() {
             values += 1;
             within("levels of nesting", level, self.max_nesting)?;
             match value {
-                Value::Array(items) => open.extend(items.iter().map(|item| (item, level + 1))),
+                Value::List(items) => open.extend(items.iter().map(|item| (item, level + 1))),
                 Value::Object(fields) => open.extend(fields.values().map(|f| (f, level + 1))),
                 _ => {}
             }

@@ -2,10 +2,10 @@
 
 use std::sync::LazyLock;
 
-use async_graphql::{ServerError, parser::types::Selection};
+use async_graphql::{ServerError, Variables, parser::types::Selection};
 use clap::Parser as _;
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     config::Cli,
@@ -27,7 +27,7 @@ fn compile(text: &str) -> Result<Document, Rejection> {
 
 /// Prepares the first operation of a document.
 pub fn prepare(text: &str, variables: Value) -> Result<PreparedOperation, Rejection> {
-    let Value::Object(variables) = variables else { panic!("{variables}") };
+    let variables = Variables::from_json(variables);
     compile(text)?.operations()[0].prepare(COMPILER.schema(), &limits(), variables)
 }
 
@@ -121,7 +121,7 @@ fn decides_conditions_by_variables_and_keeps_the_combinations() {
     let operation = &document.operations()[0];
     for _ in 0..3 {
         for a in [true, false] {
-            let Value::Object(variables) = json!({ "a": a }) else { panic!() };
+            let variables = Variables::from_json(json!({ "a": a }));
             operation.prepare(COMPILER.schema(), &limits(), variables).unwrap();
         }
     }
@@ -276,7 +276,7 @@ fn introspection_has_limits_of_its_own() {
 fn complexity_counts_items_by_arguments_and_variables() {
     let complexity = |text: &str, variables: Value, max: usize| {
         let limits = DocumentLimits { max_complexity: max, ..limits() };
-        let Value::Object(variables) = variables else { panic!() };
+        let variables = Variables::from_json(variables);
         let document = compile(text).unwrap();
         code(document.operations()[0].prepare(COMPILER.schema(), &limits, variables)).is_none()
     };
@@ -297,7 +297,7 @@ fn complexity_counts_items_by_arguments_and_variables() {
 
 #[test]
 fn variables_are_counted_as_literals_are() {
-    let check = |json: Value| limits().check_variables(json.as_object().unwrap());
+    let check = |json: Value| limits().check_variables(&Variables::from_json(json));
     assert!(check(json!({ "ids": vec!["a"; 9_000], "x": { "y": [null] } })).is_ok());
     let many = check(json!({ "ids": vec!["a"; 10_001] })).unwrap_err();
     assert!(many.to_string().contains("values of variables"), "{many}");
@@ -397,7 +397,7 @@ proptest! {
     fn any_text_is_compiled_or_rejected(text in pieces()) {
         if let Ok(document) = compile(&text) {
             for operation in document.operations() {
-                let Value::Object(variables) = json!({ "v": true }) else { panic!() };
+                let variables = Variables::from_json(json!({ "v": true }));
                 let prepared = operation.prepare(COMPILER.schema(), &limits(), variables);
                 let _ = prepared.map(|prepared| prepared.request());
             }

@@ -2,8 +2,8 @@
 //! (`CoerceVariableValues`).
 //!
 //! Not by `apollo_compiler::request::coerce_variable_values`: that takes JSON of another crate,
-//! which the request's would be copied into, and stops at the first error. This coerces JSON into
-//! the values of async-graphql, and checks custom scalars too.
+//! which the request's would be copied into, and stops at the first error. This coerces the values of
+//! async-graphql, and checks custom scalars too.
 
 use apollo_compiler::{
     Node, Schema,
@@ -11,9 +11,8 @@ use apollo_compiler::{
     parser::SourceMap,
     schema::{ExtendedType, InputObjectType},
 };
-use async_graphql::{Name, Pos, ScalarType, Value as ConstValue, indexmap::IndexMap};
+use async_graphql::{Name, Pos, ScalarType, Value as ConstValue, Variables, indexmap::IndexMap};
 use chrono::{DateTime, Utc};
-use serde_json::{Map, Value as Json};
 
 use crate::{
     error::Code,
@@ -89,11 +88,11 @@ impl VariableValues {
 pub fn coerce(
     schema: &Schema,
     definitions: &[VariableDefinition],
-    mut given: Map<String, Json>,
+    mut given: Variables,
 ) -> Result<VariableValues, Rejection> {
     let (mut values, mut errors) = (Vec::with_capacity(definitions.len()), Vec::new());
     for VariableDefinition { name, ty, default, at } in definitions {
-        let value = match (given.remove(name.as_str()), default) {
+        let value = match (given.remove(name), default) {
             (Some(value), _) => Coercion { schema, path: name.to_string() }.value(ty, value),
             (None, Some(default)) => Ok(default.clone()),
             (None, None) if ty.is_non_null() => {
@@ -139,7 +138,7 @@ impl Coercion<'_> {
     }
 
     /// Coerces a part of the value, at `step` of the path.
-    fn below(&mut self, step: &str, ty: &Type, value: Json) -> Result<ConstValue, Mismatch> {
+    fn below(&mut self, step: &str, ty: &Type, value: ConstValue) -> Result<ConstValue, Mismatch> {
         let length = self.path.len();
         self.path.push('.');
         self.path.push_str(step);
@@ -148,13 +147,13 @@ impl Coercion<'_> {
         value
     }
 
-    fn value(&mut self, ty: &Type, value: Json) -> Result<ConstValue, Mismatch> {
+    fn value(&mut self, ty: &Type, value: ConstValue) -> Result<ConstValue, Mismatch> {
         match (ty, value) {
-            (ty, Json::Null) if ty.is_non_null() => {
+            (ty, ConstValue::Null) if ty.is_non_null() => {
                 self.mismatch(format!("Expected type \"{ty}\", found null."))
             }
-            (_, Json::Null) => Ok(ConstValue::Null),
-            (Type::List(item) | Type::NonNullList(item), Json::Array(items)) => {
+            (_, ConstValue::Null) => Ok(ConstValue::Null),
+            (Type::List(item) | Type::NonNullList(item), ConstValue::List(items)) => {
                 let mut values = Vec::with_capacity(items.len());
                 for (index, value) in items.into_iter().enumerate() {
                     values.push(self.below(&index.to_string(), item, value)?);
@@ -169,14 +168,17 @@ impl Coercion<'_> {
         }
     }
 
-    fn named(&mut self, name: &str, value: Json) -> Result<ConstValue, Mismatch> {
+    fn named(&mut self, name: &str, value: ConstValue) -> Result<ConstValue, Mismatch> {
         match self.schema.types.get(name) {
             Some(ExtendedType::InputObject(definition)) => self.object(definition, value),
             Some(ExtendedType::Enum(definition)) => match value {
-                Json::String(text) if definition.values.contains_key(text.as_str()) => {
+                ConstValue::String(text) if definition.values.contains_key(text.as_str()) => {
                     Ok(ConstValue::Enum(Name::new(text)))
                 }
-                Json::String(_) => {
+                ConstValue::Enum(text) if definition.values.contains_key(text.as_str()) => {
+                    Ok(ConstValue::Enum(text))
+                }
+                ConstValue::String(_) | ConstValue::Enum(_) => {
                     self.mismatch(format!("There is no such value in enum \"{name}\"."))
                 }
                 other => self.unexpected(name, &other),
@@ -186,10 +188,10 @@ impl Coercion<'_> {
     }
 
     /// Coerces to a scalar: those of section 3.5, and the schema's own.
-    fn scalar(&self, name: &str, value: Json) -> Result<ConstValue, Mismatch> {
+    fn scalar(&self, name: &str, value: ConstValue) -> Result<ConstValue, Mismatch> {
         let is_int = |number: &f64| number.fract() == 0.0 && number.abs() < f64::from(u32::MAX);
         match (name, value) {
-            ("Int", Json::Number(number)) => {
+            ("Int", ConstValue::Number(number)) => {
                 // 1.0 is an integer in JSON (section 3.5.1).
                 #[expect(clippy::cast_possible_truncation, reason = "checked")]
                 let integral = || number.as_f64().filter(is_int).map(|number| number as i64);
@@ -198,33 +200,32 @@ impl Coercion<'_> {
                     _ => self.mismatch("Expected a signed integer of 32 bits.".to_owned()),
                 }
             }
-            ("Float", value @ Json::Number(_))
-            | ("String" | "ID", value @ Json::String(_))
-            | ("Boolean", value @ Json::Bool(_)) => Ok(scalar_value(value)),
-            ("ID", Json::Number(number)) if !number.is_f64() => Ok(number.to_string().into()),
+            ("Float", value @ ConstValue::Number(_))
+            | ("String" | "ID", value @ ConstValue::String(_))
+            | ("Boolean", value @ ConstValue::Boolean(_)) => Ok(value),
+            ("ID", ConstValue::Number(number)) if !number.is_f64() => Ok(number.to_string().into()),
             ("Int" | "Float" | "String" | "ID" | "Boolean", value) => self.unexpected(name, &value),
-            (_, value) => {
-                let value = ConstValue::from_json(value).unwrap_or_default();
-                match check_custom_scalar(name, &value) {
-                    Ok(()) => Ok(value),
-                    Err(message) => self.mismatch(message),
-                }
-            }
+            (_, value) => match check_custom_scalar(name, &value) {
+                Ok(()) => Ok(value),
+                Err(message) => self.mismatch(message),
+            },
         }
     }
 
-    fn object(&mut self, ty: &InputObjectType, value: Json) -> Result<ConstValue, Mismatch> {
-        let Json::Object(mut given) = value else { return self.unexpected(&ty.name, &value) };
+    fn object(&mut self, ty: &InputObjectType, value: ConstValue) -> Result<ConstValue, Mismatch> {
+        let ConstValue::Object(mut given) = value else { return self.unexpected(&ty.name, &value) };
         if let Some(unknown) = given.keys().find(|key| !ty.fields.contains_key(key.as_str())) {
             let message = format!("Field \"{unknown}\" is not defined by type \"{}\".", ty.name);
             return self.mismatch(message);
         }
-        if is_one_of(ty) && (given.len() != 1 || given.values().any(Json::is_null)) {
+        if is_one_of(ty)
+            && (given.len() != 1 || given.values().any(|value| *value == ConstValue::Null))
+        {
             return self.mismatch(exactly_one_field(&ty.name));
         }
         let mut fields = IndexMap::new();
         for (name, definition) in &ty.fields {
-            let value = match (given.remove(name.as_str()), &definition.default_value) {
+            let value = match (given.swap_remove(name.as_str()), &definition.default_value) {
                 (Some(value), _) => self.below(name, &definition.ty, value)?,
                 (None, Some(default)) => {
                     literal(self.schema, &definition.ty, default).into_const().unwrap_or_default()
@@ -242,25 +243,18 @@ impl Coercion<'_> {
         Ok(ConstValue::Object(fields))
     }
 
-    fn unexpected<T>(&self, expected: &str, found: &Json) -> Result<T, Mismatch> {
+    fn unexpected<T>(&self, expected: &str, found: &ConstValue) -> Result<T, Mismatch> {
         let found = match found {
-            Json::Null => "null",
-            Json::Bool(_) => "a boolean",
-            Json::Number(_) => "a number",
-            Json::String(_) => "a string",
-            Json::Array(_) => "a list",
-            Json::Object(_) => "an object",
+            ConstValue::Null => "null",
+            ConstValue::Boolean(_) => "a boolean",
+            ConstValue::Number(_) => "a number",
+            ConstValue::String(_) => "a string",
+            ConstValue::List(_) => "a list",
+            ConstValue::Object(_) => "an object",
+            ConstValue::Enum(_) => "an enum value",
+            ConstValue::Binary(_) => "bytes",
         };
         self.mismatch(format!("Expected type \"{expected}\", found {found}."))
-    }
-}
-
-fn scalar_value(value: Json) -> ConstValue {
-    match value {
-        Json::Bool(value) => ConstValue::Boolean(value),
-        Json::Number(number) => ConstValue::Number(number),
-        Json::String(text) => ConstValue::String(text),
-        _ => ConstValue::Null,
     }
 }
 

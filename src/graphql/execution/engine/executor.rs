@@ -1,7 +1,7 @@
 //! The engine as an [`Executor`] of async-graphql: any transport that takes one runs behind the engine's
 //! limits, permits, time-outs and telemetry, and gets responses whose faults are masked.
 
-use std::{any::TypeId, sync::Arc};
+use std::{any::TypeId, future::ready, sync::Arc};
 
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, futures_util::stream::BoxStream,
@@ -11,8 +11,8 @@ use futures_util::{FutureExt, StreamExt, stream};
 use crate::{
     error::{Code, Error},
     graphql::execution::{
-        engine::{Engine, RawRequest},
-        errors::{ExecutionResult, server_error},
+        engine::{Engine, RequestInfo},
+        errors::request_error,
     },
     security::Caller,
 };
@@ -39,28 +39,24 @@ impl EngineExecutor {
         self
     }
 
-    fn request(&self, request: Request, session: Option<&Data>) -> Result<RawRequest, Error> {
-        let caller = [Some(&request.data), session].into_iter().flatten().find_map(caller);
-        let caller = caller.unwrap_or(self.caller);
-        let variables = serde_json::to_value(request.variables.into_value());
-        let Ok(serde_json::Value::Object(variables)) = variables else {
-            let message = "The variables cannot be read: files are not accepted.";
-            return Err(Error::Client(Code::BadRequest, message.into()));
-        };
-        let Request { query, operation_name, .. } = request;
-        Ok(RawRequest { query, operation_name, variables, caller, ..RawRequest::default() })
-    }
-
     async fn run(self, request: Request, session: Option<Arc<Data>>) -> Response {
-        let raw = match self.request(request, session.as_deref()) {
-            Ok(raw) => raw,
-            Err(error) => return ExecutionResult::request_error(server_error(error)).response,
-        };
-        match self.engine.prepare(raw).await {
-            Ok(operation) => self.engine.run(operation).await.response,
-            Err(answer) => answer.response,
+        let data = [Some(&request.data), session.as_deref()];
+        let caller = data.into_iter().flatten().find_map(caller).unwrap_or(self.caller);
+        if !request.uploads.is_empty() {
+            return bad_request("Files are not accepted.");
+        }
+        let info = RequestInfo { caller, ..RequestInfo::default() };
+        match self.engine.prepare(request, info).await {
+            Ok(operation) => self.engine.run(operation, ready).await.unwrap_or_else(|_| {
+                request_error(Error::Internal("the operation was aborted".into()))
+            }),
+            Err(response) => *response,
         }
     }
+}
+
+fn bad_request(message: &str) -> Response {
+    request_error(Error::Client(Code::BadRequest, message.into()))
 }
 
 fn caller(data: &Data) -> Option<Caller> {
@@ -77,9 +73,7 @@ impl Executor for EngineExecutor {
         match batch {
             BatchRequest::Single(request) => BatchResponse::Single(self.execute(request).await),
             BatchRequest::Batch(_) => {
-                let message = "Several requests in one are not served.".into();
-                let error = server_error(Error::Client(Code::BadRequest, message));
-                BatchResponse::Single(ExecutionResult::request_error(error).response)
+                BatchResponse::Single(bad_request("Several requests in one are not served."))
             }
         }
     }

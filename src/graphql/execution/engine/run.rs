@@ -1,4 +1,4 @@
-//! The running of an operation that was understood: a task of its own, a time limit, the answer.
+//! Runs a prepared operation: a task of its own, a time limit, the response.
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -7,9 +7,10 @@ use futures_util::FutureExt;
 use graphql_telemetry::graphql::{self as telemetry, Execution};
 use opentelemetry::trace::FutureExt as _;
 use runtime_insight::{timed, worker};
-use tokio::time::timeout;
+use tokio::{task::JoinError, time::timeout};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::{Engine, Operation};
 use crate::{
     error::{Code, Error},
     graphql::{
@@ -18,43 +19,65 @@ use crate::{
         dataloader::BatchScheduler,
         execution::{
             documents::PreparedOperation,
-            engine::{Engine, Operation, Understood},
-            errors::{ExecutionResult, server_error},
-            size::json_size,
+            errors::{mask_errors, request_error},
         },
     },
     security::Caller,
 };
 
+/// What names an operation's task.
+struct Name {
+    kind: OperationType,
+    root_field: &'static str,
+}
+
 impl Engine {
-    /// Runs an operation as a task of its own. If the caller goes away, a query is aborted, and a
-    /// mutation runs to its end.
+    /// Runs an operation as a task of its own, and has that task make of the response what the transport
+    /// sends. If the future is dropped, a query is aborted, and a mutation runs to its end.
+    ///
+    /// # Errors
+    /// If `respond` panics, or the runtime is shut down.
     ///
     /// # Panics
     /// Outside a tokio runtime.
-    pub async fn run(self: &Arc<Self>, operation: Operation) -> ExecutionResult {
-        let Operation { understood, telemetry, permit } = operation;
-        let Understood { prepared, root_field, caller } = understood;
-        let kind = prepared.kind;
+    pub async fn run<T, F>(
+        self: &Arc<Self>,
+        operation: Operation,
+        respond: impl FnOnce(Response) -> F + Send + 'static,
+    ) -> Result<T, JoinError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        let Operation { prepared, root_field, caller, telemetry, permit } = operation;
+        let name = Name { kind: prepared.kind, root_field };
         let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
         let work = Box::pin(self.clone().execute(prepared, caller, execution));
-        let work = work.inspect(move |_| drop(permit));
-        self.run_task(kind, root_field, work, telemetry).await
+        let respond = move |response| {
+            // So that no more responses than permits are made into bytes at a time.
+            respond(response).inspect(move |_| drop(permit))
+        };
+        self.run_task(name, work, telemetry, respond).await
     }
 
-    async fn run_task(
+    async fn run_task<T, F>(
         &self,
-        kind: OperationType,
-        root_field: &'static str,
-        work: impl Future<Output = ExecutionResult> + Send + Unpin + 'static,
+        name: Name,
+        work: impl Future<Output = (Response, Vec<Code>)> + Send + Unpin + 'static,
         telemetry: telemetry::Operation,
-    ) -> ExecutionResult {
+        respond: impl FnOnce(Response) -> F + Send + 'static,
+    ) -> Result<T, JoinError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send,
+    {
+        let Name { kind, root_field } = name;
         let context = telemetry.context().clone();
         let since = telemetry.started();
         let tag = telemetry.tag(kind, root_field);
         let work = async move {
-            // Caught here and not by the task's handle, so that the operation's telemetry says it.
+            // Caught here and not by the task's handle, so that the operation's telemetry has it.
             let work = AssertUnwindSafe(work).catch_unwind();
             let (result, profile) = if worker::is_watched() {
                 let (result, profile) = timed(since, work).await;
@@ -62,42 +85,42 @@ impl Engine {
             } else {
                 (work.await, None)
             };
-            let answer = result.unwrap_or_else(|_| {
+            let (response, codes) = result.unwrap_or_else(|_| {
                 let error = Error::Internal("a resolver panicked".into());
                 telemetry.fault(&error);
-                ExecutionResult::request_error(server_error(error))
+                failed(error)
             });
-            telemetry.end(&answer.codes, profile.as_ref());
-            answer
+            telemetry.end(&codes, profile.as_ref());
+            respond(response).await
         };
         let task = runtime_insight::spawn_operation(
             tag,
             self.running.track_future(work).with_context(context),
         );
-        let result = if kind == OperationType::Mutation {
+        if kind == OperationType::Mutation {
             task.await
         } else {
             AbortOnDropHandle::new(task).await
-        };
-        result.unwrap_or_else(|_| {
-            ExecutionResult::request_error(server_error(Error::Internal(
-                "the operation was aborted".into(),
-            )))
-        })
+        }
     }
 
+    /// The masked response, and the codes of its errors.
     async fn execute(
         self: Arc<Self>,
         prepared: PreparedOperation,
         caller: Caller,
         execution: Arc<Execution>,
-    ) -> ExecutionResult {
+    ) -> (Response, Vec<Code>) {
+        let fail = |error: Error| {
+            execution.fault(&error);
+            failed(error)
+        };
         if let Some(problem) = self.db.problem() {
-            return refused(Error::DatabaseUnavailable(problem.into()), &execution);
+            return fail(Error::DatabaseUnavailable(problem.into()));
         }
         let batches = BatchScheduler::default();
-        let catalogue = RequestContext::new(&self.db, &batches, execution.clone(), caller);
-        let request = prepared.request().data(catalogue);
+        let context = RequestContext::new(&self.db, &batches, execution.clone(), caller);
+        let request = prepared.request().data(context);
         let running = batches.drive(self.schema.execute(request));
         let limit = self.limits.requests.operation_timeout;
         let ended = tokio::select! {
@@ -108,45 +131,36 @@ impl Engine {
         };
         let mut response = match ended {
             Ok(response) => response,
-            Err(error) => return refused(error, &execution),
+            Err(error) => return fail(error),
         };
         complete(&mut response, &prepared.merged.fields);
-        let size = json_size(&response.data);
-        if size > self.limits.requests.max_answer {
-            let message = format!(
-                "The answer is larger than {} bytes: ask for less of it.",
-                self.limits.requests.max_answer
-            );
-            return ExecutionResult::request_error(server_error(Error::Client(
-                Code::LimitExceeded,
-                message,
-            )));
-        }
-        let held = Some(self.budget.reserve(size).await);
-        let answer = ExecutionResult { held, ..self.answer(response) };
-        if let Some(fault) = answer.codes.iter().find(|code| code.is_server_fault()) {
+        let codes = mask_errors(&mut response, self.limits.requests.max_errors);
+        if let Some(fault) = codes.iter().find(|code| code.is_server_fault()) {
             execution.fail(*fault);
         }
-        answer
-    }
-
-    pub(super) fn answer(&self, response: Response) -> ExecutionResult {
-        ExecutionResult::new(response).with_at_most(self.limits.requests.max_errors)
+        (response, codes)
     }
 }
 
-/// The answer to an operation that a fault of the service kept from its end.
-fn refused(error: Error, execution: &Execution) -> ExecutionResult {
-    execution.fault(&error);
-    ExecutionResult::request_error(server_error(error))
+/// The response to an operation that did not run to its end.
+fn failed(error: Error) -> (Response, Vec<Code>) {
+    let codes = vec![error.code()];
+    (request_error(error), codes)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+
+    use async_graphql::Request;
     use clap::Parser;
 
     use super::*;
-    use crate::{config::Cli, database::Database, graphql::execution::engine::RawRequest};
+    use crate::{
+        config::Cli,
+        database::Database,
+        graphql::execution::{engine::RequestInfo, errors::request_error_code},
+    };
     use graphql_telemetry::graphql::Source;
 
     #[tokio::test]
@@ -159,16 +173,15 @@ mod tests {
 
         let panics = Box::pin(async { panic!("the secret plan") });
         let telemetry = telemetry::Operation::start(&Source::Request);
-        let answer = engine.run_task(OperationType::Query, "Query.books", panics, telemetry).await;
-        let errors = serde_json::to_string(&answer.response.errors).unwrap();
-        assert_eq!(answer.request_error_code, Some(Code::InternalServerError));
+        let name = Name { kind: OperationType::Query, root_field: "Query.books" };
+        let response = engine.run_task(name, panics, telemetry, ready).await.unwrap();
+        let errors = serde_json::to_string(&response.errors).unwrap();
+        assert_eq!(request_error_code(&response), Some(Code::InternalServerError));
         assert!(errors.contains("INTERNAL_SERVER_ERROR") && !errors.contains("secret"), "{errors}");
 
-        let query = "{ books { totalCount } }".to_owned();
-        let operation = engine
-            .prepare(RawRequest { query, caller: Caller::unrestricted(), ..RawRequest::default() })
-            .await;
-        let answer = engine.run(operation.unwrap_or_else(|_| panic!("refused"))).await;
-        assert!(answer.response.errors.is_empty());
+        let info = RequestInfo { caller: Caller::unrestricted(), ..RequestInfo::default() };
+        let operation =
+            engine.prepare(Request::new("{ books { totalCount } }"), info).await.unwrap();
+        assert!(engine.run(operation, ready).await.unwrap().errors.is_empty());
     }
 }
