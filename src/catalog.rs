@@ -6,9 +6,12 @@
 pub mod authors;
 pub mod books;
 mod constraint;
+pub mod filter;
 pub mod import;
+mod language;
 pub mod metrics;
 pub mod pagination;
 mod rows;
 pub mod search;
 pub mod text;
+pub mod validation;

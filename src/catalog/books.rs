@@ -6,10 +6,12 @@ pub(super) mod insert;
 pub mod isbn;
 pub mod order;
 
+use std::sync::LazyLock;
+
 use entity::{author, book, book_author};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, DbErr, EntityTrait, PaginatorTrait,
-    QueryFilter, QuerySelect, QueryTrait, Statement, Value,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait,
+    QueryFilter, QuerySelect, QueryTrait, Statement,
 };
 
 use crate::{
@@ -17,14 +19,15 @@ use crate::{
         authors,
         books::{
             filter::BookFilter,
-            input::{BookPatch, NewBook, Patch},
+            input::{BookPatch, NewBook},
             insert::{now, on_taken_isbn},
             order::BookOrder,
         },
         constraint::Constraint,
         pagination::{Page, PageArgs, SortOrder},
-        rows::{FromRow, book_columns},
+        rows::{FromRow, from_row},
         search, text,
+        validation::Patch,
     },
     database::{Session, eq_any},
     error::{Error, Result},
@@ -35,20 +38,11 @@ use crate::{
 /// # Errors
 /// If the database fails.
 pub async fn find<C: ConnectionTrait>(db: &C, id: i64) -> Result<Option<book::Model>> {
-    const FIND: &str = concat!("SELECT ", book_columns!(), " FROM book WHERE id = $1");
-    Ok(one(db, FIND, [id.into()]).await?)
-}
-
-/// The only row of a statement whose text is always the same: making it anew with a query builder
-/// takes longer than reading the row.
-async fn one<C: ConnectionTrait>(
-    db: &C,
-    sql: &'static str,
-    values: impl IntoIterator<Item = Value>,
-) -> std::result::Result<Option<book::Model>, DbErr> {
-    let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
-    let Some(row) = db.query_one_raw(statement).await? else { return Ok(None) };
-    Ok(Some(FromRow::read(&row)?))
+    static FIND: LazyLock<String> =
+        LazyLock::new(|| format!("SELECT {} FROM book WHERE id = $1", book::Model::COLUMNS));
+    // Making the text anew with a query builder takes longer than reading the row.
+    let statement = Statement::from_sql_and_values(db.get_database_backend(), &*FIND, [id.into()]);
+    Ok(db.query_one_raw(statement).await?.map(|row| from_row(&row)).transpose()?)
 }
 
 /// The books with these ids, in no order.
@@ -83,7 +77,7 @@ pub async fn list<C: ConnectionTrait>(
     let select = book::Entity::find().filter(condition).into_query();
     let statement = order.page(db.get_database_backend(), select, args, is_filtered);
     let rows = db.query_all_raw(statement).await?;
-    let books = rows.iter().map(FromRow::read).collect::<std::result::Result<_, _>>()?;
+    let books = rows.iter().map(from_row).collect::<std::result::Result<_, _>>()?;
     Ok(Page::new(books, args, |book| order.cursor(book)))
 }
 

@@ -26,8 +26,8 @@ pub use self::reader::ReadOptions;
 pub use self::row::UnreadValue;
 use crate::{
     catalog::{
-        authors,
-        books::{self, input::AuthorRef, insert},
+        authors::{self, AuthorRef},
+        books::{self, insert},
         import::row::Row,
         metrics, text,
     },

@@ -145,6 +145,13 @@ pub struct Page<T> {
     pub has_previous: bool,
 }
 
+impl<T> Default for Page<T> {
+    /// The page of an empty list.
+    fn default() -> Self {
+        Self { items: Vec::new(), has_next: false, has_previous: false }
+    }
+}
+
 impl<T> Page<T> {
     /// A page of `rows`, which were read in the page's direction with one row more than
     /// its limit, to learn whether there are more.

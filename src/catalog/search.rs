@@ -15,7 +15,7 @@ use sea_orm::{ConnectionTrait, DbBackend, Statement, Value};
 use crate::{
     catalog::{
         pagination::{Cursor, Key, Page, PageArgs},
-        rows::{FromRow, column},
+        rows::{Columns, FromRow},
         text,
     },
     error::{Error, Result},
@@ -182,7 +182,7 @@ impl Search {
         };
         let statement = Statement::from_sql_and_values(backend, sql, [words.into()]);
         let books: i64 = match db.query_one_raw(statement).await? {
-            Some(row) => column(&row, 0)?,
+            Some(row) => Columns::of(&row).next()?,
             None => 0,
         };
         Ok(books.unsigned_abs())
@@ -201,7 +201,8 @@ async fn books<C: ConnectionTrait>(
     let statement = Statement::from_sql_and_values(db.get_database_backend(), sql, values);
     let mut rows = Rows::new();
     for row in db.query_all_raw(statement).await? {
-        rows.push((FromRow::read(&row)?, column(&row, 10)?));
+        let mut columns = Columns::of(&row);
+        rows.push((FromRow::read(&mut columns)?, columns.next()?));
     }
     Ok(rows)
 }

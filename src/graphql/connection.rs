@@ -1,33 +1,20 @@
-//! Relay connections over the catalogue's pages.
+//! Relay connections over the catalog's pages.
+
+use std::borrow::Cow;
 
 use async_graphql::{
-    ContainerType, Context, Object,
-    connection::{Connection, CursorType, Edge, EmptyFields},
+    ContainerType, Context, Object, TypeName,
+    connection::{Connection, CursorType, Edge},
 };
 
 use crate::{
-    catalog::{
-        authors,
-        books::{self, filter::BookFilter},
-        pagination::{Cursor, Page},
-        search::Search,
-    },
+    catalog::pagination::{Cursor, Page},
     error::Result,
     graphql::{
         compat::resolve_inline::ResolveInline,
-        context::{ParentType, resolve},
-        types::{Author, Book},
+        context::{FieldContext, resolve_field},
     },
 };
-
-/// A page of books.
-pub type BookConnection = Connection<Cursor, ResolveInline<Book>, TotalCount>;
-/// A page of authors.
-pub type AuthorConnection = Connection<Cursor, ResolveInline<Author>, TotalCount>;
-/// A book with its cursor.
-pub type BookEdge = Edge<Cursor, ResolveInline<Book>, EmptyFields>;
-/// An author with their cursor.
-pub type AuthorEdge = Edge<Cursor, ResolveInline<Author>, EmptyFields>;
 
 impl CursorType for Cursor {
     type Error = std::convert::Infallible;
@@ -43,60 +30,46 @@ impl CursorType for Cursor {
 }
 
 /// The list that a page is of.
-pub enum List {
-    /// The books that a filter lets through.
-    Books(BookFilter),
-    /// The books of an author.
-    BooksOf(i64),
-    /// The books that have all words.
-    Found(Search),
-    /// The authors whose name contains this.
-    Authors(Option<String>),
+pub trait List: Send + Sync {
+    /// The connection's type, which has the field `totalCount`.
+    const CONNECTION: &'static str;
+
+    /// Counts the items of the whole list.
+    fn count(&self, call: &FieldContext) -> impl Future<Output = Result<u64>> + Send;
 }
 
-impl List {
-    /// The type that has the field `totalCount`.
-    const fn connection_type(&self) -> &'static str {
-        match self {
-            Self::Books(_) | Self::BooksOf(_) | Self::Found(_) => "BookConnection",
-            Self::Authors(_) => "AuthorConnection",
-        }
+/// The field `totalCount` of a connection.
+pub struct TotalCount<L>(L);
+
+/// A part of the connection, under a name that the schema does not show.
+impl<L: List> TypeName for TotalCount<L> {
+    fn type_name() -> Cow<'static, str> {
+        format!("{}TotalCount", L::CONNECTION).into()
     }
 }
 
-/// Counts a list, but only when it is selected.
-pub struct TotalCount(List);
-
-#[Object]
-impl TotalCount {
+#[Object(name_type)]
+impl<L: List> TotalCount<L> {
     /// The number of items in the whole list. Counted only when selected; in a large catalogue
     /// it costs more than the page.
     async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
-        resolve(context, ParentType::Type(self.0.connection_type()), async |call| match &self.0 {
-            List::Books(filter) => books::count(&call.reader(), filter).await,
-            List::BooksOf(author) => call.book_count_of_author(*author).await,
-            List::Found(search) => search.count(&call.reader()).await,
-            List::Authors(part) => authors::count(&call.reader(), part.as_deref()).await,
-        })
-        .await
+        resolve_field(context, L::CONNECTION, async |call| self.0.count(&call).await).await
     }
 }
 
 /// The connection of a page of `list`.
 #[must_use]
-pub fn connection<T, U>(
+pub fn connection<T, U, L>(
     page: Page<T>,
-    list: List,
-) -> Connection<Cursor, ResolveInline<U>, TotalCount>
+    list: L,
+) -> Connection<Cursor, ResolveInline<U>, TotalCount<L>>
 where
     U: From<T> + ContainerType,
+    L: List,
 {
     let mut connection =
         Connection::with_additional_fields(page.has_previous, page.has_next, TotalCount(list));
-    connection.edges.extend(
-        page.items
-            .into_iter()
-            .map(|(cursor, item)| Edge::new(cursor, ResolveInline(U::from(item)))),
-    );
+    let edge = |(cursor, item)| Edge::new(cursor, ResolveInline(U::from(item)));
+    connection.edges.extend(page.items.into_iter().map(edge));
     connection
 }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_graphql::{Context, MergedObject, Object};
+use async_graphql::{Context, Object};
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
 use tokio::{
     sync::Mutex,
@@ -25,36 +25,22 @@ use crate::{
     },
     database::Session,
     error::{Error, Result},
-    graphql::{
-        context::{ParentType, resolve},
-        query::Query,
-    },
-    security::Scope,
+    graphql::context::resolve_query,
 };
 
-/// The reading roots with the laboratory's beside them.
-#[derive(MergedObject)]
-#[graphql(name = "Query")]
-pub struct QueryWithLab(Query<true>, Lab);
-
-impl Default for QueryWithLab {
-    fn default() -> Self {
-        Self(Query, Lab)
-    }
-}
-
 /// Fields that misbehave, for so many milliseconds: 200 if nothing is said, 10000 at most.
+#[derive(Default)]
 pub struct Lab;
 
 /// What [`Lab::lab_lock`] waits for.
 static LOCK: Mutex<()> = Mutex::const_new(());
 
-/// What can be read.
+/// Fields that misbehave.
 #[Object]
 impl Lab {
     /// Blocks a worker, as a synchronous call in an asynchronous resolver does.
     async fn lab_block(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             block(time(ms)?);
             Ok(true)
         })
@@ -63,7 +49,7 @@ impl Lab {
 
     /// Computes without ever giving way.
     async fn lab_spin(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             spin(time(ms)?);
             Ok(true)
         })
@@ -72,15 +58,12 @@ impl Lab {
 
     /// Panics.
     async fn lab_panic(&self, context: &Context<'_>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
-            panic!("the laboratory was asked to panic")
-        })
-        .await
+        resolve_query(context, async |_| panic!("the laboratory was asked to panic")).await
     }
 
     /// Waits for a timer.
     async fn lab_sleep(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             sleep(time(ms)?).await;
             Ok(true)
         })
@@ -89,7 +72,7 @@ impl Lab {
 
     /// Waits for a slow SQL statement. On SQLite, which cannot wait, it counts that long, about.
     async fn lab_slow_sql(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |call| {
+        resolve_query(context, async |call| {
             slow_statement(&call.reader(), time(ms)?).await?;
             Ok(true)
         })
@@ -98,7 +81,7 @@ impl Lab {
 
     /// Waits for a lock, and then holds it for that long.
     async fn lab_lock(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             let time = time(ms)?;
             let _held = LOCK.lock().await;
             sleep(time).await;
@@ -109,7 +92,7 @@ impl Lab {
 
     /// Spawns a task that nobody waits for and that never ends.
     async fn lab_leak(&self, context: &Context<'_>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             runtime_insight::spawn("lab leak", pending::<()>());
             Ok(true)
         })
@@ -118,7 +101,7 @@ impl Lab {
 
     /// Reads the authors of so many books by one statement for each book.
     async fn lab_n_plus_one(&self, context: &Context<'_>, first: Option<i32>) -> Result<usize> {
-        resolve(context, ParentType::Query(Scope::Read), async |call| {
+        resolve_query(context, async |call| {
             let args = PageArgs::from_relay((first, None), (None, None), "lab")?;
             let (filter, order) = (BookFilter::default(), BookOrder::default());
             let page = books::list(&call.reader(), &filter, order, &args).await?;
@@ -134,7 +117,7 @@ impl Lab {
 
     /// Takes every connection of the pool that reads, and keeps them for that long.
     async fn lab_exhaust_pool(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |call| {
+        resolve_query(context, async |call| {
             call.occupy_pool(time(ms)?).await?;
             Ok(true)
         })
@@ -144,7 +127,7 @@ impl Lab {
     /// Spawns more tasks that compute than there are workers, which give way every few
     /// milliseconds: others get a worker, but late.
     async fn lab_starve(&self, context: &Context<'_>, ms: Option<i32>) -> Result<bool> {
-        resolve(context, ParentType::Query(Scope::Read), async |_| {
+        resolve_query(context, async |_| {
             /// Short enough to be no slow poll.
             const SLICE: Duration = Duration::from_millis(5);
             let until = Instant::now() + time(ms)?;

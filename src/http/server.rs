@@ -1,7 +1,7 @@
 //! The accept loop. Our own and not `axum::serve`, for what that lacks: time limits for heads and
 //! for the taking of answers, limits of connections, named tasks, and a drain that ends.
 
-pub mod connection_limiter;
+mod connection_limiter;
 mod connection_state;
 pub mod response_budget;
 pub mod rlimit;

@@ -8,12 +8,20 @@ use sea_orm::{ConnectionTrait, EntityTrait, QueryFilter, sea_query::OnConflict};
 use crate::{
     catalog::{
         authors::{find_many, to_insert},
-        books::input::AuthorRef,
         text,
     },
     database::eq_any,
     error::{Error, Result},
 };
+
+/// An author as a book's input names it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorRef {
+    /// An author of the catalogue.
+    Id(i64),
+    /// The author of that name, entered if the catalogue has none.
+    Name(String),
+}
 
 /// The authors that a book's input names, in its order; unknown names are entered.
 ///

@@ -1,28 +1,17 @@
-//! Which books or authors a list has.
+//! Which books a list has.
 
 use chrono::{DateTime, Datelike, Utc};
 use entity::{author, book, book_author};
-use sea_orm::sea_query::{Condition, Expr, ExprTrait, LikeExpr, Query};
+use sea_orm::sea_query::{Condition, Expr, ExprTrait, Query};
 
 use crate::{
-    catalog::{books::input, text},
+    catalog::{
+        authors::name_contains,
+        filter::{Range, contains, within},
+        language,
+    },
     error::{Error, Result},
 };
-
-/// An inclusive range; an end that is not given is open.
-#[derive(Clone, Copy, Debug)]
-pub struct Range<T> {
-    /// The least value.
-    pub min: Option<T>,
-    /// The greatest value.
-    pub max: Option<T>,
-}
-
-impl<T> Default for Range<T> {
-    fn default() -> Self {
-        Self { min: None, max: None }
-    }
-}
 
 /// Conditions that a book must meet, all of them.
 #[derive(Clone, Debug, Default)]
@@ -73,24 +62,6 @@ impl BookFilter {
     }
 }
 
-/// The condition that an author's name contains `part`, whatever its case, accents and special letters.
-#[must_use]
-pub fn name_contains(part: &str) -> Expr {
-    contains((author::Entity, author::Column::NameKey), part)
-}
-
-fn contains(column: impl sea_orm::sea_query::IntoColumnRef, part: &str) -> Expr {
-    let mut pattern = String::from("%");
-    for c in text::fold(part).chars() {
-        if matches!(c, '%' | '_' | '\\') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    Expr::col(column).like(LikeExpr::new(pattern).escape('\\'))
-}
-
 fn written_by(part: &str) -> Expr {
     let link = |column| (book_author::Entity, column);
     Expr::exists(
@@ -112,22 +83,9 @@ fn written_by(part: &str) -> Expr {
 }
 
 fn in_language(tag: &str) -> Result<Condition> {
-    let tag = input::language(tag).ok_or_else(|| {
+    let tag = language::tag(tag).ok_or_else(|| {
         Error::invalid(["filter", "language"], "must be a language tag such as en or pt-BR")
     })?;
     let column = || Expr::col((book::Entity, book::Column::Language));
     Ok(Condition::any().add(column().like(format!("{tag}-%"))).add(column().eq(tag)))
-}
-
-fn within<T>(mut all: Condition, value: &Expr, range: Range<T>) -> Condition
-where
-    T: Into<Expr>,
-{
-    if let Some(min) = range.min {
-        all = all.add(value.clone().gte(min));
-    }
-    if let Some(max) = range.max {
-        all = all.add(value.clone().lte(max));
-    }
-    all
 }

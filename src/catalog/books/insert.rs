@@ -1,5 +1,7 @@
 //! Entering a book that was checked: its row, its authors and its search entry.
 
+use std::sync::LazyLock;
+
 use chrono::{DateTime, SubsecRound, Utc};
 use entity::{author, book};
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
@@ -8,37 +10,62 @@ use crate::{
     catalog::{
         books::input::NewBook,
         constraint::Constraint,
-        rows::{FromRow, book_columns},
+        rows::{FromRow, from_row},
         search, text,
     },
     database::Session,
     error::{Error, Result},
 };
 
-const POSTGRES: &str = concat!(
-    "INSERT INTO book (title, title_key, pages, isbn13, published_year, language, created_at, \
-     updated_at, version, search_document, title_words) \
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1, $8::tsvector, $9) RETURNING ",
-    book_columns!()
-);
+/// The columns of a new book with their values. Statements are made of them once, from those of any book.
+fn columns(input: NewBook) -> [(&'static str, Value); 9] {
+    let (title_key, now) = (text::fold(&input.title), now());
+    [
+        ("title", input.title.into()),
+        ("title_key", title_key.into()),
+        ("pages", input.pages.into()),
+        ("isbn13", input.isbn.into()),
+        ("published_year", input.published_year.into()),
+        ("language", input.language.into()),
+        ("created_at", now.into()),
+        ("updated_at", now.into()),
+        ("version", 1.into()),
+    ]
+}
+
+/// The names of those columns, their parameters, and how many there are.
+fn names() -> (String, String, usize) {
+    let names = columns(NewBook::default()).map(|(name, _)| name);
+    let parameters: Vec<_> = (1..=names.len()).map(|n| format!("${n}")).collect();
+    (names.join(", "), parameters.join(", "), names.len())
+}
+
+static POSTGRES: LazyLock<String> = LazyLock::new(|| {
+    let (names, parameters, n) = names();
+    let (document, words) = (n + 1, n + 2);
+    format!(
+        "INSERT INTO book ({names}, search_document, title_words) \
+         VALUES ({parameters}, ${document}::tsvector, ${words}) RETURNING {}",
+        book::Model::COLUMNS
+    )
+});
 
 /// Several statements in one text: each one for itself would go to the thread of its connection
 /// and back, which costs more than the writing.
-macro_rules! sqlite {
-    () => {
-        concat!(
-            "INSERT INTO book (title, title_key, pages, isbn13, published_year, language, \
-             created_at, updated_at, version) VALUES ($1, $2, $3, $4, $5, $6, $7, $7, 1) RETURNING ",
-            book_columns!(),
-            "; INSERT INTO book_search_place (book_id, place) \
-             VALUES (last_insert_rowid(), $8 << 40 | last_insert_rowid()); \
-             INSERT INTO book_search (rowid, title, authors) \
-             VALUES ($8 << 40 | last_insert_rowid(), $9, $10)"
-        )
-    };
-}
-const SQLITE: &str = sqlite!();
-const SQLITE_ALONE: &str = concat!("BEGIN IMMEDIATE; ", sqlite!(), "; COMMIT");
+static SQLITE: LazyLock<String> = LazyLock::new(|| {
+    let (names, parameters, n) = names();
+    let (length, title, authors) = (n + 1, n + 2, n + 3);
+    format!(
+        "INSERT INTO book ({names}) VALUES ({parameters}) RETURNING {}; \
+         INSERT INTO book_search_place (book_id, place) \
+         VALUES (last_insert_rowid(), ${length} << 40 | last_insert_rowid()); \
+         INSERT INTO book_search (rowid, title, authors) \
+         VALUES (${length} << 40 | last_insert_rowid(), ${title}, ${authors})",
+        book::Model::COLUMNS
+    )
+});
+static SQLITE_STANDALONE: LazyLock<String> =
+    LazyLock::new(|| format!("BEGIN IMMEDIATE; {}; COMMIT", *SQLITE));
 
 /// Enters a book within a transaction, its search entry with its authors too; but does not link it
 /// to them.
@@ -52,7 +79,7 @@ pub async fn insert<C: ConnectionTrait>(
 ) -> Result<book::Model> {
     only(match db.get_database_backend() {
         DbBackend::Postgres => db.query_all_raw(postgres(input, authors)).await,
-        _ => db.query_all_raw(sqlite(SQLITE, input, authors)).await,
+        _ => db.query_all_raw(sqlite(&SQLITE, input, authors)).await,
     })
 }
 
@@ -63,39 +90,30 @@ pub async fn insert<C: ConnectionTrait>(
 pub async fn insert_standalone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
     only(match db.get_database_backend() {
         DbBackend::Postgres => db.query_all_raw(postgres(input, &[])).await,
-        _ => db.transact(sqlite(SQLITE_ALONE, input, &[])).await,
+        _ => db.transact(sqlite(&SQLITE_STANDALONE, input, &[])).await,
     })
 }
 
 fn postgres(input: NewBook, authors: &[author::Model]) -> Statement {
     let (document, words) = search::Text::new(&input.title, authors).postgres();
-    let values = columns(input).into_iter().chain([document.into(), words.into()]);
-    Statement::from_sql_and_values(DbBackend::Postgres, POSTGRES, values)
+    let values = values(input).chain([document.into(), words.into()]);
+    Statement::from_sql_and_values(DbBackend::Postgres, &*POSTGRES, values)
 }
 
-fn sqlite(sql: &'static str, input: NewBook, authors: &[author::Model]) -> Statement {
+fn sqlite(sql: &str, input: NewBook, authors: &[author::Model]) -> Statement {
     let (title, authors, length) = search::Text::new(&input.title, authors).sqlite();
-    let values = columns(input).into_iter().chain([length.into(), title.into(), authors.into()]);
+    let values = values(input).chain([length.into(), title.into(), authors.into()]);
     Statement::from_sql_and_values(DbBackend::Sqlite, sql, values)
 }
 
-fn columns(input: NewBook) -> [Value; 7] {
-    let title_key = text::fold(&input.title);
-    [
-        input.title.into(),
-        title_key.into(),
-        input.pages.into(),
-        input.isbn.into(),
-        input.published_year.into(),
-        input.language.into(),
-        now().into(),
-    ]
+fn values(input: NewBook) -> impl Iterator<Item = Value> {
+    columns(input).into_iter().map(|(_, value)| value)
 }
 
 fn only(rows: std::result::Result<Vec<QueryResult>, DbErr>) -> Result<book::Model> {
     let rows = rows.map_err(on_taken_isbn)?;
     let row = rows.first().ok_or(DbErr::RecordNotInserted)?;
-    Ok(FromRow::read(row)?)
+    Ok(from_row(row)?)
 }
 
 /// A conflict if another book has the ISBN, else the error itself.

@@ -1,10 +1,7 @@
-//! The orders in which books and authors are listed.
+//! The orders in which books are listed.
 
-use entity::{author, book};
-use sea_orm::{
-    Value,
-    sea_query::{Expr, IntoColumnRef},
-};
+use entity::book;
+use sea_orm::{Value, sea_query::Expr};
 
 use crate::catalog::pagination::{Cursor, Key, SortOrder, time_value};
 
@@ -82,15 +79,15 @@ impl SortOrder for BookOrder {
     fn expr(&self) -> Option<Expr> {
         Some(match self.field {
             BookField::Id => return None,
-            BookField::Title => column((book::Entity, book::Column::TitleKey)),
+            BookField::Title => Expr::col((book::Entity, book::Column::TitleKey)),
             BookField::Year => self.or_last("published_year", NO_YEAR),
             BookField::Pages => self.or_last("pages", NO_PAGES),
-            BookField::CreatedAt => column((book::Entity, book::Column::CreatedAt)),
+            BookField::CreatedAt => Expr::col((book::Entity, book::Column::CreatedAt)),
         })
     }
 
     fn id(&self) -> Expr {
-        column((book::Entity, book::Column::Id))
+        Expr::col((book::Entity, book::Column::Id))
     }
 
     fn descending(&self) -> bool {
@@ -105,48 +102,6 @@ impl SortOrder for BookOrder {
             Key::None => Value::Int(None),
         }
     }
-}
-
-/// Authors by name.
-#[derive(Clone, Copy, Debug)]
-pub struct ByName;
-
-impl ByName {
-    /// The place of `author` in this order.
-    #[must_use]
-    pub fn cursor(&self, author: &author::Model) -> Cursor {
-        let key = Key::Text(author.name_key.clone());
-        Cursor { ordering: self.name().to_owned(), key, id: author.id }
-    }
-}
-
-impl SortOrder for ByName {
-    fn name(&self) -> &'static str {
-        "name"
-    }
-
-    fn expr(&self) -> Option<Expr> {
-        Some(column((author::Entity, author::Column::NameKey)))
-    }
-
-    fn id(&self) -> Expr {
-        column((author::Entity, author::Column::Id))
-    }
-
-    fn descending(&self) -> bool {
-        false
-    }
-
-    fn value(&self, key: &Key) -> Value {
-        match key {
-            Key::Text(text) => text.as_str().into(),
-            Key::Number(_) | Key::None => Value::String(None),
-        }
-    }
-}
-
-fn column(column: impl IntoColumnRef) -> Expr {
-    Expr::col(column)
 }
 
 #[cfg(test)]

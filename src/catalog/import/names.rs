@@ -4,7 +4,7 @@ use std::{borrow::Cow, collections::HashSet, sync::LazyLock};
 
 use regex::Regex;
 
-use crate::catalog::{books::input::AuthorRef, text};
+use crate::catalog::{authors::AuthorRef, text};
 
 /// How a column writes the names of several authors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

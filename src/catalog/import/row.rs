@@ -4,7 +4,8 @@ use csv::ByteRecord;
 use encoding_rs::{Encoding, UTF_8};
 
 use crate::catalog::{
-    books::input::{AuthorRef, NewBook},
+    authors::AuthorRef,
+    books::input::NewBook,
     import::{
         columns::{Columns, Field},
         names,

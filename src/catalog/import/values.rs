@@ -11,6 +11,7 @@ use crate::catalog::{
         isbn,
     },
     import::pattern,
+    language,
 };
 
 /// A cell has a value that cannot be read.
@@ -197,14 +198,14 @@ fn one_language(text: &str) -> Option<String> {
     let text = text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\'' | '"'));
     // A locale's encoding and modifier say nothing about the language.
     let locale = text.split(['.', '@']).next().unwrap_or_default().replace('_', "-");
-    input::language(&locale).or_else(|| language_by_name(text))
+    language::tag(&locale).or_else(|| language_by_name(text))
 }
 
 /// The language of a name, also of `Greek, Ancient`, `English (Middle)` and `Chinese (Simplified)`.
 fn language_by_name(name: &str) -> Option<String> {
     static QUALIFIED: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^(.+?)\s*(?:,\s*|\()([^()]+?)\s*\)?$"));
-    let tag = |language: Language| input::language(language.to_639_3());
+    let tag = |language: Language| language::tag(language.to_639_3());
     if let Some(language) = named(name) {
         return tag(language);
     }
@@ -415,7 +416,7 @@ mod tests {
                 prop_assert!((1..=MAX_PAGES).contains(&pages));
             }
             if let Ok(Some(tag)) = language(&cell) {
-                prop_assert_eq!(input::language(&tag), Some(tag));
+                prop_assert_eq!(language::tag(&tag), Some(tag));
             }
         }
     }

@@ -1,11 +1,12 @@
 //! The index on PostgreSQL: two columns of each book, its words as a `tsvector` and the length of its
 //! title, by which the books have an index as well.
 
+use entity::book;
 use sea_orm::{ConnectionTrait, Value};
 
 use crate::{
     catalog::{
-        rows::book_columns,
+        rows::FromRow,
         search::{Entry, OTHER_TIER, PageArgs, Rows, Search, Text, books, enter, limit, place},
     },
     error::Result,
@@ -90,13 +91,10 @@ async fn foremost<C: ConnectionTrait>(
 /// SQL for those of the next `reach` entries of the index whose title has every word.
 fn near(reach: u64) -> String {
     format!(
-        concat!(
-            "SELECT ",
-            book_columns!(),
-            ", CAST(title_words AS bigint) FROM (SELECT * FROM book \
+        "SELECT {columns}, CAST(title_words AS bigint) FROM (SELECT * FROM book \
              WHERE (title_words, id) > ($2, $3) ORDER BY title_words, id LIMIT {reach}) AS book \
-             WHERE search_document @@ $1::tsquery ORDER BY title_words, id LIMIT $4"
-        ),
+             WHERE search_document @@ $1::tsquery ORDER BY title_words, id LIMIT $4",
+        columns = book::Model::COLUMNS,
         reach = reach
     )
 }
@@ -104,14 +102,11 @@ fn near(reach: u64) -> String {
 /// The page, of all matches ranked.
 async fn ranked<C: ConnectionTrait>(db: &C, search: &Search, args: &PageArgs) -> Result<Rows> {
     let sql = format!(
-        concat!(
-            "SELECT ",
-            book_columns!(),
-            ", rank FROM (SELECT *, CAST(title_words + \
+        "SELECT {columns}, rank FROM (SELECT *, CAST(title_words + \
              CASE WHEN search_document @@ $1::tsquery THEN 0 ELSE {tier} END AS bigint) AS rank \
              FROM book WHERE search_document @@ $2::tsquery) AS book \
-             WHERE (rank, id) > ($3, $4) ORDER BY rank, id LIMIT $5"
-        ),
+             WHERE (rank, id) > ($3, $4) ORDER BY rank, id LIMIT $5",
+        columns = book::Model::COLUMNS,
         tier = OTHER_TIER
     );
     let (rank, id) = place(args);

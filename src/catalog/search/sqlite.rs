@@ -3,11 +3,12 @@
 //! match. Such an id is a book's place: the length of its title before its own id. A table beside
 //! the index has it for each book, since a changed title is a new place.
 
+use entity::book;
 use sea_orm::{ConnectionTrait, Statement, Value};
 
 use crate::{
     catalog::{
-        rows::book_columns,
+        rows::FromRow,
         search::{Entry, OTHER_TIER, PageArgs, Rows, Search, Text, books, enter, limit, place},
     },
     error::Result,
@@ -91,16 +92,13 @@ pub async fn page<C: ConnectionTrait>(db: &C, search: &Search, args: &PageArgs) 
     ];
     // Joined last, so that only the books of the page are read.
     let sql = format!(
-        concat!(
-            "SELECT ",
-            book_columns!(),
-            ", hit.rank FROM (\
+        "SELECT {columns}, hit.rank FROM (\
              SELECT * FROM (SELECT rowid & {id} AS book_id, rowid >> {bits} AS rank FROM book_search \
              WHERE book_search MATCH $1 AND rowid > $2 ORDER BY rowid LIMIT $5) \
              UNION ALL SELECT * FROM (SELECT rowid & {id}, (rowid >> {bits}) + {tier} \
              FROM book_search WHERE book_search MATCH $3 AND rowid > $4 ORDER BY rowid LIMIT $5) LIMIT $5\
-             ) AS hit JOIN book ON book.id = hit.book_id ORDER BY hit.rank, hit.book_id"
-        ),
+             ) AS hit JOIN book ON book.id = hit.book_id ORDER BY hit.rank, hit.book_id",
+        columns = book::Model::COLUMNS,
         id = (1_i64 << ID_BITS) - 1,
         bits = ID_BITS,
         tier = OTHER_TIER,

@@ -81,7 +81,6 @@ struct Done {
 }
 
 /// What a session waits for.
-#[expect(clippy::large_enum_variant, reason = "there is one at a time, and none is kept")]
 enum Event {
     Draining,
     Done(Option<Done>),

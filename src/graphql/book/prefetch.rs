@@ -6,9 +6,10 @@ use async_graphql::{Context, QueryPathNode, QueryPathSegment, SelectionField};
 use entity::book;
 use graphql_telemetry::graphql::{Call, Execution, RequestingFields};
 
+use super::{AuthorsOfBook, Book};
 use crate::{
     catalog::pagination::Page,
-    graphql::{context::RequestContext, dataloader::load, types::Book},
+    graphql::{context::RequestContext, dataloader::load},
 };
 
 /// The fields between a list of books and its books.
@@ -17,8 +18,8 @@ const WAYS: [&[&str]; 2] = [&["nodes"], &["edges", "node"]];
 /// The books of a page that is the value of the field that `context` is of, with their authors if
 /// they are selected.
 pub async fn with_authors(context: &Context<'_>, page: Page<book::Model>) -> Page<Book> {
-    let catalogue = RequestContext::of(context);
-    let calls = calls(catalogue.execution(), context, page.items.len() as u64);
+    let request = RequestContext::of(context);
+    let calls = calls(request.execution(), context, page.items.len() as u64);
     if calls.is_empty() {
         return page.map(Book::from);
     }
@@ -27,7 +28,7 @@ pub async fn with_authors(context: &Context<'_>, page: Page<book::Model>) -> Pag
         fields.add(call.field());
     }
     let ids = page.items.iter().map(|(_, book)| book.id).collect();
-    let loaded = load(&catalogue.authors_of_books(), &fields, ids).await;
+    let loaded = load::<AuthorsOfBook>(request.db(), &fields, ids).await;
     for call in calls {
         // The books have the error.
         let _ = call.end(loaded.as_ref().map(drop).map_err(Clone::clone));

@@ -1,16 +1,23 @@
-//! Arguments and inputs, and what they are to the catalogue.
+//! The inputs of books, and what they are to the catalog.
 
 use async_graphql::{Enum, ID, InputObject, MaybeUndefined, OneofObject};
-use chrono::{DateTime, Utc};
 
 use crate::{
-    catalog::books::{
-        filter::{self, Range},
-        input::{AuthorRef, BookPatch, NewBook, Patch},
-        order::{self, BookField},
+    catalog::{
+        authors::AuthorRef,
+        books::{
+            filter,
+            input::{BookPatch, NewBook},
+            order::{self, BookField},
+        },
+        validation::Patch,
     },
     error::Result,
-    graphql::node::GlobalId,
+    graphql::{
+        author::Author,
+        inputs::{DateTimeRange, IntRange, OrderDirection, patch},
+        node,
+    },
 };
 
 /// What books can be sorted by.
@@ -24,15 +31,6 @@ pub enum BookOrderField {
     Pages,
     /// When the book was entered.
     CreatedAt,
-}
-
-/// A direction of sorting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
-pub enum OrderDirection {
-    /// From the smallest to the greatest.
-    Asc,
-    /// From the greatest to the smallest.
-    Desc,
 }
 
 /// An order of books. Books that it does not tell apart follow each other as they were entered.
@@ -56,24 +54,6 @@ impl From<BookOrder> for order::BookOrder {
     }
 }
 
-/// Whole numbers from a least to a greatest, both included; an end not given is open.
-#[derive(Clone, Copy, Debug, InputObject)]
-pub struct IntRange {
-    /// The least.
-    pub min: Option<i32>,
-    /// The greatest.
-    pub max: Option<i32>,
-}
-
-/// Times from a first to a last, both included; an end not given is open.
-#[derive(Clone, Copy, Debug, InputObject)]
-pub struct DateTimeRange {
-    /// The first.
-    pub from: Option<DateTime<Utc>>,
-    /// The last.
-    pub to: Option<DateTime<Utc>>,
-}
-
 /// Conditions that a book must meet, all of them.
 #[derive(Clone, Debug, InputObject)]
 pub struct BookFilter {
@@ -93,27 +73,15 @@ pub struct BookFilter {
 
 impl From<BookFilter> for filter::BookFilter {
     fn from(filter: BookFilter) -> Self {
-        let range = |range: Option<IntRange>| {
-            range.map_or_else(Range::default, |r| Range { min: r.min, max: r.max })
-        };
         Self {
             title_contains: filter.title_contains,
             author: filter.author,
             language: filter.language,
-            year: range(filter.year),
-            pages: range(filter.pages),
-            created: filter
-                .created
-                .map_or_else(Range::default, |r| Range { min: r.from, max: r.to }),
+            year: filter.year.map(Into::into).unwrap_or_default(),
+            pages: filter.pages.map(Into::into).unwrap_or_default(),
+            created: filter.created.map(Into::into).unwrap_or_default(),
         }
     }
-}
-
-/// Conditions that an author must meet.
-#[derive(Clone, Debug, InputObject)]
-pub struct AuthorFilter {
-    /// The name contains this, whatever its case, accents and special letters.
-    pub name_contains: Option<String>,
 }
 
 /// Names an author of a book.
@@ -197,34 +165,12 @@ impl UpdateBookInput {
     }
 }
 
-/// An author to be entered.
-#[derive(Clone, Debug, InputObject)]
-pub struct CreateAuthorInput {
-    /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
-    pub name: String,
-}
-
-/// Changes of an author.
-#[derive(Clone, Debug, InputObject)]
-pub struct UpdateAuthorInput {
-    /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
-    pub name: String,
-}
-
-fn patch<T>(value: MaybeUndefined<T>) -> Patch<T> {
-    match value {
-        MaybeUndefined::Undefined => Patch::Keep,
-        MaybeUndefined::Null => Patch::Clear,
-        MaybeUndefined::Value(value) => Patch::Set(value),
-    }
-}
-
 fn authors(refs: Vec<BookAuthorInput>) -> Result<Vec<AuthorRef>> {
     refs.into_iter()
         .enumerate()
         .map(|(i, author)| match author {
             BookAuthorInput::Name(name) => Ok(AuthorRef::Name(name)),
-            BookAuthorInput::Id(id) => match GlobalId::author(&id, "id") {
+            BookAuthorInput::Id(id) => match node::row::<Author>(&id, "id") {
                 Ok(row) => Ok(AuthorRef::Id(row)),
                 Err(error) => Err(error.with_path_prefix(["authors", &i.to_string()])),
             },
