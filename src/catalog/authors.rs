@@ -20,7 +20,7 @@ use crate::{
         constraint::Constraint,
         filter::contains,
         pagination::{Page, PageArgs, SortOrder},
-        rows::{Columns, FromRow, from_row},
+        rows::{Columns, FromRow, columns, from_row},
         search, text,
         validation::Validator,
     },
@@ -29,6 +29,8 @@ use crate::{
 };
 
 pub use named::{AuthorRef, Known, look_up, resolve};
+
+columns!(author { id, name, name_key });
 
 /// The longest name, in characters.
 pub const MAX_NAME: usize = 200;

@@ -25,13 +25,26 @@ use crate::{
         },
         constraint::Constraint,
         pagination::{Page, PageArgs, SortOrder},
-        rows::{FromRow, from_row},
+        rows::{FromRow, columns, from_row},
         search, text,
         validation::Patch,
     },
     database::{Session, eq_any},
     error::{Error, Result},
 };
+
+columns!(book {
+    id,
+    title,
+    title_key,
+    pages,
+    isbn13,
+    published_year,
+    language,
+    created_at,
+    updated_at,
+    version,
+});
 
 /// The book with this id.
 ///

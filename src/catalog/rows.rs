@@ -3,42 +3,51 @@
 //! that the response costs. No position is written by hand: `columns!` makes an entity's list of columns and
 //! its reader of one list, and what a statement selects behind them is read next.
 
-use entity::{author, book};
 use sea_orm::{
     DbErr, QueryResult, RuntimeErr,
     sqlx::{self, Decode, Postgres, Row, Sqlite, Type},
 };
 
 /// Declares the columns of an entity, in the order of its model. A column that is forgotten does not compile, and
-/// a test compares the order with what `SeaORM` selects.
+/// the test that this makes compares the order with what `SeaORM` selects.
 macro_rules! columns {
     ($entity:ident { $first:ident $(, $column:ident)* $(,)? }) => {
-        impl FromRow for $entity::Model {
+        impl $crate::catalog::rows::FromRow for $entity::Model {
             const COLUMNS: &'static str = concat!(
                 stringify!($entity), ".", stringify!($first)
                 $(, ", ", stringify!($entity), ".", stringify!($column))*
             );
 
-            fn read(columns: &mut Columns<'_>) -> Result<Self, DbErr> {
+            fn read(
+                columns: &mut $crate::catalog::rows::Columns<'_>,
+            ) -> std::result::Result<Self, sea_orm::DbErr> {
                 Ok(Self { $first: columns.next()? $(, $column: columns.next()?)* })
+            }
+        }
+
+        #[cfg(test)]
+        mod columns {
+            #[test]
+            fn are_in_the_order_of_the_entity() {
+                use $crate::catalog::rows::{FromRow, selected};
+                use entity::$entity;
+                assert_eq!($entity::Model::COLUMNS, selected::<$entity::Entity>());
             }
         }
     };
 }
+pub(super) use columns;
 
-columns!(book {
-    id,
-    title,
-    title_key,
-    pages,
-    isbn13,
-    published_year,
-    language,
-    created_at,
-    updated_at,
-    version,
-});
-columns!(author { id, name, name_key });
+/// What `SeaORM` selects of an entity: lists are read so.
+#[cfg(test)]
+pub fn selected<E: sea_orm::EntityTrait>() -> String {
+    use sea_orm::Iterable;
+    let columns = E::Column::iter().map(|column| {
+        let (table, name) = sea_orm::ColumnTrait::as_column_ref(&column);
+        format!("{}.{}", table.inner(), name.inner())
+    });
+    columns.collect::<Vec<_>>().join(", ")
+}
 
 /// What is read from the columns of a row, one after the other.
 pub trait FromRow: Sized {
@@ -93,27 +102,5 @@ impl<'a> Columns<'a> {
             Err(sqlx::Error::ColumnIndexOutOfBounds { index, len: 0 })
         };
         value.map_err(|error| DbErr::Query(RuntimeErr::SqlxError(error.into())))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use sea_orm::{EntityTrait, Iterable};
-
-    use super::*;
-
-    /// What `SeaORM` selects of an entity: lists are read so.
-    fn selected<E: EntityTrait>() -> String {
-        let columns = E::Column::iter().map(|column| {
-            let (table, name) = sea_orm::ColumnTrait::as_column_ref(&column);
-            format!("{}.{}", table.inner(), name.inner())
-        });
-        columns.collect::<Vec<_>>().join(", ")
-    }
-
-    #[test]
-    fn the_columns_are_in_the_order_of_the_entity() {
-        assert_eq!(book::Model::COLUMNS, selected::<book::Entity>());
-        assert_eq!(author::Model::COLUMNS, selected::<author::Entity>());
     }
 }

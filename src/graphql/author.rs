@@ -79,7 +79,6 @@ impl Author {
 
 impl NodeType for Author {
     const PREFIX: &'static str = "author";
-    const WHOSE: &'static str = "an author's";
 
     async fn find(db: &Session<'_>, rows: &[i64]) -> Result<HashMap<i64, Self>> {
         let authors = authors::find_many(db, rows).await?;

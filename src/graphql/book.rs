@@ -119,7 +119,6 @@ impl Book {
 
 impl NodeType for Book {
     const PREFIX: &'static str = "book";
-    const WHOSE: &'static str = "a book's";
 
     async fn find(db: &Session<'_>, rows: &[i64]) -> Result<HashMap<i64, Self>> {
         let books = books::find_many(db, rows).await?;

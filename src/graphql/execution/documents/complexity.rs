@@ -60,15 +60,3 @@ fn items(field: &Field, variables: &VariableValues) -> usize {
     };
     usize::try_from(count.min(MAX_PAGE)).unwrap_or(usize::MAX)
 }
-
-/// The arguments by which a field with this definition is paged.
-pub fn paging_of(definition: &apollo_compiler::ast::FieldDefinition) -> Paging {
-    let has = |name: &str| definition.argument_by_name(name).is_some();
-    if has("first") || has("last") {
-        Paging::Slice
-    } else if has("ids") && definition.ty.is_list() {
-        Paging::Ids
-    } else {
-        Paging::None
-    }
-}

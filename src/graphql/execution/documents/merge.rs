@@ -18,7 +18,7 @@ use async_graphql_value::Value;
 use crate::{
     error::Code,
     graphql::execution::{
-        documents::{complexity::paging_of, limits::within, literal::literal, variables::position},
+        documents::{limits::within, literal::literal, variables::position},
         errors::{Rejection, located_error},
     },
 };
@@ -69,6 +69,20 @@ pub enum Paging {
     Slice,
     /// `ids`.
     Ids,
+}
+
+impl Paging {
+    /// The arguments by which a field with this definition is paged.
+    fn of(definition: &apollo_compiler::ast::FieldDefinition) -> Self {
+        let has = |name: &str| definition.argument_by_name(name).is_some();
+        if has("first") || has("last") {
+            Self::Slice
+        } else if has("ids") && definition.ty.is_list() {
+            Self::Ids
+        } else {
+            Self::None
+        }
+    }
 }
 
 /// Merges the selections of an operation.
@@ -205,7 +219,7 @@ impl<'a> Merger<'a> {
             key: Name::new(first.response_key()),
             ty: definition.ty.clone(),
             selections: self.selections(definition.ty.inner_named_type(), &sets)?,
-            paging: paging_of(definition),
+            paging: Paging::of(definition),
             name: Name::new(&first.name),
             arguments,
             at: self.position(first),
