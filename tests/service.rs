@@ -11,7 +11,7 @@ use reqwest::{RequestBuilder, StatusCode};
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
 use testing::{
-    Db, Service, allowed, on_both_databases, postgres::Cluster, program, repository, stderr, stdout,
+    Db, Service, allowed, on_both_databases, postgres::Cluster, program, stderr, stdout,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -35,51 +35,6 @@ fn post(service: &Service, body: &Value) -> RequestBuilder {
 
 fn code(answer: &Value) -> &str {
     answer["errors"][0]["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{answer:#}"))
-}
-
-#[test]
-fn the_committed_schema_is_the_one_served() {
-    let output = program(&["schema"]).output().unwrap();
-    let committed = std::fs::read_to_string(repository().join("schema.graphql")).unwrap();
-    assert!(stdout(&output) == committed, "schema.graphql is stale: run `make schema`");
-}
-
-/// Every type, field, argument, enum value and input field says what it is.
-#[tokio::test]
-async fn the_schema_is_described_throughout() {
-    let service = Db::sqlite().serve().await;
-    let data = service
-        .data(
-            "{ __schema { types { name description kind
-        fields { name description args { name description } }
-        inputFields { name description } enumValues { name description } } } }",
-            json!({}),
-        )
-        .await;
-    let mut missing = Vec::new();
-    let mut look = |owner: &str, item: &Value| {
-        let name = format!("{owner}{}", item["name"].as_str().unwrap());
-        if item["description"].as_str().is_none_or(str::is_empty) {
-            missing.push(name.clone());
-        }
-        name
-    };
-    for ty in data["__schema"]["types"].as_array().unwrap() {
-        // What GraphQL itself defines is described by GraphQL.
-        if ty["name"].as_str().is_some_and(|name| name.starts_with("__") || name == "ID") {
-            continue;
-        }
-        let name = look("", ty);
-        for list in ["fields", "inputFields", "enumValues"] {
-            for item in ty[list].as_array().into_iter().flatten() {
-                let field = look(&format!("{name}."), item);
-                for argument in item["args"].as_array().into_iter().flatten() {
-                    look(&format!("{field}."), argument);
-                }
-            }
-        }
-    }
-    assert!(missing.is_empty(), "not described: {missing:#?}");
 }
 
 #[test]

@@ -27,7 +27,12 @@ async fn every_root_field_takes_its_scope() {
         for field in types[root]["fields"].as_array().unwrap() {
             let document = format!("{kind} {{ {} }}", call(field, &types["types"]));
             let (_, answer) = ask(&service, Some(token), &document).await;
-            assert_eq!(code(&answer), "FORBIDDEN", "{document} needs no scope: {answer}");
+            assert_eq!(
+                code(&answer),
+                "FORBIDDEN",
+                "{document} needs no scope: resolve it by resolve_query or resolve_mutation \
+                 (docs/adding-an-entity.md): {answer}"
+            );
             seen.push(field["name"].as_str().unwrap().to_owned());
         }
     }
