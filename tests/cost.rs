@@ -12,6 +12,7 @@ use std::{
     thread,
 };
 
+use async_graphql::{EmptyMutation, EmptySubscription, Object, Schema, SimpleObject};
 use clap::Parser;
 use colophon::{cli::serve, config::Cli};
 use serde_json::{Value, json};
@@ -147,4 +148,35 @@ async fn what_telemetry_costs_does_not_grow_with_a_list() {
         differences.push(on - off);
     }
     assert!(differences[1] < differences[0] + 20, "{differences:?}");
+}
+
+/// If this fails, async-graphql has learnt it, and `graphql::compat::resolve_inline` can go.
+#[tokio::test]
+async fn async_graphql_makes_a_future_for_each_field() {
+    #[derive(Clone, SimpleObject)]
+    struct Row {
+        a: i32,
+        b: i32,
+        c: i32,
+        d: i32,
+    }
+    struct Query;
+    #[Object]
+    impl Query {
+        async fn rows(&self) -> Vec<Row> {
+            vec![Row { a: 1, b: 2, c: 3, d: 4 }; 100]
+        }
+    }
+    let schema = Schema::new(Query, EmptyMutation, EmptySubscription);
+    let mut allocations = [u64::MAX; 2];
+    for (least, query) in allocations.iter_mut().zip(["{ rows { a } }", "{ rows { a b c d } }"]) {
+        // Other tests allocate, too.
+        for _ in 0..100 {
+            let before = ALLOCATOR.stats().allocations as u64;
+            assert!(schema.execute(query).await.is_ok());
+            *least = (*least).min(ALLOCATOR.stats().allocations as u64 - before);
+        }
+    }
+    let [one, four] = allocations;
+    assert!(four > one + 300, "three more fields of 100 objects take {} allocations", four - one);
 }

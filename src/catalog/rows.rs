@@ -31,7 +31,11 @@ macro_rules! columns {
             fn are_in_the_order_of_the_entity() {
                 use $crate::catalog::rows::{FromRow, selected};
                 use entity::$entity;
-                assert_eq!($entity::Model::COLUMNS, selected::<$entity::Entity>());
+                assert_eq!(
+                    $entity::Model::COLUMNS,
+                    selected::<$entity::Entity>(),
+                    "list the columns in columns! in the order of the entity's model"
+                );
             }
         }
     };

@@ -222,7 +222,7 @@ impl BookQuery {
     ) -> Result<BookConnection> {
         let (page, filter) = resolve_query(context, async |call| {
             let order = order_by.map_or_else(order::BookOrder::default, Into::into);
-            let filter = filter.map_or_else(filter::BookFilter::default, Into::into);
+            let filter = filter.map_or_else(filter::BookFilter::default, BookFilter::into_filter);
             let args = PageArgs::from_relay((first, after), (last, before), order.name())?;
             Ok((books::list(&call.reader(), &filter, order, &args).await?, filter))
         })

@@ -28,9 +28,11 @@ macro_rules! nodes {
         /// Anything with a global id.
         #[derive(Clone, async_graphql::Interface)]
         #[graphql(field(name = "id", ty = "ID", desc = "Names the object among all objects."))]
-        #[expect(missing_docs, clippy::large_enum_variant, reason = "named by their types; a hundred at most")]
         pub enum Node {
-            $($object($object)),+
+            $(
+                #[doc = concat!("An object of the type ", stringify!($object), ".")]
+                $object($object)
+            ),+
         }
 
         impl Node {

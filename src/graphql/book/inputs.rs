@@ -71,15 +71,17 @@ pub struct BookFilter {
     pub created: Option<DateTimeRange>,
 }
 
-impl From<BookFilter> for filter::BookFilter {
-    fn from(filter: BookFilter) -> Self {
-        Self {
-            title_contains: filter.title_contains,
-            author: filter.author,
-            language: filter.language,
-            year: filter.year.map(Into::into).unwrap_or_default(),
-            pages: filter.pages.map(Into::into).unwrap_or_default(),
-            created: filter.created.map(Into::into).unwrap_or_default(),
+impl BookFilter {
+    /// The catalog's form of it.
+    #[must_use]
+    pub fn into_filter(self) -> filter::BookFilter {
+        filter::BookFilter {
+            title_contains: self.title_contains,
+            author: self.author,
+            language: self.language,
+            year: self.year.map(Into::into).unwrap_or_default(),
+            pages: self.pages.map(Into::into).unwrap_or_default(),
+            created: self.created.map(Into::into).unwrap_or_default(),
         }
     }
 }

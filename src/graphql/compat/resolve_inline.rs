@@ -1,6 +1,6 @@
-//! Objects whose fields are at hand. The library makes of each field of each object a boxed future
-//! in a set of futures, so that fields that wait can wait together. The fields of a book or an
-//! author are read from a row; here they are resolved one after the other, where they stand.
+//! Objects whose fields do not wait. The library makes of each field of each object a boxed future in a set of
+//! futures, so that fields that wait can wait together. The fields of a book or an author are read from a row; here
+//! they are resolved one after the other, where they stand.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use async_graphql::{
     registry::Registry,
 };
 
-/// An object that is resolved in place, unless several of its selected fields may have to wait.
+/// An object whose fields are resolved inline, unless several of its selected fields may have to wait.
 #[derive(Clone)]
 pub struct ResolveInline<T>(pub T);
 
@@ -44,7 +44,7 @@ impl<T: ContainerType> OutputType for ResolveInline<T> {
     }
 }
 
-/// As the library does it: a field that fails is left out, and its error told.
+/// As the library does it: a field that fails is left out, and its error reported.
 async fn resolve<T: ContainerType>(
     object: &T,
     context: &ContextSelectionSet<'_>,

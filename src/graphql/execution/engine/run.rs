@@ -14,7 +14,7 @@ use super::{Engine, Operation};
 use crate::{
     error::{Code, Error},
     graphql::{
-        compat::complete::complete,
+        compat::completion::complete,
         context::RequestContext,
         dataloader::BatchScheduler,
         execution::{

@@ -1,9 +1,5 @@
-//! Responses as section 6.4 of the specification has them.
-//!
-//! async-graphql 7.2 lists fields as they finish and not in the order of the document, leaves a
-//! failed field out of its object instead of making it null (its pull request 1746), and responds
-//! with null for an object of which no field is left. Here the data is put right by the merged
-//! fields of its operation. Version 8 lists fields in order again.
+//! Completes responses as section 6.4 of the specification has them, by the merged fields of their operation:
+//! fields in the order of the document, null for a failed one and for its nearest parent that may be null.
 
 use std::{
     collections::HashSet,
@@ -157,15 +153,11 @@ impl Completion {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use async_graphql::{
-        EmptyMutation, EmptySubscription, Object, Pos, Schema, ServerError, SimpleObject,
-    };
+    use async_graphql::{Pos, ServerError};
     use serde_json::json;
 
     use super::*;
-    use crate::{error::Error, graphql::execution::documents::tests::prepare};
+    use crate::graphql::execution::documents::tests::prepare;
 
     /// The data of a response to `query`, completed, as text: JSON values forget their order.
     fn completed(query: &str, data: serde_json::Value, errors: &[serde_json::Value]) -> String {
@@ -255,40 +247,5 @@ mod tests {
             let errors = errors.as_array().unwrap();
             assert_eq!(completed(query, data, errors), expected, "{query} {errors:?}");
         }
-    }
-
-    /// If this fails, async-graphql has learnt it, and parts of this file and of `documents` can go.
-    #[tokio::test]
-    async fn async_graphql_still_needs_this() {
-        #[derive(SimpleObject)]
-        struct Empty {
-            field: i32,
-        }
-        struct Query(AtomicU32);
-        #[Object]
-        #[expect(clippy::unused_async, reason = "the macro wants it")]
-        impl Query {
-            async fn calls(&self) -> u32 {
-                self.0.fetch_add(1, Ordering::Relaxed)
-            }
-            async fn bad(&self) -> Result<Option<i32>, Error> {
-                Err(Error::NotFound("it".into()))
-            }
-            async fn empty(&self) -> Empty {
-                Empty { field: 1 }
-            }
-        }
-        let query = Query(AtomicU32::new(0));
-        let schema = Schema::new(query, EmptyMutation, EmptySubscription);
-        let data = async |query: &str| schema.execute(query).await.data.into_json().unwrap();
-        assert_eq!(
-            data("{ calls bad }").await,
-            json!({ "calls": 0 }),
-            "a failed field is left out"
-        );
-        data("{ calls calls }").await;
-        assert_eq!(data("{ calls }").await, json!({ "calls": 3 }), "a field is executed twice");
-        let empty = "{ empty { field @skip(if: true) } }";
-        assert_eq!(data(empty).await, json!({ "empty": null }), "an object without fields is null");
     }
 }
