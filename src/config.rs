@@ -9,7 +9,7 @@ pub mod import;
 pub mod limits;
 pub mod runtime;
 pub mod security;
-mod values;
+pub mod values;
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 pub use database::mask;
@@ -26,7 +26,7 @@ use self::{
     security::SecuritySettings,
     values::{log_filter, switch, token_name},
 };
-use crate::security::Scope;
+use crate::security::scopes::Scope;
 
 /// A GraphQL catalogue of books that can tell how each of its answers was made.
 ///

@@ -15,7 +15,7 @@ use subtle::ConstantTimeEq;
 
 pub use self::scopes::{Caller, Identity, Scope, Scopes};
 use self::{jwt::SignedTokens, tokens::TokenFile};
-use crate::config::security::{Secret, SecuritySettings};
+use crate::config::{security::SecuritySettings, values::Secret};
 
 /// Longer tokens are not looked at.
 const LONGEST_TOKEN: usize = 8 * 1024;

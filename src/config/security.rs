@@ -1,6 +1,6 @@
 //! Who may ask, and what strangers see; `docs/security.md` is the page about it.
 
-use std::{fmt, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use axum::http::HeaderName;
 use clap::Args;
@@ -10,10 +10,11 @@ use jsonwebtoken::Algorithm;
 use super::{
     http::HttpSettings,
     values::{
-        algorithm, duration, header_name, host, key_source, network, origin, role, secret, switch,
+        KeySource, Secret, algorithm, duration, header_name, host, key_source, network, origin,
+        role, secret, switch,
     },
 };
-use crate::security::Scope;
+use crate::security::scopes::Scope;
 
 /// Who may ask, and what strangers see.
 #[derive(Clone, Debug, Args)]
@@ -112,38 +113,6 @@ pub struct JwtSettings {
     #[arg(long = "jwt-refresh", global = true, env = "COLOPHON_JWT_REFRESH", default_value = "5m",
         value_parser = duration, value_name = "TIME")]
     pub refresh: Duration,
-}
-
-/// Where keys come from.
-#[derive(Clone, Debug)]
-pub enum KeySource {
-    /// A file, with a JWK set or one public key.
-    File(PathBuf),
-    /// The address of a JWK set.
-    Url(url::Url),
-}
-
-/// A text that is not told.
-#[derive(Clone)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Keeps `text`.
-    pub(super) fn new(text: &str) -> Self {
-        Self(text.to_owned())
-    }
-
-    /// The text, to compare with.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 impl SecuritySettings {

@@ -1,7 +1,9 @@
 //! What the values of settings may be, each with an error that says what would be right.
 
 use std::{
+    fmt,
     net::{IpAddr, SocketAddr, ToSocketAddrs},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -10,8 +12,7 @@ use ipnet::IpNet;
 use jsonwebtoken::Algorithm;
 use tracing_subscriber::EnvFilter;
 
-use super::security::{KeySource, Secret};
-use crate::security::Scope;
+use crate::security::scopes::Scope;
 
 /// An IP address and a port.
 pub(super) fn address(text: &str) -> Result<SocketAddr, String> {
@@ -126,6 +127,38 @@ pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
             "must be one of RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, EdDSA"
                 .to_owned()
         })
+}
+
+/// Where keys come from.
+#[derive(Clone, Debug)]
+pub enum KeySource {
+    /// A file, with a JWK set or one public key.
+    File(PathBuf),
+    /// The address of a JWK set.
+    Url(url::Url),
+}
+
+/// A text that is not told.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Keeps `text`.
+    pub(super) fn new(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    /// The text, to compare with.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
 }
 
 /// A file or a URL that nobody on the way can change the answer of.

@@ -18,7 +18,7 @@ use tracing::{Instrument, field::Empty, info, info_span, warn};
 use url::Url;
 
 use super::{SecurityError, watch::WatchedFile};
-use crate::config::security::KeySource;
+use crate::config::values::KeySource;
 
 /// What the source's setting is called.
 const SETTING: &str = "COLOPHON_JWT_KEYS";
