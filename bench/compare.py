@@ -17,7 +17,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 import report
 import servers
-from catalogue import CREATE, PAGE, WORKLOADS
+from catalog import CREATE, PAGE, WORKLOADS
 from load import difference, settle, spans_of_one, wrk
 from programs import Failure, machine, number, tell
 

@@ -3,7 +3,7 @@ peak are counted. A book by its id, on PostgreSQL, every trace sampled, to a rea
 
 import statistics
 
-from catalogue import WORKLOADS
+from catalog import WORKLOADS
 from load import difference, h2load, settle, spans_of_one, wrk
 from place import POSTGRES
 from programs import Failure

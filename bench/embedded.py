@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import replace
 
-from catalogue import CREATE, WORKLOADS
+from catalog import CREATE, WORKLOADS
 from load import loaded, settle
 from place import POSTGRES, SQLITE
 from programs import Failure
@@ -21,8 +21,8 @@ def measure(place):
         place.serving(POSTGRES, options.books, cpu=cpu) as postgres,
     ):
         yield reads(options, sqlite, postgres)
-        # Last: the catalogue has other books from then on.
-        yield creates(options, sqlite, place.catalogue(SQLITE, options.books))
+        # Last: the catalog has other books from then on.
+        yield creates(options, sqlite, place.catalog(SQLITE, options.books))
 
 
 def reads(options, sqlite, postgres):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import servers
-from catalogue import WORKLOADS
+from catalog import WORKLOADS
 from load import loaded
 from place import POSTGRES, SQLITE
 from programs import Failure, environment, stop
@@ -32,8 +32,8 @@ def size(program):
 
 
 def ready(place):
-    """From the start of the process to /readyz, on a catalogue that is there."""
-    store = place.catalogue(SQLITE, place.options.books)
+    """From the start of the process to /readyz, on a catalog that is there."""
+    store = place.catalog(SQLITE, place.options.books)
     starts = [start(place, place.settings(store, servers.ON)) for _ in range(STARTS)]
     ms = statistics.median(starts) * 1e3
     spread = f"{min(starts) * 1e3:.0f}–{max(starts) * 1e3:.0f}"

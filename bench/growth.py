@@ -1,4 +1,4 @@
-"""Whether an answer costs more in a large catalogue, or deep in a list: pairs of requests, in turns, from one
+"""Whether an answer costs more in a large catalog, or deep in a list: pairs of requests, in turns, from one
 client, to services without telemetry. What counts is CPU time of the service and its database for each
 request, and how long it takes."""
 
@@ -8,7 +8,7 @@ import statistics
 from dataclasses import dataclass, replace
 
 import servers
-from catalogue import PAGE, WORKLOADS, Workload, page_from, data, operation, title
+from catalog import PAGE, WORKLOADS, Workload, page_from, data, operation, title
 from load import loaded
 from place import POSTGRES, SQLITE
 from programs import tell
@@ -46,7 +46,7 @@ class Side:
 
     server: servers.Server
     workload: Workload
-    # In its catalogue.
+    # In its catalog.
     books: int
 
 

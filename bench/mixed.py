@@ -174,7 +174,7 @@ async def pages(load, connection):
 
 
 async def writer(load, connection):
-    """A book that is entered, changed and deleted, so that the catalogue does not grow."""
+    """A book that is entered, changed and deleted, so that the catalog does not grow."""
     load.number += 1
     made = {"title": f"Soaked {load.number}", "authors": [{"name": f"Author {load.number % 50}"}]}
     data = await load.ask(connection, graphql(CREATE, input=made))

@@ -1,4 +1,4 @@
-"""What targets are measured on: a collector, catalogues of any size in both databases, and the service."""
+"""What targets are measured on: a collector, catalogs of any size in both databases, and the service."""
 
 import contextlib
 import itertools
@@ -75,7 +75,7 @@ class Place:
         # The first one's time includes that of its children that ended.
         return times(first, 4) + sum(times(other, 2) for other in others)
 
-    def catalogue(self, kind, books):
+    def catalog(self, kind, books):
         """A database of so many books, always the same one."""
         if (kind, 0) not in self.stores:
             self.stores[kind, 0] = self.store(kind, "stocked")
@@ -94,8 +94,8 @@ class Place:
 
     @contextlib.contextmanager
     def serving(self, kind, books, variant=servers.ON, cpu=None, protocol="http/protobuf"):
-        """A service on that catalogue, on one CPU or on all."""
-        store = self.catalogue(kind, books)
+        """A service on that catalog, on one CPU or on all."""
+        store = self.catalog(kind, books)
         settings = self.settings(store, variant, protocol)
         name = f"{next(self.numbers)}. {kind}, {books} books, {variant}"
         with contextlib.ExitStack() as stack:

@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import catalogue
+import catalog
 from programs import (
     TICK, Failure, Service, await_lines, environment, fill, get, start_collector, start_service, stop,
 )
@@ -46,7 +46,7 @@ class Database:
 
     url: str
     log: Path
-    # Of the catalogue: what has a greater id was created by a run.
+    # Of the catalog: what has a greater id was created by a run.
     books: int
 
     def sql(self, *statements):
@@ -62,9 +62,9 @@ class Database:
 
     def check(self):
         """That there is each book as the formula has it, and no other."""
-        rows = self.sql(catalogue.STORED).splitlines()
-        if rows != [catalogue.stored(number) for number in range(1, self.books + 1)]:
-            raise Failure("the database does not have the catalogue that was imported")
+        rows = self.sql(catalog.STORED).splitlines()
+        if rows != [catalog.stored(number) for number in range(1, self.books + 1)]:
+            raise Failure("the database does not have the catalog that was imported")
 
     def created(self):
         """The books that were created."""
@@ -74,7 +74,7 @@ class Database:
         """Those with everything that a new book has to have."""
         return int(self.sql(
             "SELECT count(*) FROM book "
-            f"WHERE id > {self.books} AND pages = {catalogue.NEW_PAGES} AND title_words = 2 "
+            f"WHERE id > {self.books} AND pages = {catalog.NEW_PAGES} AND title_words = 2 "
             "AND title ~ '^Bench [0-9]+$' AND title_key = lower(title)"
         ))
 
@@ -191,7 +191,7 @@ def free_port():
 
 def import_catalogue(options, folder, database):
     books = folder / "books.csv"
-    catalogue.write(books, options.books)
+    catalog.write(books, options.books)
     fill(options.program, books, database.url)
     database.sql("VACUUM ANALYZE")
     database.check()

@@ -1,4 +1,4 @@
-"""Fills a database with the made-up catalogue as the importer does, which would take a quarter of an hour for
+"""Fills a database with the made-up catalog as the importer does, which would take a quarter of an hour for
 a million books. A few books are imported as well, and have to come to the same."""
 
 import csv
@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import catalogue
+import catalog
 from programs import Failure, environment, fill, tell
 
 # Books that are also imported, for comparison.
@@ -110,7 +110,7 @@ class Postgres:
 def words(books):
     """Each book's number, and the words of its title and of its authors."""
     for number in range(1, books + 1):
-        yield number, split(catalogue.title(number)), split(" ".join(catalogue.authors(number)))
+        yield number, split(catalog.title(number)), split(" ".join(catalog.authors(number)))
 
 
 def split(text):
@@ -120,17 +120,17 @@ def split(text):
 def tables(books):
     """The tables that both databases have alike, each with its columns and rows."""
     numbers = range(1, books + 1)
-    authors = {each for number in numbers for each in catalogue.author_numbers(number)}
-    names = ((each + 1, catalogue.author(each)) for each in sorted(authors))
+    authors = {each for number in numbers for each in catalog.author_numbers(number)}
+    names = ((each + 1, catalog.author(each)) for each in sorted(authors))
     yield "author", ("id", "name", "name_key"), ((id, name, name.lower()) for id, name in names)
-    titles = ((number, catalogue.title(number)) for number in numbers)
+    titles = ((number, catalog.title(number)) for number in numbers)
     yield "book", ("id", "title", "title_key", "pages", "created_at", "updated_at"), (
-        (number, title, title.lower(), catalogue.pages(number), ENTERED, ENTERED) for number, title in titles
+        (number, title, title.lower(), catalog.pages(number), ENTERED, ENTERED) for number, title in titles
     )
     yield "book_author", ("book_id", "author_id", "position"), (
         (number, each + 1, place)
         for number in numbers
-        for place, each in enumerate(catalogue.author_numbers(number))
+        for place, each in enumerate(catalog.author_numbers(number))
     )
 
 
@@ -153,7 +153,7 @@ def compare(program, stocked, imported, folder):
     """That filling two empty databases either way comes to the same."""
     stock(program, stocked, COMPARED)
     books = folder / "books.csv"
-    catalogue.write(books, COMPARED)
+    catalog.write(books, COMPARED)
     fill(program, books, imported.url)
     for sql in (*CONTENT, stocked.SEARCH):
         if stocked.rows(sql) != imported.rows(sql):

@@ -18,7 +18,7 @@ from rows import HEAD
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE.parent / "target/bench/targets.md"
-# What changes the catalogue comes last.
+# What changes the catalog comes last.
 PARTS = {"footprint": footprint, "delivery": delivery, "growth": growth, "embedded": embedded}
 
 

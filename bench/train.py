@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-from catalogue import WORKLOADS
+from catalog import WORKLOADS
 from growth import TITLE, WORD
 from load import loaded
 from mixed import Load

@@ -84,7 +84,7 @@ pub enum StartError {
     /// The trusted documents cannot be used.
     #[error(transparent)]
     Documents(#[from] ManifestError),
-    /// An SQLite catalogue cannot be migrated or filled.
+    /// An SQLite catalog cannot be migrated or filled.
     #[error("cannot prepare {url}: {error}")]
     Prepare {
         /// Without its password.
@@ -165,7 +165,7 @@ impl Service {
         Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin) })
     }
 
-    /// Where the catalogue and the admin routes are served.
+    /// Where the catalog and the admin routes are served.
     ///
     /// # Errors
     /// If the operating system does not tell.

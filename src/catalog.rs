@@ -1,4 +1,4 @@
-//! The catalogue: find, list, search, create, update, delete and import, on any
+//! The catalog: find, list, search, create, update, delete and import, on any
 //! `ConnectionTrait` and with no GraphQL. Whoever calls a function that writes
 //! gives it a transaction, so that a book, its authors and its search entry
 //! change together or not at all.

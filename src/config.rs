@@ -28,7 +28,7 @@ use self::{
 };
 use crate::security::scopes::Scope;
 
-/// A GraphQL catalogue of books that can tell how each of its answers was made.
+/// A GraphQL catalog of books that can tell how each of its answers was made.
 ///
 /// Without a command it serves. Each setting is a flag or an environment variable; the flag
 /// wins. One with a secret can stand in a file, which its variable with _FILE at the end names.
@@ -47,7 +47,7 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Serve the catalogue (the default)
+    /// Serve the catalog (the default)
     Serve,
     /// Change or show the state of the database schema
     Migrate {
@@ -116,7 +116,7 @@ pub struct Settings {
     /// The asynchronous runtime, and looking into it.
     #[command(flatten)]
     pub runtime: RuntimeSettings,
-    /// Fill an empty catalogue with some hundred classics before serving
+    /// Fill an empty catalog with some hundred classics before serving
     #[arg(long, global = true, env = "COLOPHON_SAMPLE", help_heading = "Serving",
         value_parser = switch)]
     pub sample: bool,

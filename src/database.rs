@@ -32,7 +32,7 @@ use crate::{
     error::Result,
 };
 
-/// The catalogue's database. Clones share it.
+/// The catalog's database. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Database(Arc<Shared>);
 

@@ -269,20 +269,20 @@ impl Error {
     pub fn public_message(&self) -> String {
         match self {
             Self::DatabaseUnavailable(reason) => {
-                return format!("The catalogue's database cannot be used now: {reason}.");
+                return format!("The catalog's database cannot be used now: {reason}.");
             }
             Self::WriteDenied(_) => {
-                return "Writing is not permitted by the catalogue's database.".into();
+                return "Writing is not permitted by the catalog's database.".into();
             }
             Self::Database(fault) if fault.is_denial() => {
-                return "Reading this is not permitted by the catalogue's database.".into();
+                return "Reading this is not permitted by the catalog's database.".into();
             }
             _ => {}
         }
         match self.code() {
             Code::Timeout => "The operation took too long and was ended.".into(),
             Code::Overloaded => "The service is busy; try again in a moment.".into(),
-            Code::DatabaseUnavailable => "The catalogue's database cannot be reached now.".into(),
+            Code::DatabaseUnavailable => "The catalog's database cannot be reached now.".into(),
             Code::InternalServerError => "The service failed; its log tells why.".into(),
             _ => self.to_string(),
         }

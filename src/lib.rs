@@ -1,8 +1,8 @@
-//! Colophon: a GraphQL catalogue of books that can tell how each of its answers was made.
+//! Colophon: a GraphQL catalog of books that can tell how each of its answers was made.
 //!
 //! The way in is [`app`], which builds everything from [`config`]:
 //!
-//! - [`catalog`]: the catalogue, on any database connection, with no GraphQL;
+//! - [`catalog`]: the catalog, on any database connection, with no GraphQL;
 //! - [`graphql`]: the schema over it, the guard before the parser, and the running of one operation;
 //! - [`http`]: GraphQL over HTTP, the playground, and the accept loop;
 //! - [`admin`]: the second listener, for operators;

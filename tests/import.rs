@@ -37,7 +37,7 @@ fn summary(output: &Output) -> [u64; 4] {
 }
 
 /// All that an import can have written.
-async fn catalogue(db: &Db) -> String {
+async fn catalog(db: &Db) -> String {
     let service = db.serve().await;
     let mut books = Vec::new();
     let mut after = json!(null);
@@ -111,9 +111,9 @@ on_both_databases! {
     async fn a_second_import_changes_nothing(db: Db) {
         let file = db.file("dirty.csv", DIRTY);
         import(&db, &file);
-        let before = catalogue(&db).await;
+        let before = catalog(&db).await;
         assert_eq!(summary(&import(&db, &file)), [0, 0, 4, 0]);
-        assert_eq!(catalogue(&db).await, before);
+        assert_eq!(catalog(&db).await, before);
     }
 
     async fn a_corrected_file_updates(db: Db) {
@@ -152,9 +152,9 @@ on_both_databases! {
         let file = db.file("twice.csv", "title,isbn,pages\nOne,0439023483,10\nOne,439023483,20\nOne,978-0-439-02348-1,10\nTwo,,5\nTwo,,5\n");
         let output = import(&db, &file);
         assert_eq!((summary(&output), output.status.code()), ([2, 0, 2, 1], Some(3)));
-        let before = catalogue(&db).await;
+        let before = catalog(&db).await;
         assert_eq!(summary(&import(&db, &file)), [0, 0, 4, 1]);
-        assert_eq!(catalogue(&db).await, before);
+        assert_eq!(catalog(&db).await, before);
     }
 
     async fn a_killed_import_is_finished_by_the_next(db: Db) {
@@ -186,7 +186,7 @@ on_both_databases! {
             let ids = ["\"book_", "\"author_"];
             text.split(',').filter(|part| !ids.iter().any(|id| part.contains(id))).collect()
         };
-        assert_eq!(plain(catalogue(&db).await), plain(catalogue(&whole).await));
+        assert_eq!(plain(catalog(&db).await), plain(catalog(&whole).await));
     }
 
     async fn real_books(db: Db) {

@@ -1,4 +1,4 @@
-//! The catalogue's tables as SeaORM entities, and nothing else.
+//! The catalog's tables as SeaORM entities, and nothing else.
 
 pub mod author;
 pub mod book;

@@ -420,7 +420,7 @@ fn has_authors(row: &Row, authors: &[author::Model]) -> bool {
 
 type Known = HashMap<Identity, (book::Model, Vec<author::Model>)>;
 
-/// The books of the catalogue that these rows are, with their authors.
+/// The books of the catalog that these rows are, with their authors.
 async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Result<Known> {
     let (mut isbns, mut titles) = (Vec::new(), Vec::new());
     for (identity, _) in rows {

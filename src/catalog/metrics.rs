@@ -1,4 +1,4 @@
-//! What happens to the catalogue, counted.
+//! What happens to the catalog, counted.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ static UPDATED: Metric =
     counter("books.updated", "Books that were changed, by mutation or import.");
 static DELETED: Metric = counter("books.deleted", "Books that were deleted.");
 
-/// The catalogue's own metrics.
+/// The catalog's own metrics.
 pub static METRICS: &[&Metric] = &[&CREATED, &UPDATED, &DELETED];
 
 const fn counter(name: &'static str, help: &'static str) -> Metric {

@@ -93,7 +93,7 @@ fn is_accent(c: char) -> bool {
     ('\u{300}'..='\u{36f}').contains(&c)
 }
 
-/// Soft hyphens, zero-width characters and byte order marks, common in real catalogues.
+/// Soft hyphens, zero-width characters and byte order marks, common in real catalogs.
 fn is_invisible(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
 }

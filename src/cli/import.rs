@@ -202,7 +202,7 @@ fn describe(layout: &Layout) -> String {
     text
 }
 
-/// Fills an empty catalogue with the sample.
+/// Fills an empty catalog with the sample.
 ///
 /// # Errors
 /// If the database fails.
@@ -212,7 +212,7 @@ pub async fn sample(db: &Database) -> Result<()> {
     }
     let Summary { added, .. } =
         import::import(db, SAMPLE.as_bytes(), &ReadOptions::default(), &mut Refusals).await?;
-    tracing::info!(name: "sample.imported", { import.added = added }, "the empty catalogue got the sample");
+    tracing::info!(name: "sample.imported", { import.added = added }, "the empty catalog got the sample");
     Ok(())
 }
 

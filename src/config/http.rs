@@ -10,7 +10,7 @@ use super::values::{address, duration, switch};
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Serving")]
 pub struct HttpSettings {
-    /// Where to serve the catalogue
+    /// Where to serve the catalog
     #[arg(long, global = true, env = "COLOPHON_LISTEN", default_value = "127.0.0.1:8000",
         value_parser = address, value_name = "ADDRESS")]
     pub listen: SocketAddr,

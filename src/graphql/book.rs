@@ -34,10 +34,10 @@ use crate::{
     },
 };
 
-/// A book of the catalogue.
+/// A book of the catalog.
 #[derive(Clone)]
 pub struct Book {
-    /// What the catalogue has of it.
+    /// What the catalog has of it.
     pub row: book::Model,
     /// Its authors, if they were loaded with it.
     pub authors: Option<Result<Vec<ResolveInline<Author>>>>,
@@ -56,7 +56,7 @@ impl From<book::Model> for Book {
     }
 }
 
-/// A book of the catalogue.
+/// A book of the catalog.
 #[Object]
 impl Book {
     /// Names the book among all objects. Opaque: hand it back as it is.

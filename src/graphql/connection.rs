@@ -19,7 +19,7 @@ use crate::{
 impl CursorType for Cursor {
     type Error = std::convert::Infallible;
 
-    /// Never called: cursors are read by the catalogue, which knows the list's order.
+    /// Never called: cursors are read by the catalog, which knows the list's order.
     fn decode_cursor(_: &str) -> std::result::Result<Self, Self::Error> {
         unreachable!("cursors are decoded by `PageArgs::from_relay`")
     }
@@ -50,7 +50,7 @@ impl<L: List> TypeName for TotalCount<L> {
 
 #[Object(name_type)]
 impl<L: List> TotalCount<L> {
-    /// The number of items in the whole list. Counted only when selected; in a large catalogue
+    /// The number of items in the whole list. Counted only when selected; in a large catalog
     /// it costs more than the page.
     async fn total_count(&self, context: &Context<'_>) -> Result<u64> {
         resolve_field(context, L::CONNECTION, async |call| self.0.count(&call).await).await

@@ -9,7 +9,7 @@ use std::{
 
 use crate::error::{Code, Error, Result};
 
-/// A part of the catalogue's use.
+/// A part of the catalog's use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     /// `books:read`

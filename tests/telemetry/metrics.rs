@@ -14,7 +14,7 @@ use testing::{
     collector::{Attributes, Collector, Metrics, Options, Point, observed, prompt},
 };
 
-fn catalogue() -> BTreeMap<&'static str, &'static Metric> {
+fn declared() -> BTreeMap<&'static str, &'static Metric> {
     let own = catalog::all().chain(METRICS.iter().copied());
     own.map(|metric| (metric.name, metric)).collect()
 }
@@ -44,7 +44,7 @@ fn is_moving(name: &str) -> bool {
 }
 
 /// Every kind of operation, with every outcome that needs no broken database, so that every
-/// metric of the catalogue has something to tell.
+/// metric of the catalog has something to tell.
 async fn known_load(service: &Service) {
     for number in 0..20 {
         let authors = [json!({ "name": format!("Author {}", number % 3) })];
@@ -75,13 +75,13 @@ async fn both_ways_tell_the_same(db: Db) {
     let scraping = Collector::start_with(&Options { scrape: Some(&target), ..Options::default() });
     known_load(&service).await;
 
-    let catalogue = catalogue();
+    let declared = declared();
     let expected = |exports: &Metrics| -> Metrics {
         exports
             .iter()
             .filter(|((name, _), _)| !is_moving(name))
             .map(|((name, attributes), point)| {
-                let name = prometheus_name(catalogue[name.as_str()]);
+                let name = prometheus_name(declared[name.as_str()]);
                 ((name, prometheus_labels(attributes)), as_scraped(point))
             })
             .collect()
@@ -104,22 +104,22 @@ async fn both_ways_tell_the_same(db: Db) {
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     };
-    println!("{}{series} series equal by both ways", table(&collector.metrics(), &catalogue));
+    println!("{}{series} series equal by both ways", table(&collector.metrics(), &declared));
 
     let names_of = |metrics: &Metrics| -> BTreeSet<String> {
         metrics.keys().map(|(name, _)| name.clone()).collect()
     };
     let exported = names_of(&collector.metrics());
-    let all: BTreeSet<String> = catalogue.keys().map(|name| (*name).to_owned()).collect();
-    assert_eq!(exported, all, "by OTLP arrives the catalogue, and nothing else");
+    let all: BTreeSet<String> = declared.keys().map(|name| (*name).to_owned()).collect();
+    assert_eq!(exported, all, "by OTLP arrives the catalog, and nothing else");
     let scraped: BTreeSet<_> = names_of(&of_ours(&scraping.scraped()));
-    let all: BTreeSet<_> = catalogue.values().map(|metric| prometheus_name(metric)).collect();
-    assert_eq!(scraped, all, "by scrape arrives the catalogue, and nothing else");
-    kinds_are_right(&collector.metrics(), &catalogue);
+    let all: BTreeSet<_> = declared.values().map(|metric| prometheus_name(metric)).collect();
+    assert_eq!(scraped, all, "by scrape arrives the catalog, and nothing else");
+    kinds_are_right(&collector.metrics(), &declared);
 }
 
 /// What came, a line for each metric: for `cargo test -- --nocapture`.
-fn table(metrics: &Metrics, catalogue: &BTreeMap<&str, &Metric>) -> String {
+fn table(metrics: &Metrics, declared: &BTreeMap<&str, &Metric>) -> String {
     let line = |(name, metric): (&&str, &&Metric)| {
         let points: Vec<_> = metrics
             .iter()
@@ -131,7 +131,7 @@ fn table(metrics: &Metrics, catalogue: &BTreeMap<&str, &Metric>) -> String {
         let scraped = prometheus_name(metric);
         format!("{name} | {scraped} | {} series | {total:.6} | {compared}\n", points.len())
     };
-    catalogue.iter().map(line).collect()
+    declared.iter().map(line).collect()
 }
 
 /// Prometheus has no up-down counters.
@@ -177,9 +177,9 @@ fn apart(point: &Point) -> (f64, Point) {
     (std::mem::take(value), rest)
 }
 
-fn kinds_are_right(metrics: &Metrics, catalogue: &BTreeMap<&str, &Metric>) {
+fn kinds_are_right(metrics: &Metrics, declared: &BTreeMap<&str, &Metric>) {
     for ((name, attributes), point) in metrics {
-        let metric = catalogue[name.as_str()];
+        let metric = declared[name.as_str()];
         let is_right = match (metric.kind, point) {
             (Kind::Counter | Kind::Sum, Point::Counter(_))
             | (Kind::UpDown, Point::UpDown(_))

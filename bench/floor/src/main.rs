@@ -1,4 +1,4 @@
-//! The floor of the benchmark: the least that a service on the catalogue's tables does for an answer.
+//! The floor of the benchmark: the least that a service on the catalog's tables does for an answer.
 //!
 //! REST, hand-written SQL with one statement for each answer, and no telemetry. The bodies of its
 //! answers are those of the service, to the byte.

@@ -229,7 +229,7 @@ export default dashboard({
         links: [logs(lines('| websocket_close_reason != ""'), 'Closed sockets')],
       }),
     ],
-    'Process and catalogue': [
+    'Process and catalog': [
       graph({
         title: 'CPU', unit: 'suffix: cores', stacked: true,
         shows: 'Cores that an instance keeps busy, in its own code and in the system’s.', bad: 'as many as it has.',

@@ -2,7 +2,7 @@
 //! attributes of spans that no convention names. Where a convention does, its constant is used.
 //!
 //! Recording an attribute that a metric does not declare panics in debug builds, and the tests
-//! compare this catalogue with what arrives at a collector.
+//! compare this catalog with what arrives at a collector.
 
 use std::sync::{PoisonError, RwLock};
 
@@ -55,7 +55,7 @@ const POOL: &[&str] = &[attr::DB_CLIENT_CONNECTION_POOL_NAME];
 const SDK: &[&str] = &[attr::ERROR_TYPE];
 
 catalog! {
-    /// The metrics of the service, but for those of the catalogue of books.
+    /// The metrics of the service, but for those of the catalog of books.
     static OWN;
     pub metrics:
     HTTP_DURATION = metric::HTTP_SERVER_REQUEST_DURATION, REQUEST, "s", HTTP,

@@ -47,7 +47,7 @@ impl Answer {
 }
 
 impl Probe {
-    /// A probe that reads the catalogue's first books.
+    /// A probe that reads the catalog's first books.
     pub fn start(service: &Service) -> Self {
         Self::with(service, "{ books(first: 2) { nodes { id title } } }")
     }

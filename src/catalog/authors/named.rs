@@ -17,9 +17,9 @@ use crate::{
 /// An author as a book's input names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorRef {
-    /// An author of the catalogue.
+    /// An author of the catalog.
     Id(i64),
-    /// The author of that name, entered if the catalogue has none.
+    /// The author of that name, entered if the catalog has none.
     Name(String),
 }
 

@@ -89,9 +89,9 @@ impl BookFilter {
 /// Names an author of a book.
 #[derive(Clone, Debug, OneofObject)]
 pub enum BookAuthorInput {
-    /// An author of the catalogue.
+    /// An author of the catalog.
     Id(ID),
-    /// The author of this name, who is entered if the catalogue has none.
+    /// The author of this name, who is entered if the catalog has none.
     Name(String),
 }
 
@@ -113,7 +113,7 @@ pub struct CreateBookInput {
 }
 
 impl CreateBookInput {
-    /// The catalogue's form of it.
+    /// The catalog's form of it.
     ///
     /// # Errors
     /// [`crate::error::Error::Invalid`] if an author's id is none.
@@ -147,7 +147,7 @@ pub struct UpdateBookInput {
 }
 
 impl UpdateBookInput {
-    /// The catalogue's form of it.
+    /// The catalog's form of it.
     ///
     /// # Errors
     /// [`crate::error::Error::Invalid`] if an author's id is none.

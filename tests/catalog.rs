@@ -1,4 +1,4 @@
-//! The catalogue through GraphQL, on SQLite and on PostgreSQL.
+//! The catalog through GraphQL, on SQLite and on PostgreSQL.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::disallowed_methods, reason = "clients are tasks of the test")]

@@ -1,4 +1,4 @@
-"""The made-up catalogue that servers are compared on, and what is asked of it.
+"""The made-up catalog that servers are compared on, and what is asked of it.
 
 Book and authors follow from a book's number alone, so that every answer can be checked.
 """
@@ -44,7 +44,7 @@ def author(number):
 
 
 def write(path, books):
-    """The catalogue as a file to import."""
+    """The catalog as a file to import."""
     with path.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(("title", "authors", "pages"))
