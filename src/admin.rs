@@ -57,7 +57,7 @@ impl Admin {
     /// The limits are those of the public listener, but for the number of connections.
     ///
     /// # Errors
-    /// If the operating system refuses.
+    /// If the operating system rejects.
     pub fn start(self, listener: net::TcpListener, limits: &RequestLimits) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let limits = RequestLimits {
@@ -75,7 +75,7 @@ impl Admin {
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(serve) {
-                error!(name: "admin.failed", { exception.message = %error }, "the admin listener cannot be served");
+                error!(name: "admin.failed", { exception.message = %error }, "admin listener failed");
             }
         })?;
         Ok(())

@@ -178,7 +178,7 @@ impl Service {
     /// became impatient.
     ///
     /// # Errors
-    /// If the admin listener cannot be served.
+    /// If admin listener failed.
     pub async fn run(self, mut signals: Signals) -> io::Result<bool> {
         let Self { settings, db, engine, public, health, admin } = self;
         let (public, listener) = public;
@@ -204,7 +204,7 @@ impl Service {
         info!(
             name: "service.draining",
             { drain.signal = signal, drain.deadline = deadline_seconds },
-            "answering what is in flight"
+            "draining: finishing requests in flight"
         );
         let drained = async {
             public.drain().await;
@@ -225,7 +225,7 @@ impl Service {
         if drained {
             db.close().await;
         } else {
-            warn!(name: "service.not_drained", { drain.deadline = deadline_seconds }, "some requests were cut off");
+            warn!(name: "service.not_drained", { drain.deadline = deadline_seconds }, "drain timed out; some requests were aborted");
         }
         Ok(drained)
     }
@@ -242,7 +242,7 @@ async fn listen(
 async fn prepare(db: &Database, sample: bool) -> Result<()> {
     db.migrate_up().await?;
     if !db.check_writable().await? {
-        warn!(name: "database.read_only", "the database permits reading only: mutations fail");
+        warn!(name: "database.read_only", "database is read-only; mutations fail");
     } else if sample {
         cli::import::sample(db).await?;
     }
@@ -259,12 +259,12 @@ async fn prepare_when_reachable(db: Database, sample: bool) {
         }
         if !told {
             let error = &error as &dyn std::error::Error;
-            warn!(name: "database.unprepared", { exception.message = error }, "not ready; trying again until it is");
+            warn!(name: "database.unprepared", { exception.message = error }, "database not ready; retrying");
             told = true;
         }
         sleep(RETRY).await;
         db.reached().await;
     }
     db.set_fault(None);
-    info!(name: "database.ready", "the database is reached and its schema up to date");
+    info!(name: "database.ready", "database ready; its schema is up to date");
 }

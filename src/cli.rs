@@ -26,7 +26,7 @@ pub const BAD_SETTINGS: u8 = 2;
 pub const FAILURE: u8 = 1;
 /// What commands that do not serve log to standard error.
 const WARNINGS: &str = "migration=warn,colophon=warn";
-/// Some rows of an import were refused.
+/// Some rows of an import were rejected.
 pub const SOME_REFUSED: u8 = 3;
 
 /// Says on standard error why a command failed.

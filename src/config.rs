@@ -28,18 +28,18 @@ use self::{
 };
 use crate::security::scopes::Scope;
 
-/// A GraphQL catalog of books that can tell how each of its answers was made.
+/// An observable GraphQL service: a catalog of books with traces, metrics and profiles.
 ///
-/// Without a command it serves. Each setting is a flag or an environment variable; the flag
-/// wins. One with a secret can stand in a file, which its variable with _FILE at the end names.
-/// `colophon config` shows what they come to.
+/// The default command is serve. Each setting is a flag or an environment variable; the flag
+/// wins. Secrets can be read from a file named by the variable with the suffix _FILE.
+/// `colophon config` prints the effective settings.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub struct Cli {
-    /// What to do; `serve` if nothing is said.
+    /// The command (default: serve).
     #[command(subcommand)]
     pub command: Option<Command>,
-    /// The settings, which can also be given behind the command.
+    /// The settings, also accepted after the command.
     #[command(flatten)]
     pub settings: Settings,
 }
@@ -59,33 +59,33 @@ pub enum Command {
     ///
     /// A row is the book with its ISBN or, without one, the book of its title, year and authors;
     /// importing a file twice changes nothing. Which columns fill which fields is reported before the
-    /// first row. A row without a readable title is refused and reported with its line and the reason.
+    /// first row. A row without a readable title is rejected and reported with its line and the reason.
     /// An ISBN, year, language or number of pages that cannot be read is left out and reported. Exit
-    /// code 0: every row went in; 3: some were refused; 1: the import failed, and can be repeated.
+    /// code 0: every row was imported; 3: some were rejected; 1: the import failed, and can be repeated.
     Import(ImportSettings),
     /// Print the GraphQL schema
     Schema,
     /// Print the effective settings and where each comes from, secrets masked
     Config,
-    /// Make a token: print it, and the line for the file that COLOPHON_TOKENS_FILE names
+    /// Create a token: print it, and its line for the file named by COLOPHON_TOKENS_FILE
     Token {
-        /// Whose it is, such as importer
+        /// The name of its owner, such as importer
         #[arg(long, value_parser = token_name)]
         name: String,
-        /// What it allows: books:read, books:write; several by several --scope
+        /// A scope: books:read or books:write; repeat --scope for several
         #[arg(long, required = true)]
         scope: Vec<Scope>,
     },
-    /// Ask the service that runs with these settings whether it is ready (exit code 0) or not (1)
+    /// Check whether the service with these settings is ready (exit code 0) or not (1)
     Health,
 }
 
 /// What to do with the schema.
 #[derive(Clone, Copy, Debug, Subcommand)]
 pub enum Migrate {
-    /// Apply all migrations that have not been
+    /// Apply all pending migrations
     Up,
-    /// Take back migrations, newest first; without --steps all of them, with all data
+    /// Revert migrations, newest first; without --steps all of them, with all data
     Down {
         /// How many
         #[arg(long)]
@@ -116,15 +116,15 @@ pub struct Settings {
     /// The asynchronous runtime, and looking into it.
     #[command(flatten)]
     pub runtime: RuntimeSettings,
-    /// Fill an empty catalog with some hundred classics before serving
+    /// Fill an empty catalog with a hundred classics before serving
     #[arg(long, global = true, env = "COLOPHON_SAMPLE", help_heading = "Serving",
         value_parser = switch)]
     pub sample: bool,
-    /// Give spans the text of GraphQL documents, without their literals
+    /// Record the text of GraphQL documents in spans, without literals
     #[arg(long, global = true, env = "COLOPHON_TRACE_DOCUMENTS", help_heading = "Telemetry",
         value_parser = switch)]
     pub trace_documents: bool,
-    /// Let callers decide whether their traces are recorded, by the sampled flag of traceparent
+    /// Trust the sampled flag of callers' traceparent headers
     #[arg(long, global = true, env = "COLOPHON_TRUST_CALLER_SAMPLING",
         help_heading = "Telemetry", value_parser = switch)]
     pub trust_caller_sampling: bool,
@@ -143,7 +143,7 @@ pub struct Settings {
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]
     pub log: String,
-    /// How log lines look; auto is pretty on a terminal and JSON otherwise
+    /// The format of log lines; auto is pretty on a terminal and JSON otherwise
     #[arg(
         long,
         global = true,

@@ -119,7 +119,7 @@ impl Database {
     /// Begins a transaction that may write.
     ///
     /// # Errors
-    /// If no connection can be had in time, or the database refuses.
+    /// If no connection can be had in time, or the database rejects.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
         Ok(self.0.writer.begin(parent).await?)
     }
@@ -221,7 +221,7 @@ impl Database {
     pub async fn close(&self) {
         for pool in [&self.0.reader, &self.0.writer] {
             if let Err(error) = pool.close().await {
-                tracing::warn!(name: "database.close_failed", { exception.message = %error }, "a connection did not close");
+                tracing::warn!(name: "database.close_failed", { exception.message = %error }, "connection could not be closed");
             }
         }
     }

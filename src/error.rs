@@ -11,7 +11,7 @@ use sea_orm::DbErr;
 /// The result of everything below the GraphQL layer.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// The value of `extensions.code` in an answer. Stable: clients branch on it.
+/// The value of `extensions.code` in a response. Stable: clients branch on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Code {
     /// An argument or a field of an input breaks a rule; see `extensions.violations`.
@@ -46,9 +46,9 @@ pub enum Code {
     NotAcceptable,
     /// The body's `Content-Type` is not `application/json`.
     UnsupportedMediaType,
-    /// The body did not arrive in time.
+    /// The body was not received in time.
     RequestTimeout,
-    /// The operation took too long and was ended.
+    /// The operation timed out.
     Timeout,
     /// The service has no room for the operation now; try again.
     Overloaded,
@@ -135,7 +135,7 @@ impl Code {
         )
     }
 
-    /// The HTTP status of an answer that has this error and no data.
+    /// The HTTP status of a response that has this error and no data.
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
@@ -195,7 +195,7 @@ pub enum Error {
     #[error("{0}")]
     Timeout(String),
     /// There is no room for the operation.
-    #[error("as many operations run as may")]
+    #[error("concurrency limit reached")]
     Overloaded,
     /// The database cannot yet be used.
     #[error("the database cannot be used: {0}")]
@@ -269,21 +269,21 @@ impl Error {
     pub fn public_message(&self) -> String {
         match self {
             Self::DatabaseUnavailable(reason) => {
-                return format!("The catalog's database cannot be used now: {reason}.");
+                return format!("The database is not available: {reason}.");
             }
             Self::WriteDenied(_) => {
-                return "Writing is not permitted by the catalog's database.".into();
+                return "The database does not permit writing.".into();
             }
             Self::Database(fault) if fault.is_denial() => {
-                return "Reading this is not permitted by the catalog's database.".into();
+                return "The database does not permit reading this.".into();
             }
             _ => {}
         }
         match self.code() {
-            Code::Timeout => "The operation took too long and was ended.".into(),
-            Code::Overloaded => "The service is busy; try again in a moment.".into(),
-            Code::DatabaseUnavailable => "The catalog's database cannot be reached now.".into(),
-            Code::InternalServerError => "The service failed; its log tells why.".into(),
+            Code::Timeout => "The operation timed out.".into(),
+            Code::Overloaded => "The service is overloaded; try again later.".into(),
+            Code::DatabaseUnavailable => "The database is not reachable.".into(),
+            Code::InternalServerError => "Internal server error; see the service's log.".into(),
             _ => self.to_string(),
         }
     }

@@ -30,7 +30,7 @@ use crate::{
 
 nodes!(Book, Author);
 
-/// What can be read.
+/// The queries.
 #[derive(Default, MergedObject)]
 pub struct Query(NodeQuery, BookQuery, AuthorQuery);
 
@@ -39,7 +39,7 @@ pub struct Query(NodeQuery, BookQuery, AuthorQuery);
 #[graphql(name = "Query")]
 pub struct QueryWithLab(NodeQuery, BookQuery, AuthorQuery, Lab);
 
-/// What can be changed. The fields of one mutation are executed one after the other.
+/// The mutations. The fields of one operation are executed one after the other.
 #[derive(Default, MergedObject)]
 pub struct Mutation(BookMutation, AuthorMutation);
 
@@ -101,8 +101,8 @@ fn build<Q: ObjectType + Default + 'static>(
         .limit_recursive_depth(usize::MAX)
         .override_output_type_description::<BookConnection>("A page of a list of books.")
         .override_output_type_description::<AuthorConnection>("A page of a list of authors.")
-        .override_output_type_description::<BookEdge>("A book and its place in a list.")
-        .override_output_type_description::<AuthorEdge>("An author and their place in a list.");
+        .override_output_type_description::<BookEdge>("A book and its cursor.")
+        .override_output_type_description::<AuthorEdge>("An author and their cursor.");
     if introspection { builder } else { builder.disable_introspection() }.finish()
 }
 
@@ -117,7 +117,7 @@ impl NodeQuery {
     async fn node(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "A global id, of whatever type.")] id: ID,
+        #[graphql(desc = "A global id of any type.")] id: ID,
     ) -> Result<Option<Node>> {
         resolve_query(context, async |call| {
             let id = Node::parse(&id, "id")?;
@@ -130,7 +130,7 @@ impl NodeQuery {
     async fn nodes(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "Global ids, of whatever types; 100 at most.")] ids: Vec<ID>,
+        #[graphql(desc = "Global ids of any types (maximum 100).")] ids: Vec<ID>,
     ) -> Result<Vec<Option<Node>>> {
         resolve_query(context, async |call| {
             if ids.len() as u64 > MAX_PAGE {

@@ -101,7 +101,7 @@ async fn instrument(
         let accepted: Vec<_> = accepted.iter().cloned().collect();
         let connection = request.extensions().get::<Connection>();
         let mut response = if connection.is_some_and(Connection::is_over_share) {
-            let message = "Too many requests of this client are being answered.".into();
+            let message = "Too many concurrent requests from this client.".into();
             let error = Error::Client(Code::Overloaded, message);
             let status = StatusCode::TOO_MANY_REQUESTS;
             graphql::error_response(MediaType::Json, RequestError { status, error })

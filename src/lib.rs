@@ -1,4 +1,4 @@
-//! Colophon: a GraphQL catalog of books that can tell how each of its answers was made.
+//! Colophon: a GraphQL catalog of books that can tell how each of its responses was made.
 //!
 //! The way in is [`app`], which builds everything from [`config`]:
 //!

@@ -55,7 +55,7 @@ async fn a_client_gets_the_encoding_that_it_accepts() {
             (&["deflate"], ""),
             (&["identity"], ""),
             (&["gzip;q=0"], ""),
-            // Nothing that is known: the answer is there, and better than none.
+            // Nothing that is known: the response is there, and better than none.
             (&["identity;q=0, compress"], ""),
         ] {
             let response = post(&service, LARGE, encodings, accept).await;

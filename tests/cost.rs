@@ -1,4 +1,4 @@
-//! What an answer costs, counted in allocations: unlike time, they are the same on every machine,
+//! What a response costs, counted in allocations: unlike time, they are the same on every machine,
 //! however busy it is. What is counted is the whole service with all its telemetry, exported to a
 //! collector: the program of these tests is the service too, with an allocator that counts.
 
@@ -94,7 +94,7 @@ impl Counting {
         count.parse().unwrap()
     }
 
-    /// Allocations for an answer. What the service does beside answering is counted too, so that
+    /// Allocations for a response. What the service does beside answering is counted too, so that
     /// the least of several rounds is nearest to the truth.
     async fn cost(&self, document: &str, variables: Value) -> u64 {
         const ROUNDS: u64 = 8;

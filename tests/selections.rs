@@ -150,7 +150,7 @@ on_both_databases! {
         }
     }
 
-    /// Both parts of the answer come from one reading of the list.
+    /// Both parts of the response come from one reading of the list.
     async fn a_list_selected_twice_is_read_once(db: Db) {
         let service = db.serve_with(&["--pool-wait", "20s"]).await;
         service.create(json!({ "title": "First" })).await;

@@ -98,7 +98,7 @@ async fn the_engine_alone_protects_and_explains() {
     let (panicked, response) = server.send("/open", &json!({ "query": "{ labPanic }" })).await;
     let error = &response["errors"][0];
     assert_eq!(error["extensions"]["code"], "INTERNAL_SERVER_ERROR");
-    assert_eq!(error["message"], "The service failed; its log tells why.");
+    assert_eq!(error["message"], "Internal server error; see the service's log.");
     assert_eq!(error["extensions"]["traceId"], panicked.as_str());
 
     // One trace, from the layer's span to the statement.

@@ -85,7 +85,7 @@ pub async fn count<C: ConnectionTrait>(db: &C, part: Option<&str>) -> Result<u64
     })
 }
 
-/// Enters an author.
+/// Creates an author.
 ///
 /// # Errors
 /// [`Error::Invalid`], or [`Error::Conflict`] if there is one of that name.

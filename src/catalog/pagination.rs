@@ -182,7 +182,7 @@ pub trait SortOrder {
     fn expr(&self) -> Option<Expr>;
     /// The id that breaks ties.
     fn id(&self) -> Expr;
-    /// From the greatest to the smallest.
+    /// Descending.
     fn descending(&self) -> bool;
     /// What `key` is in SQL.
     fn value(&self, key: &Key) -> Value;

@@ -49,7 +49,7 @@ pub async fn run(import: &ImportSettings, settings: &DatabaseSettings) -> ExitCo
     code
 }
 
-/// Works off the files until one fails. `work` returns how many rows were refused.
+/// Works off the files until one fails. `work` returns how many rows were rejected.
 async fn each(files: &[PathBuf], work: impl AsyncFn(&Path) -> Result<u64>) -> ExitCode {
     let mut code = 0;
     for file in files {
@@ -212,11 +212,11 @@ pub async fn sample(db: &Database) -> Result<()> {
     }
     let Summary { added, .. } =
         import::import(db, SAMPLE.as_bytes(), &ReadOptions::default(), &mut Refusals).await?;
-    tracing::info!(name: "sample.imported", { import.added = added }, "the empty catalog got the sample");
+    tracing::info!(name: "sample.imported", { import.added = added }, "sample imported into the empty catalog");
     Ok(())
 }
 
-/// The sample is part of the program: a row of it that is refused is a mistake worth a line in the
+/// The sample is part of the program: a row of it that is rejected is a mistake worth a line in the
 /// log.
 struct Refusals;
 
@@ -224,7 +224,7 @@ impl Report for Refusals {
     fn layout(&mut self, _: &Layout) {}
 
     fn refused(&mut self, line: u64, reason: &str) {
-        tracing::warn!(name: "sample.refused", { import.line = line, import.reason = reason }, "a row of the sample was refused");
+        tracing::warn!(name: "sample.refused", { import.line = line, import.reason = reason }, "a row of the sample was rejected");
     }
 
     fn unread(&mut self, line: u64, UnreadValue { field, value }: &UnreadValue) {

@@ -13,10 +13,10 @@ pub struct DocumentSettings {
     /// A manifest of trusted documents: JSON, an object of texts by id, or Apollo's form
     #[arg(long, global = true, env = "COLOPHON_TRUSTED_DOCUMENTS", value_name = "FILE")]
     pub trusted_documents: Option<PathBuf>,
-    /// Refuse all other documents
+    /// Reject all other documents
     #[arg(long, global = true, env = "COLOPHON_ONLY_TRUSTED", value_parser = switch)]
     pub only_trusted: bool,
-    /// Whether clients may name a document that was sent before by its hash; not with
+    /// Accept automatic persisted queries: a document sent before, by its hash; not with
     /// --only-trusted
     #[arg(long, global = true, env = "COLOPHON_AUTOMATIC_PERSISTED_QUERIES",
         default_value = "true", value_parser = switch, action = ArgAction::Set,

@@ -18,16 +18,16 @@ pub struct HttpSettings {
     #[arg(long, global = true, env = "COLOPHON_ADMIN_LISTEN", default_value = "127.0.0.1:9464",
         value_parser = address, value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
-    /// Whether answers are compressed by gzip, Brotli or Zstandard for clients that accept it; a proxy
+    /// Compress responses by gzip, Brotli or Zstandard for clients that accept it; a proxy
     /// in front may do it instead
     #[arg(long, global = true, env = "COLOPHON_COMPRESSION", default_value = "true",
         value_parser = switch, action = ArgAction::Set, value_name = "true|false")]
     pub compression: bool,
-    /// How long requests in flight may take to finish after SIGTERM
+    /// Time for requests in flight to finish after SIGTERM
     #[arg(long, global = true, env = "COLOPHON_DRAIN_TIMEOUT", default_value = "10s",
         value_parser = duration, value_name = "TIME")]
     pub drain_timeout: Duration,
-    /// How long the last telemetry may take to leave after that
+    /// Time for the last telemetry to be exported after that
     #[arg(long, global = true, env = "COLOPHON_FLUSH_TIMEOUT", default_value = "5s",
         value_parser = duration, value_name = "TIME")]
     pub flush_timeout: Duration,

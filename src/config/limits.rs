@@ -77,64 +77,64 @@ pub struct RequestLimits {
     #[arg(long, global = true, env = "COLOPHON_MAX_BODY", default_value = "262144",
         value_parser = positive, value_name = "BYTES")]
     pub max_body: usize,
-    /// Bytes of an answer
+    /// Maximum size of a response, in bytes
     #[arg(long, global = true, env = "COLOPHON_MAX_ANSWER", default_value = "8388608",
         value_parser = positive, value_name = "BYTES")]
     pub max_answer: usize,
-    /// Errors in an answer; of more, the first are told
+    /// Maximum number of errors in a response; further ones are counted, not listed
     #[arg(long, global = true, env = "COLOPHON_MAX_ERRORS", default_value = "50",
         value_parser = positive, value_name = "N")]
     pub max_errors: usize,
-    /// Operations that run at a time
+    /// Maximum number of concurrent operations
     #[arg(long, global = true, env = "COLOPHON_MAX_OPERATIONS", default_value = "32",
         value_parser = positive, value_name = "N")]
     pub max_operations: usize,
-    /// How long an operation may wait to be among them
+    /// How long an operation waits for its turn before it is rejected
     #[arg(long, global = true, env = "COLOPHON_QUEUE_WAIT", default_value = "50ms",
         value_parser = duration, value_name = "TIME")]
     pub queue_wait: Duration,
-    /// Open connections in all, or fewer if the limit of open files says so; for a further one
-    /// that goes which has waited longest for a request
+    /// Maximum number of open connections, lowered to fit the limit of open files; beyond it,
+    /// the connection idle for longest is closed
     #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS", default_value = "4096",
         value_parser = positive, value_name = "N")]
     pub max_connections: usize,
-    /// Open connections of one peer address (of IPv6, one /64 network); further ones are closed
-    /// at once. Of a trusted proxy any number, and as many requests of each of its clients
+    /// Maximum number of connections per peer address (IPv6: per /64 network); further ones are closed
+    /// at once. Connections of trusted proxies are not limited, but the requests of each of their clients are
     #[arg(long, global = true, env = "COLOPHON_MAX_CONNECTIONS_PER_PEER", default_value = "512",
         value_parser = positive, value_name = "N")]
     pub max_connections_per_peer: usize,
-    /// How long the head of a request may take to arrive, and how long its body
+    /// Time limit for receiving the head of a request, and for its body
     #[arg(long, global = true, env = "COLOPHON_REQUEST_TIMEOUT", default_value = "10s",
         value_parser = duration, value_name = "TIME")]
     pub request_timeout: Duration,
-    /// How long a connection may wait for a further request; longer than a load balancer in front
-    /// keeps connections that are idle
+    /// Keep-alive time of idle connections; longer than a load balancer in front
+    /// keeps them
     #[arg(long, global = true, env = "COLOPHON_KEEP_ALIVE", default_value = "75s",
         value_parser = duration, value_name = "TIME")]
     pub keep_alive: Duration,
-    /// How long a GraphQL operation may take
+    /// Time limit of a GraphQL operation
     #[arg(long, global = true, env = "COLOPHON_OPERATION_TIMEOUT", default_value = "5s",
         value_parser = duration, value_name = "TIME")]
     pub operation_timeout: Duration,
-    /// How long a client may take to receive an answer
+    /// Time limit for sending a response to a client
     #[arg(long, global = true, env = "COLOPHON_ANSWER_TIMEOUT", default_value = "20s",
         value_parser = duration, value_name = "TIME")]
     pub answer_timeout: Duration,
-    /// Bytes of all answers that are made and not yet taken; when there are more, the clients are
-    /// cut off that have been taking theirs for longest
+    /// Memory for responses not yet sent, in bytes; above it, the slowest
+    /// clients are disconnected
     #[arg(long, global = true, env = "COLOPHON_MAX_BACKLOG", default_value = "67108864",
         value_parser = positive, value_name = "BYTES")]
     pub max_backlog: usize,
-    /// Operations that run at a time on a WebSocket; further ones wait in it, unread
+    /// Maximum number of concurrent operations per WebSocket; further ones wait unread
     #[arg(long, global = true, env = "COLOPHON_MAX_SOCKET_OPERATIONS", default_value = "16",
         value_parser = positive, value_name = "N")]
     pub max_socket_operations: usize,
-    /// How long a WebSocket may be open with nothing asked on it
+    /// Time after which an idle WebSocket is closed
     #[arg(long, global = true, env = "COLOPHON_SOCKET_IDLE_TIMEOUT", default_value = "5m",
         value_parser = duration, value_name = "TIME")]
     pub socket_idle_timeout: Duration,
-    /// How often the client of a WebSocket is pinged; one that was not heard of until the next
-    /// time is taken for dead
+    /// How often a WebSocket is pinged; a client not heard from until the next
+    /// ping is disconnected
     #[arg(long, global = true, env = "COLOPHON_SOCKET_PING_INTERVAL", default_value = "20s",
         value_parser = duration, value_name = "TIME")]
     pub socket_ping_interval: Duration,
@@ -144,11 +144,11 @@ pub struct RequestLimits {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Limits")]
 pub struct DatabaseLimits {
-    /// How long to wait for a connection of the pool
+    /// Time limit for acquiring a connection from the pool
     #[arg(long, global = true, env = "COLOPHON_POOL_WAIT", default_value = "1s",
         value_parser = duration, value_name = "TIME")]
     pub pool_wait: Duration,
-    /// How long a statement may run (PostgreSQL)
+    /// Time limit of a statement (PostgreSQL)
     #[arg(long, global = true, env = "COLOPHON_STATEMENT_TIMEOUT", default_value = "3s",
         value_parser = duration, value_name = "TIME")]
     pub statement_timeout: Duration,

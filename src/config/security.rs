@@ -20,39 +20,39 @@ use crate::security::scopes::Scope;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Security")]
 pub struct SecuritySettings {
-    /// Show strangers less: no introspection, no playground
+    /// Disable introspection and the playground
     #[arg(long, global = true, env = "COLOPHON_PRODUCTION", value_parser = switch)]
     pub production: bool,
-    /// Serve whoever comes without a token, on every address
+    /// Disable authentication, on any address
     #[arg(long, global = true, env = "COLOPHON_INSECURE_OPEN", value_parser = switch)]
     pub insecure_open: bool,
-    /// Web sites that may ask too, each by its scheme and host; several with commas between
+    /// Web sites whose pages may send requests (CORS), as SCHEME://HOST; comma-separated
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_ORIGINS", value_parser = origin,
         value_delimiter = ',', value_name = "ORIGIN")]
     pub allowed_origins: Vec<String>,
-    /// Request headers that these web sites' pages may send, beside those that GraphQL clients and
-    /// tracing are known to; several with commas between
+    /// Additional request headers that these sites' pages may send, beside those of GraphQL clients and
+    /// tracing; comma-separated
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_HEADERS", value_parser = header_name,
         value_delimiter = ',', value_name = "HEADER")]
     pub allowed_headers: Vec<HeaderName>,
-    /// Host names by which a listener on the loopback may be asked without a token, beside localhost
-    /// and its addresses; several with commas between
+    /// Host names accepted by a loopback listener without authentication, beside localhost
+    /// and its addresses; comma-separated
     #[arg(long, global = true, env = "COLOPHON_ALLOWED_HOSTS", value_parser = host,
         value_delimiter = ',', value_name = "HOST")]
     pub allowed_hosts: Vec<String>,
-    /// Proxies that are believed what they say of their clients in Forwarded or X-Forwarded-For, -Proto
-    /// and -Host: addresses or networks, several with commas between
+    /// Proxies whose Forwarded or X-Forwarded-For, -Proto
+    /// and -Host headers are trusted: addresses or networks, comma-separated
     #[arg(long, global = true, env = "COLOPHON_TRUSTED_PROXIES", value_parser = network,
         value_delimiter = ',', value_name = "NETWORK")]
     pub trusted_proxies: Vec<IpNet>,
-    /// A file of tokens, in lines that `colophon token` prints; read again when it changes
+    /// A file of tokens, as printed by `colophon token`; reloaded when it changes
     #[arg(long, global = true, env = "COLOPHON_TOKENS_FILE", value_name = "FILE")]
     pub tokens_file: Option<PathBuf>,
     /// Signed tokens.
     #[command(flatten)]
     pub jwt: JwtSettings,
-    /// What /metrics and /debug of the admin listener are asked with, 16 characters at least; one is
-    /// needed where it does not listen on the loopback
+    /// The bearer token of the admin listener's /metrics and /debug, at least 16 characters;
+    /// required unless it listens on loopback
     #[arg(long, global = true, env = "COLOPHON_ADMIN_TOKEN", hide_env_values = true,
         value_parser = secret, value_name = "TOKEN")]
     pub admin_token: Option<Secret>,
@@ -62,10 +62,10 @@ pub struct SecuritySettings {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Security")]
 pub struct JwtSettings {
-    /// Who signs tokens: their claim `iss`
+    /// The issuer of signed tokens: their claim `iss`
     #[arg(long = "jwt-issuer", global = true, env = "COLOPHON_JWT_ISSUER", value_name = "ISSUER")]
     pub issuer: Option<String>,
-    /// For whom tokens must be: one of their claim `aud`
+    /// The audience of signed tokens: one of their claim `aud`
     #[arg(
         long = "jwt-audience",
         global = true,
@@ -74,15 +74,15 @@ pub struct JwtSettings {
     )]
     pub audience: Option<String>,
     /// The keys that tokens are signed with: a JWK set, by https or as a file, or a file with a public
-    /// key in PEM; a file is read again when it changes
+    /// key in PEM; a file is reloaded when it changes
     #[arg(long = "jwt-keys", global = true, env = "COLOPHON_JWT_KEYS", value_parser = key_source,
         value_name = "FILE|URL")]
     pub keys: Option<KeySource>,
-    /// The algorithms that tokens may be signed by, with commas between
+    /// The accepted signature algorithms; comma-separated
     #[arg(long = "jwt-algorithms", global = true, env = "COLOPHON_JWT_ALGORITHMS", default_value = "RS256,ES256,EdDSA",
         value_parser = algorithm, value_delimiter = ',', value_name = "ALGORITHM")]
     pub algorithms: Vec<Algorithm>,
-    /// The types that tokens may be of: their header `typ`, or `none` if they have no such header;
+    /// The accepted token types: the header `typ`, or `none` for tokens without it;
     /// with commas between
     #[arg(
         long = "jwt-types",
@@ -109,7 +109,7 @@ pub struct JwtSettings {
     #[arg(long = "jwt-roles", global = true, env = "COLOPHON_JWT_ROLES", value_parser = role,
         value_delimiter = ',', value_name = "ROLE=SCOPE")]
     pub roles: Vec<(String, Scope)>,
-    /// How often keys are fetched from a URL; also when a token names a key that is not known
+    /// How often keys are fetched from a URL; also fetched for a token with an unknown key id
     #[arg(long = "jwt-refresh", global = true, env = "COLOPHON_JWT_REFRESH", default_value = "5m",
         value_parser = duration, value_name = "TIME")]
     pub refresh: Duration,
@@ -122,7 +122,7 @@ impl SecuritySettings {
         self.tokens_file.is_some() || self.jwt.keys.is_some()
     }
 
-    /// Refuses settings under which strangers could do more than was meant.
+    /// Rejects settings under which strangers could do more than was meant.
     ///
     /// # Errors
     /// What is missing, and how it can be given.

@@ -161,7 +161,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A file or a URL that nobody on the way can change the answer of.
+/// A file or a URL that nobody on the way can change the response of.
 pub(super) fn key_source(text: &str) -> Result<KeySource, String> {
     let Some((scheme, _)) = text.split_once("://") else { return Ok(KeySource::File(text.into())) };
     let url = url::Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;

@@ -35,7 +35,7 @@ impl Database {
 struct HealthMonitor {
     server: Server,
     /// How long the server may take for each of the two: a sign of life, a new connection. So
-    /// whoever waits for it has an answer within twice that and the interval: the pool wait.
+    /// whoever waits for it has a response within twice that and the interval: the pool wait.
     limit: Duration,
     connection: Option<PostgresConnection>,
 }
@@ -68,7 +68,7 @@ impl HealthMonitor {
                 let kind = error.error_type();
                 outage = Some(info_span!(parent: None, "database outage", error.type = &*kind));
                 let error = &error as &dyn std::error::Error;
-                warn!(name: "database.unreachable", { exception.message = error }, "operations are refused until it is there");
+                warn!(name: "database.unreachable", { exception.message = error }, "database unreachable; rejecting operations");
             }
             if is_there && outage.take().is_some() {
                 db.set_fault(None);

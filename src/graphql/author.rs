@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Someone who wrote a book.
+/// An author of books.
 #[derive(Clone)]
 pub struct Author(pub Arc<author::Model>);
 
@@ -41,10 +41,10 @@ impl Author {
     pub const TYPE: &'static str = "Author";
 }
 
-/// Someone who wrote a book.
+/// An author of books.
 #[Object]
 impl Author {
-    /// Names the author among all objects. Opaque: hand it back as it is.
+    /// A globally unique, opaque id.
     pub(super) async fn id(&self) -> ID {
         node::id::<Self>(self.0.id)
     }
@@ -58,12 +58,12 @@ impl Author {
     async fn books(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        #[graphql(desc = "The page size, counted from the start (default 20, maximum 100).")]
         first: Option<i32>,
-        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
-        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
-        #[graphql(desc = "The order; as they were entered if nothing is said.")] order_by: Option<
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "The page size, counted from the end (maximum 100).")] last: Option<i32>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "The sort order (default: the order of creation).")] order_by: Option<
             BookOrder,
         >,
     ) -> Result<BookConnection> {
@@ -152,14 +152,14 @@ pub struct AuthorFilter {
     pub name_contains: Option<String>,
 }
 
-/// An author to be entered.
+/// The fields of a new author.
 #[derive(Clone, Debug, InputObject)]
 pub struct CreateAuthorInput {
     /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
     pub name: String,
 }
 
-/// Changes of an author.
+/// The changes to an author.
 #[derive(Clone, Debug, InputObject)]
 pub struct UpdateAuthorInput {
     /// The name, 1 to 200 characters. No two authors have the same, whatever its case, accents and special letters.
@@ -190,12 +190,12 @@ impl AuthorQuery {
     async fn authors(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        #[graphql(desc = "The page size, counted from the start (default 20, maximum 100).")]
         first: Option<i32>,
-        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
-        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only those that meet these conditions.")] filter: Option<AuthorFilter>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "The page size, counted from the end (maximum 100).")] last: Option<i32>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only items that meet these conditions.")] filter: Option<AuthorFilter>,
     ) -> Result<AuthorConnection> {
         resolve_query(context, async |call| {
             let args = PageArgs::from_relay((first, after), (last, before), ByName.name())?;
@@ -214,7 +214,7 @@ pub struct AuthorMutation;
 /// The mutations of authors.
 #[Object]
 impl AuthorMutation {
-    /// Enters an author.
+    /// Creates an author.
     async fn create_author(
         &self,
         context: &Context<'_>,
@@ -250,7 +250,7 @@ impl AuthorMutation {
         .await
     }
 
-    /// Deletes an author of no book and answers the id. While books refer to the author, the
+    /// Deletes an author and returns the id. While books refer to the author, the
     /// error is CONFLICT.
     async fn delete_author(
         &self,

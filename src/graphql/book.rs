@@ -34,7 +34,7 @@ use crate::{
     },
 };
 
-/// A book of the catalog.
+/// A book.
 #[derive(Clone)]
 pub struct Book {
     /// What the catalog has of it.
@@ -56,10 +56,10 @@ impl From<book::Model> for Book {
     }
 }
 
-/// A book of the catalog.
+/// A book.
 #[Object]
 impl Book {
-    /// Names the book among all objects. Opaque: hand it back as it is.
+    /// A globally unique, opaque id.
     pub(super) async fn id(&self) -> ID {
         node::id::<Self>(self.row.id)
     }
@@ -89,18 +89,18 @@ impl Book {
         self.row.language.as_deref()
     }
 
-    /// When the book was entered.
+    /// When the book was created.
     async fn created_at(&self) -> DateTime<Utc> {
         self.row.created_at
     }
 
-    /// When the book was last changed.
+    /// When the book was last updated.
     async fn updated_at(&self) -> DateTime<Utc> {
         self.row.updated_at
     }
 
-    /// Starts at 1 and grows with each change. Give it back as `expectedVersion` to change the
-    /// book only if nobody else has meanwhile.
+    /// Starts at 1 and increases with each update. Pass it as `expectedVersion` to update the
+    /// book only if it has not been updated since.
     async fn version(&self) -> i32 {
         self.row.version
     }
@@ -210,13 +210,13 @@ impl BookQuery {
     async fn books(
         &self,
         context: &Context<'_>,
-        #[graphql(desc = "How many, from the start; 20 if nothing is said, 100 at most.")]
+        #[graphql(desc = "The page size, counted from the start (default 20, maximum 100).")]
         first: Option<i32>,
-        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
-        #[graphql(desc = "How many, from the end; 100 at most.")] last: Option<i32>,
-        #[graphql(desc = "Only those in front of this cursor.")] before: Option<String>,
-        #[graphql(desc = "Only those that meet these conditions.")] filter: Option<BookFilter>,
-        #[graphql(desc = "The order; as they were entered if nothing is said.")] order_by: Option<
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
+        #[graphql(desc = "The page size, counted from the end (maximum 100).")] last: Option<i32>,
+        #[graphql(desc = "Only items before this cursor.")] before: Option<String>,
+        #[graphql(desc = "Only items that meet these conditions.")] filter: Option<BookFilter>,
+        #[graphql(desc = "The sort order (default: the order of creation).")] order_by: Option<
             BookOrder,
         >,
     ) -> Result<BookConnection> {
@@ -239,8 +239,8 @@ impl BookQuery {
             desc = "Words, 1 to 20; case, accents, special letters and punctuation do not matter: `nesbo` finds Nesbø."
         )]
         query: String,
-        #[graphql(desc = "How many; 20 if nothing is said, 100 at most.")] first: Option<i32>,
-        #[graphql(desc = "Only those behind this cursor.")] after: Option<String>,
+        #[graphql(desc = "The page size (default 20, maximum 100).")] first: Option<i32>,
+        #[graphql(desc = "Only items after this cursor.")] after: Option<String>,
     ) -> Result<BookConnection> {
         let (page, search) = resolve_query(context, async |call| {
             let search = Search::new(&query)?;
@@ -259,7 +259,7 @@ pub struct BookMutation;
 /// The mutations of books.
 #[Object]
 impl BookMutation {
-    /// Enters a book.
+    /// Creates a book.
     async fn create_book(
         &self,
         context: &Context<'_>,
@@ -275,14 +275,14 @@ impl BookMutation {
         .await
     }
 
-    /// Changes a book: a field left out stays as it is, a field that is null is cleared.
+    /// Updates a book: fields that are left out are kept, fields that are null are cleared.
     async fn update_book(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The book's global id.")] id: ID,
         #[graphql(desc = "The changes.")] input: UpdateBookInput,
         #[graphql(
-            desc = "Change it only if it is still at this version; else the error is CONFLICT."
+            desc = "Updates the book only if it is still at this version; otherwise the error is CONFLICT."
         )]
         expected_version: Option<i32>,
     ) -> Result<ResolveInline<Book>> {
@@ -300,13 +300,13 @@ impl BookMutation {
         .await
     }
 
-    /// Deletes a book and answers its id. Its authors stay.
+    /// Deletes a book and returns its id. Its authors are kept.
     async fn delete_book(
         &self,
         context: &Context<'_>,
         #[graphql(desc = "The book's global id.")] id: ID,
         #[graphql(
-            desc = "Delete it only if it is still at this version; else the error is CONFLICT."
+            desc = "Deletes the book only if it is still at this version; otherwise the error is CONFLICT."
         )]
         expected_version: Option<i32>,
     ) -> Result<ID> {

@@ -5,16 +5,16 @@ use chrono::{DateTime, Utc};
 
 use crate::catalog::{filter::Range, validation::Patch};
 
-/// A direction of sorting.
+/// A sort direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum OrderDirection {
-    /// From the smallest to the greatest.
+    /// Ascending.
     Asc,
-    /// From the greatest to the smallest.
+    /// Descending.
     Desc,
 }
 
-/// Whole numbers from a least to a greatest, both included; an end not given is open.
+/// An inclusive range of integers; a bound that is left out is open.
 #[derive(Clone, Copy, Debug, InputObject)]
 pub struct IntRange {
     /// The least.
@@ -23,7 +23,7 @@ pub struct IntRange {
     pub max: Option<i32>,
 }
 
-/// Times from a first to a last, both included; an end not given is open.
+/// An inclusive range of times; a bound that is left out is open.
 #[derive(Clone, Copy, Debug, InputObject)]
 pub struct DateTimeRange {
     /// The first.

@@ -25,9 +25,9 @@ pub trait NodeType: Clone {
 /// Declares the interface of the types with a global id.
 macro_rules! nodes {
     ($($object:ident),+) => {
-        /// Anything with a global id.
+        /// An object with a global id.
         #[derive(Clone, async_graphql::Interface)]
-        #[graphql(field(name = "id", ty = "ID", desc = "Names the object among all objects."))]
+        #[graphql(field(name = "id", ty = "ID", desc = "A globally unique, opaque id."))]
         pub enum Node {
             $(
                 #[doc = concat!("An object of the type ", stringify!($object), ".")]

@@ -2,7 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderValue, header};
 
-/// What an answer says that wants a token.
+/// What a response says that wants a token.
 pub static CHALLENGE: HeaderValue = HeaderValue::from_static("Bearer realm=\"colophon\"");
 
 /// The token of a request. One that has two has none: who knows which is meant?

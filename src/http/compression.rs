@@ -33,7 +33,7 @@ const MEDIA_TYPES: [&str; 6] = [
     "image/svg+xml",
     "text/",
 ];
-/// Answers that are compressed at a time. Each takes some megabytes meanwhile.
+/// Responses that are compressed at a time. Each takes some megabytes meanwhile.
 const AT_A_TIME: usize = 8;
 /// Bytes between which others may use the worker: a millisecond of work at most.
 const PIECE: usize = 64 * 1024;
@@ -52,7 +52,7 @@ struct Shared {
     files: Mutex<HashMap<(String, HeaderValue), Bytes>>,
 }
 
-/// Marks the answer as a file that is always the same: an extension of the response.
+/// Marks the response as a file that is always the same: an extension of the response.
 #[derive(Clone, Debug)]
 pub struct StaticFile(pub String);
 
@@ -76,7 +76,7 @@ impl Compression {
         Self { budget, shared: Arc::new(shared) }
     }
 
-    /// An answer as a client gets it that sent these headers `Accept-Encoding`.
+    /// A response as a client gets it that sent these headers `Accept-Encoding`.
     ///
     /// It is compressed as a whole before any of it is sent: while a slow client took it, the encoder
     /// would keep megabytes that count in no limit. So it has a length, too.

@@ -15,7 +15,7 @@ pub static HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-apollo-operation-name"),
 ];
 
-/// Refuses a GET that any page could have sent.
+/// Rejects a GET that any page could have sent.
 ///
 /// # Errors
 /// If no header is out of the ordinary.

@@ -29,7 +29,7 @@ pub(super) use self::response::{error_response, write};
 /// Responds to a GraphQL request.
 pub async fn handle(state: Arc<AppState>, request: Request) -> Response {
     let Some(media_type) = MediaType::accepted(request.headers()) else {
-        let message = "A response can be had as application/graphql-response+json or \
+        let message = "The supported media types are application/graphql-response+json and \
                        application/json.";
         return error_response(MediaType::Json, Error::Client(Code::NotAcceptable, message.into()));
     };

@@ -12,7 +12,7 @@ pub enum MediaType {
 }
 
 impl MediaType {
-    /// The `Content-Type` of an answer.
+    /// The `Content-Type` of a response.
     #[must_use]
     pub const fn content_type(self) -> HeaderValue {
         HeaderValue::from_static(match self {

@@ -1,4 +1,4 @@
-//! Where a browser's request comes from: which web sites may ask, and read the answers.
+//! Where a browser's request comes from: which web sites may ask, and read the responses.
 
 use std::{sync::Arc, time::Duration};
 

@@ -68,7 +68,7 @@ pub async fn asset(Path(path): Path<String>) -> Response {
     (headers, file_name, bytes(file)).into_response()
 }
 
-/// The answer to paths that are not served.
+/// The response to paths that are not served.
 pub async fn not_found() -> Response {
     let body = json!({ "error": "not found", "graphql": "/graphql" });
     (StatusCode::NOT_FOUND, Json(body)).into_response()

@@ -1,5 +1,5 @@
 //! The accept loop. Our own and not `axum::serve`, for what that lacks: time limits for heads and
-//! for the taking of answers, limits of connections, named tasks, and a drain that ends.
+//! for the taking of responses, limits of connections, named tasks, and a drain that ends.
 
 mod connection_limiter;
 mod connection_state;
@@ -67,7 +67,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long connections are still accepted, and requests on idle ones answered, when the drain
 /// has begun: those that were sent before it may yet be on their way.
 const LAST_REQUESTS: Duration = Duration::from_millis(100);
-/// Bytes that the kernel takes of an answer before it can send them. If nothing is said, it takes
+/// Bytes that the kernel takes of a response before it can send them. If nothing is said, it takes
 /// megabytes, and a client that reads nothing looks like one that has read all.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const UNSENT: u32 = 128 * 1024;
@@ -83,7 +83,7 @@ pub struct Server {
     proxies: TrustedProxies,
     timeouts: Timeouts,
     answer_timeout: Duration,
-    /// The answers that its clients have not yet taken.
+    /// The responses that its clients have not yet taken.
     budget: ResponseBudget,
     /// Cancelled when the end is near: answers close their connections.
     draining: CancellationToken,
@@ -145,7 +145,7 @@ impl Server {
         Self { limiter: ConnectionLimiter::new(limits, true), ..self }
     }
 
-    /// This server with the budget that its answers are reserved in.
+    /// This server with the budget that its responses are reserved in.
     #[must_use]
     pub fn with_response_budget(self, budget: ResponseBudget) -> Self {
         Self { budget, ..self }
@@ -203,7 +203,7 @@ impl Server {
             return;
         }
         if WARNINGS.admit().is_some() {
-            warn!(name: "http.accept_failed", { exception.message = %error }, "a connection cannot be accepted");
+            warn!(name: "http.accept_failed", { exception.message = %error }, "accepting a connection failed");
         }
         self.limiter.make_room();
         sleep(ACCEPT_PAUSE).await;
@@ -217,7 +217,7 @@ impl Server {
         permit: &Arc<ConnectionPermit>,
     ) -> Option<Ending> {
         if let Err(error) = set_options(&socket) {
-            debug!(name: "http.socket_options_failed", { exception.message = %error }, "socket options cannot be set");
+            debug!(name: "http.socket_options_failed", { exception.message = %error }, "setting socket options failed");
         }
         let state = permit.state();
         let budget = self.budget.clone();
@@ -246,13 +246,13 @@ impl Server {
                 connection.await
             }
             () = self.closing.cancelled() => {
-                // Closes after the answer in flight, or at once if there is none.
+                // Closes after the response in flight, or at once if there is none.
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         let error = result.err()?;
-        debug!(name: "http.connection_failed", { exception.message = %error }, "a connection ended early");
+        debug!(name: "http.connection_failed", { exception.message = %error }, "connection failed");
         let is_idle = state.waiting().is_some_and(|w| w.has_asked && w.head_since.is_none());
         Some(ending(&error, is_idle))
     }

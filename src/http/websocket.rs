@@ -74,7 +74,7 @@ pub fn is_asked_for(request: &Request) -> bool {
 pub fn accept(public: &Arc<AppState>, mut request: Request) -> Response {
     let forwarded = request.extensions().get::<Forwarded>();
     if !public.origins.allows(request.headers(), forwarded) {
-        let message = "A page of this origin may not open a WebSocket here.";
+        let message = "This origin is not allowed to open a WebSocket.";
         return error_response(MediaType::Json, Error::Client(Code::Forbidden, message.into()));
     }
     let Some(connection) = request.extensions().get::<Connection>().cloned() else {
@@ -102,7 +102,7 @@ async fn serve(upgrade: OnUpgrade, caller: Caller, is_known: bool) {
     let upgraded = match upgrade.await {
         Ok(upgraded) => upgraded,
         Err(error) => {
-            debug!(name: "websocket.upgrade_failed", { exception.message = %error }, "a client left during the upgrade");
+            debug!(name: "websocket.upgrade_failed", { exception.message = %error }, "client disconnected during the upgrade");
             return;
         }
     };
@@ -136,7 +136,7 @@ fn offers_protocol(headers: &HeaderMap) -> bool {
 }
 
 fn reject_handshake() -> Response {
-    let message = "This is no handshake of WebSocket, version 13.".into();
+    let message = "Not a WebSocket handshake (version 13 required).".into();
     let mut response = error_response(MediaType::Json, Error::Client(Code::BadRequest, message));
     let version = HeaderValue::from_static("13");
     response.headers_mut().insert(header::SEC_WEBSOCKET_VERSION, version);

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The least time between two fetches, however many tokens name keys that nobody knows; less if keys
 /// are to be fetched more often.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Bytes of an answer.
+/// Bytes of a response.
 const LARGEST: usize = 1024 * 1024;
 /// Keys to try where a token does not say which it is signed with.
 const MOST: usize = 16;
@@ -175,12 +175,12 @@ impl Remote {
         *asked = Some(Instant::now());
         match fetched {
             Ok(keys) => {
-                info!(name: "security.keys_fetched", { security.keys.count = keys.len() }, "keys for tokens are fetched");
+                info!(name: "security.keys_fetched", { security.keys.count = keys.len() }, "token keys fetched");
                 replace(&self.current, keys);
             }
             Err(problem) => {
                 span.record("otel.status_code", "ERROR");
-                warn!(name: "security.keys_unavailable", { exception.message = problem }, "keys for tokens cannot be fetched");
+                warn!(name: "security.keys_unavailable", { exception.message = problem }, "fetching token keys failed");
             }
         }
     }

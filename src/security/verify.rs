@@ -29,7 +29,7 @@ fn no_signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
-/// A key of another family than the algorithm's is refused, lest a public key be taken for a secret.
+/// A key of another family than the algorithm's is rejected, lest a public key be taken for a secret.
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as the library has it")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     let is_public = algorithm.family() != AlgorithmFamily::Hmac;

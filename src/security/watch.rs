@@ -94,7 +94,7 @@ impl WatchedFile {
             }
             Err(error) => {
                 let error = &error as &dyn std::error::Error;
-                warn!(name: "security.file_unusable", { exception.message = error }, "what was read before holds on");
+                warn!(name: "security.file_unusable", { exception.message = error }, "file cannot be used; keeping the previous version");
             }
         }
         stamp

@@ -1,5 +1,5 @@
 //! Slow clients of all kinds at once: half heads, silent connections, dripping bodies, and
-//! readers that take a large answer a few bytes at a time.
+//! readers that take a large response a few bytes at a time.
 
 use std::{
     net::Ipv4Addr,
@@ -26,7 +26,7 @@ use crate::{
 
 /// Books with long titles.
 const BOOKS: usize = 20;
-/// How often an answer has each title: it is large and cheap to make.
+/// How often a response has each title: it is large and cheap to make.
 const COPIES: usize = 26;
 /// How many bytes at a time, and how often, somebody slow sends or reads.
 const DRIP: (usize, Duration) = (64, Duration::from_millis(500));
@@ -77,7 +77,7 @@ async fn of_too_many_unread_answers_the_oldest_is_given_up() {
     assert_eq!(take(&mut second).await, 1_000_000);
 }
 
-/// Takes the next megabyte of an answer, or what there is of it.
+/// Takes the next megabyte of a response, or what there is of it.
 async fn take(reader: &mut Connection) -> usize {
     let mut taken = Vec::new();
     // An error is what a cut connection gives at its end.
@@ -99,7 +99,7 @@ async fn attacked(address: impl Fn(usize) -> Ipv4Addr) -> Service {
     let mut addresses = (0..).map(address);
     let mut next = || addresses.next().unwrap();
     // Readers first, so that there are some whatever a peer may have. One after the other: the
-    // taking of their answers is to be slow, and not the making.
+    // taking of their responses is to be slow, and not the making.
     for _ in 0..readers() {
         let reader = reader(next(), &service).await;
         readers_left.spawn(read_slowly(reader, are_cut.clone()));
@@ -139,7 +139,7 @@ fn shorter() -> &'static [&'static str] {
     if full() { &[] } else { &["--request-timeout", "5s", "--answer-timeout", "12s"] }
 }
 
-/// A service that has a large answer.
+/// A service that has a large response.
 async fn prepared(arguments: &[&str]) -> Service {
     let service = Db::sqlite().serve_with(arguments).await;
     for number in 0..BOOKS {
@@ -164,7 +164,7 @@ async fn connection(address: Ipv4Addr, service: &Service, start: &str) -> Connec
     connection
 }
 
-/// A client that gets a large answer, of which it has read the first bytes.
+/// A client that gets a large response, of which it has read the first bytes.
 async fn reader(address: Ipv4Addr, service: &Service) -> Connection {
     let mut connection = Connection::with_buffer(address, service, Some(4096)).await.unwrap();
     connection.send(post(&large())).await.unwrap();
@@ -196,7 +196,7 @@ async fn drip(mut connection: Connection) {
     let mut ticks = interval(DRIP.1);
     loop {
         ticks.tick().await;
-        // An answer or the end: that it is refused is all that is waited for.
+        // A response or the end: that it is rejected is all that is waited for.
         let mut buffer = [0; 1024];
         let told = timeout(Duration::from_millis(1), connection.stream.read(&mut buffer)).await;
         if told.is_ok() || connection.stream.write_all(&[b' '; DRIP.0]).await.is_err() {

@@ -90,7 +90,7 @@ async fn assert_serves_reads_only(reader: &Db, status: &str, condition: &str) {
     ] {
         let (code, message) = failure(&service, mutation).await;
         assert_eq!(code, "FORBIDDEN", "{mutation}: {message}");
-        assert!(message.starts_with("Writing is not permitted"), "{mutation}: {message}");
+        assert!(message.starts_with("The database does not permit writing"), "{mutation}: {message}");
     }
     let line = event(&mut service, "database.permission_denied");
     assert!(line.contains(status) && line.contains(condition), "{line}");
@@ -168,7 +168,7 @@ async fn permits_what_the_role_may_write() {
     let create = "mutation { createAuthor(input: { name: \"One\" }) { id } }";
     let (code, message) = failure(&service, create).await;
     assert_eq!(code, "FORBIDDEN", "{message}");
-    assert!(message.starts_with("Writing is not permitted"), "{message}");
+    assert!(message.starts_with("The database does not permit writing"), "{message}");
     assert!(event(&mut service, "database.permission_denied").contains("42501"));
 }
 
@@ -203,7 +203,7 @@ async fn reports_reads_that_are_not_permitted() {
     as_owner(&db, &format!("REVOKE SELECT ON book FROM {role}")).await;
     let (code, message) = failure(&service, READ).await;
     assert_eq!(code, "FORBIDDEN", "{message}");
-    assert!(message.starts_with("Reading this is not permitted"), "{message}");
+    assert!(message.starts_with("The database does not permit reading"), "{message}");
     assert!(event(&mut service, "database.permission_denied").contains("42501"));
 }
 

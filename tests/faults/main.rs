@@ -19,7 +19,7 @@ static MACHINE: Mutex<()> = Mutex::const_new(());
 const READ: &str = "{ books(first: 2) { nodes { id title } } }";
 const CREATE: &str = "mutation($t: String!) { createBook(input: { title: $t }) { id title } }";
 
-/// What an answer of the service was.
+/// What a response of the service was.
 #[derive(Debug)]
 struct Answer {
     took: Duration,

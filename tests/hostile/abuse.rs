@@ -12,7 +12,7 @@ use tokio::{
 
 use super::{code, post, send};
 
-/// How soon an answer must be there; a debug build takes some ten times as long as a release build.
+/// How soon a response must be there; a debug build takes some ten times as long as a release build.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 250 });
 
 fn many(count: usize, part: impl Fn(usize) -> String) -> String {
@@ -23,7 +23,7 @@ fn document(text: impl Into<String>) -> Vec<u8> {
     json!({ "query": text.into() }).to_string().into_bytes()
 }
 
-/// Bodies, each with what it is and the codes it may get. No code: an answer with data.
+/// Bodies, each with what it is and the codes it may get. No code: a response with data.
 fn bodies() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     let mut bodies = documents();
     bodies.extend(fragments());
@@ -278,7 +278,7 @@ fn requests() -> Vec<(&'static str, Vec<u8>, &'static str)> {
 const INSIDE: [&str; 9] =
     ["SELECT ", "sqlx", "sqlite", "/src/", ".rs", "panicked", "serde", "async_graphql", "::"];
 
-/// What is wrong with the answer to a request, and how long it took.
+/// What is wrong with the response to a request, and how long it took.
 async fn check(service: &Service, body: Vec<u8>, expected: &str) -> (Option<String>, Duration) {
     let mut took = Duration::MAX;
     // The machine may be busy with something else once.
@@ -334,7 +334,7 @@ async fn hostile_requests_are_answered_soon_and_nobody_else_notices() {
     }
 }
 
-/// A body that announces itself as too large is refused before it is sent, whatever it is.
+/// A body that announces itself as too large is rejected before it is sent, whatever it is.
 #[tokio::test]
 async fn a_large_body_is_refused_and_its_client_gets_to_know() {
     let service = Db::sqlite().serve().await;

@@ -1,4 +1,4 @@
-//! Limits of answers and of introspection.
+//! Limits of responses and of introspection.
 
 use serde_json::json;
 use testing::Db;

@@ -14,7 +14,7 @@ use testing::{
 
 use crate::{lab, number, observed_lab, series};
 
-/// Runs a document and answers its trace and the span of its operation.
+/// Runs a document and returns its trace and the span of its operation.
 async fn operation(collector: &Collector, service: &Service, document: &str) -> (Vec<Span>, Span) {
     let (trace, answer) = service.traced(document, json!({})).await;
     assert!(answer.get("errors").is_none(), "{answer:#}");

@@ -76,7 +76,7 @@ async fn record(service: &Service, seconds: u32) -> Response {
     service.client.post(url).send().await.unwrap()
 }
 
-/// Runs a few operations and answers their names and traces.
+/// Runs a few operations and returns their names and traces.
 async fn operations(service: &Service) -> BTreeSet<(String, String)> {
     let mut traces = BTreeSet::new();
     for (name, document) in [

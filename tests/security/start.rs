@@ -1,8 +1,8 @@
-//! What the service refuses to start with.
+//! What the service rejects to start with.
 
 use testing::{Db, program, stderr, stdout};
 
-/// Runs to the end, which is 2 if the settings are refused; the database cannot be opened, so that it
+/// Runs to the end, which is 2 if the settings are rejected; the database cannot be opened, so that it
 /// is 1 if they are not, and no address is ever listened at.
 fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String) {
     let nowhere = ["serve", "--database-url", "sqlite:///nowhere/books.db"];

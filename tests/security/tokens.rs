@@ -69,7 +69,7 @@ async fn a_token_allows_what_its_line_says() {
         (&write, WRITE, true),
         (&both, READ, true),
         (&both, WRITE, true),
-        // What hangs on an answer is read.
+        // What hangs on a response is read.
         (
             &write,
             "mutation { createBook(input: { title: \"T\", authors: [{ name: \"A\" }] }) \

@@ -39,7 +39,7 @@ fn gateway(intake: u16, token: &str, variables: &[(&str, &str)], port: Option<u1
     })
 }
 
-/// Asks again and again, and answers the traces.
+/// Asks again and again, and returns the traces.
 async fn ask_for_a_while(service: &Service, time: Duration) -> HashSet<String> {
     let started = Instant::now();
     let mut traces = HashSet::new();

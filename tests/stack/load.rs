@@ -94,7 +94,7 @@ async fn writes(service: &Service) {
     service.execute("mutation($id: ID!) { deleteAuthor(id: $id) }", json!({ "id": id })).await;
 }
 
-/// Requests that are refused before there is a document.
+/// Requests that are rejected before there is a document.
 async fn no_graphql(service: &Service) {
     let url = format!("{}/graphql", service.url);
     let requests = [

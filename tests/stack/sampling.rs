@@ -18,7 +18,7 @@ const TRACES: usize = 1000;
 const ERRORS: usize = 20;
 const SLOW: usize = 10;
 
-/// Sends a document so often, some at a time, and answers the traces that it made.
+/// Sends a document so often, some at a time, and returns the traces that it made.
 async fn send(service: &Service, document: &str, times: usize) -> HashSet<String> {
     let one = || async { service.traced(document, json!({})).await.0 };
     stream::iter(0..times).map(|_| one()).buffer_unordered(8).collect().await

@@ -229,7 +229,7 @@ impl Overloaded {
                 };
                 stream.set_nonblocking(false).unwrap();
                 stream.set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-                // The head is enough to be refused for.
+                // The head is enough to be rejected for.
                 let _ = stream.read(&mut [0; 4096]);
                 let _ = stream.write_all(
                     b"HTTP/1.1 503 Service Unavailable\r\ncontent-length: 0\r\nconnection: close\r\n\r\n",

@@ -181,7 +181,7 @@ async fn a_client_that_does_not_read_is_closed_when_others_need_the_memory() {
     assert!(began.elapsed() < PATIENCE);
 }
 
-/// Answers that nobody takes are not piled up: the socket is closed, and others notice nothing.
+/// Responses that nobody takes are not piled up: the socket is closed, and others notice nothing.
 async fn takes_no_answers(limits: &[&str]) {
     let service = Db::sqlite().serve_with(limits).await;
     let probe = Probe::start(&service);

@@ -148,7 +148,7 @@ impl Admin {
     /// when the service's workers are blocked. Returns the address, which the kernel chose for port 0.
     ///
     /// # Errors
-    /// If the address cannot be bound, or the operating system refuses a thread.
+    /// If the address cannot be bound, or the operating system rejects a thread.
     pub fn serve(self, address: impl net::ToSocketAddrs) -> io::Result<net::SocketAddr> {
         let listener = net::TcpListener::bind(address)?;
         let address = listener.local_addr()?;
@@ -161,7 +161,7 @@ impl Admin {
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {
             if let Err(error) = runtime.block_on(serve) {
-                error!(name: "admin.failed", { exception.message = %error }, "the admin listener cannot be served");
+                error!(name: "admin.failed", { exception.message = %error }, "admin listener failed");
             }
         })?;
         Ok(address)

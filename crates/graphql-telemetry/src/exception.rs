@@ -55,7 +55,7 @@ pub fn record<E: Error + 'static>(span: &SpanRef<'_>, error: &E) {
                 exception.message = message,
                 exception.stacktrace = trace
             },
-            "an exception arose"
+            "exception"
         );
     }
     if signal != ExceptionSignal::Logs {

@@ -132,7 +132,7 @@ impl Builder {
     /// a runtime.
     ///
     /// # Errors
-    /// If the settings do not fit together, the operating system refuses a thread, or one of them is
+    /// If the settings do not fit together, the operating system rejects a thread, or one of them is
     /// installed already.
     pub fn install(self) -> Result<Telemetry, TelemetryError> {
         let Self { settings, .. } = &self;

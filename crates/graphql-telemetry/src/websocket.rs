@@ -95,7 +95,7 @@ impl Open {
                 websocket.close.reason = reason,
                 websocket.duration = self.opened.elapsed().as_secs_f64()
             },
-            "a socket was closed"
+            "socket closed"
         );
     }
 }

@@ -103,7 +103,7 @@ fn by_http(otlp: &OtlpOptions, temporality: Temporality) -> Result<MetricExporte
     Ok(builder.build()?)
 }
 
-/// Whether a connection ended before there was an answer, as an idle one does that a load balancer
+/// Whether a connection ended before there was a response, as an idle one does that a load balancer
 /// or NAT has forgotten. The library takes tonic's codes for it as the collector's own, and does not
 /// try again; what it adds to them, the cause, a collector's code does not have.
 fn was_cut_off(error: &OTelSdkError) -> bool {

@@ -92,7 +92,7 @@ impl Builder {
     /// Builds the runtime, and starts the watchdog.
     ///
     /// # Errors
-    /// If the operating system refuses threads or sockets.
+    /// If the operating system rejects threads or sockets.
     pub fn build(self) -> io::Result<Runtime> {
         worker::watch(self.slow_poll);
         watchdog::start(self.report)?;

@@ -40,7 +40,7 @@ pub struct ConsoleOptions {
 /// for it.
 ///
 /// # Errors
-/// If the address cannot be listened on, or the operating system refuses a thread.
+/// If the address cannot be listened on, or the operating system rejects a thread.
 pub fn serve_console<S>(
     options: &ConsoleOptions,
 ) -> io::Result<(SocketAddr, impl Layer<S> + Send + Sync + use<S>)>

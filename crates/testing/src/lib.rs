@@ -210,7 +210,7 @@ pub fn program(arguments: &[&str]) -> Command {
             command.env_remove(name);
         }
     }
-    // With backtraces, the first fault has its answer wait until all debug information is read.
+    // With backtraces, the first fault has its response wait until all debug information is read.
     command.env_remove("RUST_BACKTRACE");
     // On a busy machine any poll may be slow; that is told where it is looked for.
     command.env("COLOPHON_SLOW_POLL", "10s");
@@ -250,7 +250,7 @@ pub fn client() -> Client {
 }
 
 impl Service {
-    /// Lets nobody read the service's standard output until the answer is dropped.
+    /// Lets nobody read the service's standard output until the response is dropped.
     pub fn leave_log_unread(&self) -> mpsc::Sender<()> {
         let (release, released) = mpsc::channel();
         let (holding, held) = mpsc::channel();
@@ -332,12 +332,12 @@ impl Service {
         self.client.get(format!("{}/readyz", self.admin)).send().await.unwrap().status().as_u16()
     }
 
-    /// Sends a document and answers the whole JSON answer.
+    /// Sends a document and returns the whole JSON answer.
     pub async fn execute(&self, query: &str, variables: Value) -> Value {
         self.traced(query, variables).await.1
     }
 
-    /// Sends a document and answers the trace it made, with the whole JSON answer.
+    /// Sends a document and returns the trace it made, with the whole JSON answer.
     pub async fn traced(&self, query: &str, variables: Value) -> (String, Value) {
         let body = json!({ "query": query, "variables": variables });
         let request = self.client.post(format!("{}/graphql", self.url)).json(&body);
@@ -352,14 +352,14 @@ impl Service {
         response.text().await.unwrap()
     }
 
-    /// Sends a document that must succeed and answers its data.
+    /// Sends a document that must succeed and returns its data.
     pub async fn data(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.execute(query, variables).await;
         assert!(answer.get("errors").is_none(), "{query}: {answer:#}");
         answer["data"].take()
     }
 
-    /// Sends a document that must fail and answers its first error.
+    /// Sends a document that must fail and returns its first error.
     pub async fn error(&self, query: &str, variables: Value) -> Value {
         let mut answer = self.execute(query, variables).await;
         assert!(answer["errors"].is_array(), "{query} succeeded: {answer:#}");
@@ -372,7 +372,7 @@ impl Service {
         error["extensions"]["code"].as_str().unwrap_or_else(|| panic!("{error:#}")).to_owned()
     }
 
-    /// Enters a book and answers its id.
+    /// Enters a book and returns its id.
     pub async fn create(&self, input: Value) -> String {
         let document = "mutation($input: CreateBookInput!) { createBook(input: $input) { id } }";
         let data = self.data(document, json!({ "input": input })).await;
@@ -406,7 +406,7 @@ impl Drop for Service {
     }
 }
 
-/// The trace that an answer's header names; empty if it names none.
+/// The trace that a response's header names; empty if it names none.
 pub fn trace_of(response: &reqwest::Response) -> String {
     let header = response.headers().get("traceresponse");
     let text = header.map_or("", |value| value.to_str().unwrap());

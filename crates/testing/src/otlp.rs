@@ -1,5 +1,5 @@
 //! An OTLP receiver in the test's own process, for what needs nothing of a collector's behavior: it keeps
-//! what it gets, and answers as the test wants. By gRPC and HTTP on ports that the kernel chooses.
+//! what it gets, and returns as the test wants. By gRPC and HTTP on ports that the kernel chooses.
 
 use std::{
     net::SocketAddr,

@@ -18,7 +18,7 @@ use crate::{Service, allowed};
 /// How often the probe asks.
 const INTERVAL: Duration = Duration::from_millis(100);
 
-/// How long an answer may take that nothing hinders. What the tests let go wrong takes seconds where it
+/// How long a response may take that nothing hinders. What the tests let go wrong takes seconds where it
 /// hinders others.
 const SOON: Duration = Duration::from_millis(250);
 
@@ -33,14 +33,14 @@ pub struct Probe {
 pub struct Answer {
     /// Since the probe began.
     pub at: Duration,
-    /// Until the whole answer was there.
+    /// Until the whole response was there.
     pub took: Duration,
     /// The status and the body, or why there is none.
     pub result: Result<(u16, Value), String>,
 }
 
 impl Answer {
-    /// Whether the answer is one of data, without errors.
+    /// Whether the response is one of data, without errors.
     pub fn is_good(&self) -> bool {
         matches!(&self.result, Ok((200, body)) if body["data"].is_object() && body.get("errors").is_none())
     }

@@ -127,7 +127,7 @@ impl Client {
         self.next().await.unwrap_or_else(|frame| panic!("the socket was closed: {frame:?}"))
     }
 
-    /// The payload of the answer that must be the next: of `next`, followed by `complete`.
+    /// The payload of the response that must be the next: of `next`, followed by `complete`.
     pub async fn answer(&mut self, id: &str) -> Value {
         let mut next = self.hear().await;
         assert_eq!((&next["type"], &next["id"]), (&json!("next"), &json!(id)), "{next:#}");

@@ -17,7 +17,7 @@ use crate::{
 /// An author as a book's input names it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AuthorRef {
-    /// An author of the catalog.
+    /// An author, by a global id.
     Id(i64),
     /// The author of that name, entered if the catalog has none.
     Name(String),

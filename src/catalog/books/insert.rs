@@ -121,7 +121,7 @@ pub fn on_taken_isbn(error: DbErr) -> Error {
     Constraint::BookIsbn.conflict_or(error, || "another book has this ISBN".into())
 }
 
-/// To the microsecond, which is what PostgreSQL keeps: an answer to a mutation must not
+/// To the microsecond, which is what PostgreSQL keeps: a response to a mutation must not
 /// differ from the same book read back.
 pub fn now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)

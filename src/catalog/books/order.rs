@@ -21,12 +21,12 @@ pub enum BookField {
     CreatedAt,
 }
 
-/// An order of books.
+/// A sort order of books.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct BookOrder {
-    /// What is compared.
+    /// The field to sort by.
     pub field: BookField,
-    /// From the greatest to the smallest.
+    /// Descending.
     pub descending: bool,
 }
 

@@ -36,7 +36,7 @@ impl ConnectOptions {
     /// Connects.
     ///
     /// # Errors
-    /// [`DbErr::Conn`] if the server or the file refuses.
+    /// [`DbErr::Conn`] if the server or the file rejects.
     pub async fn connect(&self) -> Result<Connection, DbErr> {
         let connected = match self {
             Self::Postgres(server) => server.connect().await.map(Connection::Postgres),
@@ -129,7 +129,7 @@ pub trait Query: Send {
         connection: &mut Connection,
     ) -> impl Future<Output = Result<Self::Output, DbErr>> + Send;
 
-    /// How many rows there are in the answer, if it has rows at all.
+    /// How many rows there are in the response, if it has rows at all.
     #[must_use]
     fn rows(_: &Self::Output) -> Option<usize> {
         None

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What books can be sorted by.
+/// The fields that books can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Enum)]
 pub enum BookOrderField {
     /// The title, whatever its case, accents and special letters.
@@ -29,16 +29,16 @@ pub enum BookOrderField {
     Year,
     /// The number of pages; books without one come last.
     Pages,
-    /// When the book was entered.
+    /// When the book was created.
     CreatedAt,
 }
 
-/// An order of books. Books that it does not tell apart follow each other as they were entered.
+/// An order of books. Ties are sorted by the order of creation.
 #[derive(Clone, Copy, Debug, InputObject)]
 pub struct BookOrder {
-    /// What is compared.
+    /// The field to sort by.
     pub field: BookOrderField,
-    /// The direction; ascending if nothing is said.
+    /// The direction (default: ascending).
     pub direction: Option<OrderDirection>,
 }
 
@@ -67,7 +67,7 @@ pub struct BookFilter {
     pub year: Option<IntRange>,
     /// The number of pages.
     pub pages: Option<IntRange>,
-    /// When the book was entered.
+    /// When the book was created.
     pub created: Option<DateTimeRange>,
 }
 
@@ -86,21 +86,21 @@ impl BookFilter {
     }
 }
 
-/// Names an author of a book.
+/// An author of a book, by id or by name.
 #[derive(Clone, Debug, OneofObject)]
 pub enum BookAuthorInput {
-    /// An author of the catalog.
+    /// An author, by a global id.
     Id(ID),
-    /// The author of this name, who is entered if the catalog has none.
+    /// An author, by name; created if there is none of that name.
     Name(String),
 }
 
-/// A book to be entered.
+/// The fields of a new book.
 #[derive(Clone, Debug, InputObject)]
 pub struct CreateBookInput {
     /// The title, 1 to 500 characters.
     pub title: String,
-    /// The authors, in the order of the title page; 50 at most.
+    /// The authors, in the order of the title page (maximum 50).
     pub authors: Option<Vec<BookAuthorInput>>,
     /// The number of pages, 1 to 100,000.
     pub pages: Option<i32>,
@@ -129,12 +129,12 @@ impl CreateBookInput {
     }
 }
 
-/// Changes of a book: a field left out stays as it is, a field that is null is cleared.
+/// The changes to a book: fields that are left out are kept, fields that are null are cleared.
 #[derive(Clone, Debug, InputObject)]
 pub struct UpdateBookInput {
     /// The title, 1 to 500 characters. It cannot be cleared.
     pub title: MaybeUndefined<String>,
-    /// All authors anew, in the order of the title page; 50 at most.
+    /// All authors, in the order of the title page (maximum 50); they replace the present ones.
     pub authors: MaybeUndefined<Vec<BookAuthorInput>>,
     /// The number of pages, 1 to 100,000.
     pub pages: MaybeUndefined<i32>,

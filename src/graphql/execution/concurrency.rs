@@ -1,4 +1,4 @@
-//! How many operations run at a time, and whose. The others wait for a moment, and are refused then:
+//! How many operations run at a time, and whose. The others wait for a moment, and are rejected then:
 //! they would only make all of them slow.
 //!
 //! Our own and not a semaphore, which serves in the order of coming: one caller with slow operations
@@ -96,7 +96,7 @@ impl ConcurrencyLimit {
             warn!(
                 name: "graphql.overloaded",
                 { graphql.queue.duration = waited.as_secs_f64() },
-                "as many operations run as may; some are refused, which graphql.server.errors counts"
+                "concurrency limit reached; rejecting operations (counted by graphql.server.errors)"
             );
         }
         Err(Error::Overloaded)

@@ -191,12 +191,12 @@ impl Document {
         if let Some(name) = name {
             return match self.operations.iter().find(|it| it.name.as_deref() == Some(name)) {
                 Some(operation) => Ok(operation),
-                None => failure("The document has no operation of that name."),
+                None => failure("The document has no operation with this name."),
             };
         }
         match &*self.operations {
             [only] => Ok(only),
-            _ => failure("The document has several operations: name one."),
+            _ => failure("The document has several operations; operationName is required."),
         }
     }
 }

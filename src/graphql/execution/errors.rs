@@ -27,7 +27,7 @@ pub fn mask_errors(response: &mut Response, limit: usize) -> Vec<Code> {
     let all = errors.len();
     errors.truncate(limit);
     if all > limit {
-        let message = format!("There were {all} errors; these are the first {limit}.");
+        let message = format!("{all} errors occurred; the first {limit} are listed.");
         errors.push(server_error(Error::Client(Code::LimitExceeded, message)));
     }
     errors.iter_mut().map(mask_error).collect()
@@ -102,7 +102,7 @@ fn mask(error: &mut ServerError) -> Code {
                 graphql.error.path = path(&error.path),
                 exception.message = &source as &dyn std::error::Error
             },
-            "an operation failed"
+            "operation failed"
         );
     }
     if let Some(fault) = source.denial() {
@@ -124,7 +124,7 @@ fn warn_of_denial(error: &ServerError, fault: &DatabaseFault) {
         warn!(
             name: "database.permission_denied",
             { graphql.error.path = path(&error.path), exception.message = fault as &dyn std::error::Error },
-            "the database denied a permission to the service's role"
+            "permission denied by the database for the service's role"
         );
     }
 }

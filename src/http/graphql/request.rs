@@ -106,7 +106,7 @@ async fn from_body(state: &AppState, request: HttpRequest) -> Result<(Request, R
         .map_err(|error| bad_request(format!("The body is not JSON: {error}.")))?;
     match parameters {
         Value::Object(parameters) => from_parameters(parameters),
-        Value::Array(_) => Err(ill_formed("Several requests in one are not served.".into())),
+        Value::Array(_) => Err(ill_formed("Batched requests are not supported.".into())),
         _ => Err(ill_formed("The body must be a JSON object.".into())),
     }
 }
@@ -144,7 +144,7 @@ async fn collect(
     let read = async {
         let mut bytes = Vec::new();
         while let Some(part) = body.next().await {
-            let part = part.map_err(|_| bad_request("The body is broken off.".into()))?;
+            let part = part.map_err(|_| bad_request("The body ended early.".into()))?;
             if bytes.len() + part.len() > limit {
                 return Err(too_large(limit));
             }
@@ -153,13 +153,13 @@ async fn collect(
         Ok(bytes)
     };
     timeout(state.limits.request_timeout, read).await.unwrap_or_else(|_| {
-        let message = "The body did not arrive in time.";
+        let message = "The body was not received in time.";
         Err(Error::Client(Code::RequestTimeout, message.into()).into())
     })
 }
 
 /// Takes in what is still on its way, and keeps nothing. A connection that is closed on data is reset, and
-/// with that a client may lose the answer that says why.
+/// with that a client may lose the response that says why.
 async fn discard(mut body: BodyDataStream) {
     while let Some(Ok(_)) = body.next().await {}
 }
@@ -173,7 +173,7 @@ fn too_large(limit: usize) -> RequestError {
 fn reject_encoding(headers: &HeaderMap) -> Result<()> {
     match headers.get(header::CONTENT_ENCODING) {
         Some(encoding) if encoding != "identity" => {
-            let message = "Compressed bodies are not served.";
+            let message = "Compressed request bodies are not supported.";
             Err(Error::Client(Code::UnsupportedMediaType, message.into()).into())
         }
         _ => Ok(()),

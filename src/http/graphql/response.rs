@@ -123,7 +123,9 @@ pub async fn write(state: &AppState, value: &impl Serialize) -> Result<Reserved,
     let mut writer = Limited { json: Vec::with_capacity(1024), limit };
     serde_json::to_writer(&mut writer, value).map_err(|error| {
         if error.is_io() {
-            let message = format!("The answer is larger than {limit} bytes: ask for less of it.");
+            let message = format!(
+                "The response is larger than {limit} bytes; select fewer fields or smaller pages."
+            );
             Error::Client(Code::LimitExceeded, message)
         } else {
             Error::Internal(format!("a response cannot be written as JSON: {error}"))

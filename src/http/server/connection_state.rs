@@ -18,9 +18,9 @@ pub struct ConnectionState {
 #[derive(Debug)]
 enum State {
     Waiting(Waiting),
-    /// From the head of a request to the last byte of its answer, which the drain waits for.
+    /// From the head of a request to the last byte of its response, which the drain waits for.
     Answering {
-        /// Whether all of the answer is there, so that only the client has to take it.
+        /// Whether all of the response is there, so that only the client has to take it.
         is_complete: bool,
         _request: TaskTrackerToken,
     },
@@ -58,7 +58,7 @@ impl ConnectionState {
         *self.doing() = State::Answering { is_complete: false, _request: request };
     }
 
-    /// All of the answer has been handed over for sending.
+    /// All of the response has been handed over for sending.
     pub fn completed(&self) {
         if let State::Answering { is_complete, .. } = &mut *self.doing() {
             *is_complete = true;

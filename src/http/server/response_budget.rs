@@ -1,4 +1,4 @@
-//! Answers that are made and not yet taken: how many bytes of them there may be, and who is evicted
+//! Responses that are made and not yet taken: how many bytes of them there may be, and who is evicted
 //! off when there are more.
 
 use std::{
@@ -18,7 +18,7 @@ const MIN_TRANSFER_TIME: Duration = Duration::from_millis(100);
 /// How long to wait for the memory of a client that was evicted before looking for another.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// All answers that are not yet taken, and the clients that keep theirs waiting.
+/// All responses that are not yet taken, and the clients that keep theirs waiting.
 #[derive(Clone, Debug)]
 pub struct ResponseBudget(Arc<Shared>);
 
@@ -36,7 +36,7 @@ struct Shared {
 
 type EvictionOrder = (Instant, u64);
 
-/// An answer in the budget, until it is dropped.
+/// A response in the budget, until it is dropped.
 #[derive(Debug)]
 pub struct Reservation {
     bytes: usize,
@@ -64,7 +64,7 @@ impl ResponseBudget {
         }))
     }
 
-    /// Takes in an answer of so many bytes. If there is no room for it, the clients are evicted
+    /// Takes in a response of so many bytes. If there is no room for it, the clients are evicted
     /// that have been slow for longest; if there are none, it is taken in all the same, for it
     /// will be gone soon.
     pub async fn reserve(&self, bytes: usize) -> Reservation {

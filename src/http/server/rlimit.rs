@@ -13,7 +13,7 @@ const OF_DATABASE_CONNECTION: usize = 3;
 /// log, `/proc`.
 const OF_OTHERS: usize = 96;
 
-/// Allows the process as many as the system lets it have, and answers `limits` with no more
+/// Allows the process as many as the system lets it have, and returns `limits` with no more
 /// connections than that leaves room for.
 #[must_use]
 pub fn cap_connections(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
@@ -23,7 +23,7 @@ pub fn cap_connections(limits: &RequestLimits, pool_size: u32) -> RequestLimits 
         warn!(
             name: "service.few_descriptors",
             { listen.descriptors = descriptors, listen.max_connections = max_connections },
-            "there will be fewer connections than allowed: raise the limit of open files (ulimit -n)"
+            "connection limit lowered to fit the limit of open files (raise it with ulimit -n)"
         );
     }
     RequestLimits { max_connections, ..limits.clone() }
@@ -36,7 +36,7 @@ fn left(descriptors: usize, pool_size: u32) -> usize {
     descriptors.saturating_sub(reserve).max(descriptors / 4)
 }
 
-/// Raises the soft limit to the hard one and answers it; `None` if there is no limit.
+/// Raises the soft limit to the hard one and returns it; `None` if there is no limit.
 fn raise_nofile() -> Option<usize> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });

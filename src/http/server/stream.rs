@@ -1,4 +1,4 @@
-//! A connection's stream, which gives up a client that does not take its answer: after a time, or
+//! A connection's stream, which gives up a client that does not take its response: after a time, or
 //! when others need the memory.
 
 use std::{

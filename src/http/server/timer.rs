@@ -19,7 +19,7 @@ use crate::http::server::connection_state::ConnectionState;
 pub struct Timeouts {
     /// For the first head from when the connection is open, for later ones from their first byte.
     pub head: Duration,
-    /// For the first byte of a further request, from when the answer before it is sent.
+    /// For the first byte of a further request, from when the response before it is sent.
     pub keep_alive: Duration,
 }
 
@@ -36,7 +36,7 @@ impl Timeouts {
 
     /// When to look at the state next.
     fn next(&self, state: &ConnectionState) -> Instant {
-        // While the client still takes an answer, other limits hold.
+        // While the client still takes a response, other limits hold.
         self.deadline(state).unwrap_or_else(|| Instant::now() + self.head.min(self.keep_alive))
     }
 }

@@ -1,4 +1,4 @@
-//! The body of an answer, which tells when all of it has been handed over.
+//! The body of a response, which tells when all of it has been handed over.
 
 use std::{
     pin::Pin,
@@ -32,7 +32,7 @@ impl Drop for Completion {
 }
 
 impl TrackedBody {
-    /// The body of an answer on a connection, which counts for its client by `peer_permit`.
+    /// The body of a response on a connection, which counts for its client by `peer_permit`.
     pub fn new(
         body: Body,
         state: Arc<ConnectionState>,

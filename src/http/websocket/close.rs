@@ -20,7 +20,7 @@ pub enum Reason {
     Idle,
     /// The client gave no sign of life.
     Dead,
-    /// The client does not take its answers.
+    /// The client does not take its responses.
     Slow,
     /// The client does not keep to RFC 6455.
     BrokenFrame,

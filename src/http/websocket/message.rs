@@ -33,7 +33,7 @@ pub enum ClientMessage {
     },
     /// Are you there?
     Ping {
-        /// Comes back with the answer.
+        /// Comes back with the response.
         #[serde(default)]
         payload: Option<Payload>,
     },
@@ -64,7 +64,7 @@ impl ClientMessage {
     /// If it is none of the protocol's. The library's own words would name our types.
     pub fn read(text: &str) -> Result<Self, End> {
         let message = serde_json::from_str(text).map_err(|_| {
-            let text = "This is no message of the protocol graphql-transport-ws.";
+            let text = "Not a message of the protocol graphql-transport-ws.";
             End::because(Reason::BadMessage, text.into())
         })?;
         match &message {

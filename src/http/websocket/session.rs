@@ -1,4 +1,4 @@
-//! What is said on a socket: hello, operations and their answers, goodbye.
+//! What is said on a socket: hello, operations and their responses, goodbye.
 
 use std::{
     collections::HashMap,

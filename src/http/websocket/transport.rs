@@ -16,7 +16,7 @@ use crate::http::websocket::{
     message::frames,
 };
 
-/// How long a client may go on taking an answer once the service wants to end.
+/// How long a client may go on taking a response once the service wants to end.
 const DRAIN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client may take to close its side.
@@ -30,7 +30,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// The way by `socket`. A client may take so long to receive an answer, and less when the
+    /// The way by `socket`. A client may take so long to receive a response, and less when the
     /// service is draining.
     pub const fn new(
         socket: Socket,
@@ -88,7 +88,7 @@ impl Transport {
 async fn close_handshake(mut socket: Socket, end: &End) -> tungstenite::Result<()> {
     match end.frame() {
         Some(frame) => socket.send(Message::Close(Some(frame))).await?,
-        // The library has an answer to the client's own goodbye ready.
+        // The library has a response to the client's own goodbye ready.
         None => socket.flush().await?,
     }
     while let Some(Ok(_)) = socket.next().await {}

@@ -228,7 +228,7 @@ impl Drop for Operation {
     }
 }
 
-/// Tells of an operation that was refused before anything was known of it. It has no span.
+/// Tells of an operation that was rejected before anything was known of it. It has no span.
 pub fn refused(code: impl Into<ErrorCode>, duration: Duration) {
     let key = OperationKey { error: Some(code.into().name), ..OperationKey::default() };
     durations().get(key).record(duration.as_secs_f64());

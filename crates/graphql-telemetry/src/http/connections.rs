@@ -10,7 +10,7 @@ use crate::{
     handle_cache::HandleCache,
 };
 
-/// Why a connection ended early.
+/// Why connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ending {
     /// Its peer had as many as one may have.

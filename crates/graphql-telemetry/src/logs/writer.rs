@@ -59,7 +59,7 @@ impl NonBlockingWriter {
     /// Starts the thread that writes to `to`.
     ///
     /// # Errors
-    /// If the operating system refuses one.
+    /// If the operating system rejects one.
     pub fn start(to: impl Write + Send + 'static) -> io::Result<Self> {
         let shared = Arc::<Shared>::default();
         let writing = shared.clone();
@@ -133,7 +133,7 @@ impl Shared {
                 warn!(
                     name: "log.lines_lost",
                     { log.lines.lost = lost },
-                    "standard output took no more log lines"
+                    "standard output blocked; dropping log lines"
                 );
             }
         }

@@ -77,7 +77,7 @@ impl DocumentCache {
             return Ok(Some(document));
         }
         if self.only_trusted {
-            let message = "Only documents known beforehand are served.";
+            let message = "Only trusted documents are accepted.";
             return Err(Error::Client(Code::DocumentNotTrusted, message.to_owned()));
         }
         let seen = match wanted {

@@ -184,7 +184,7 @@ impl Compiler {
             fields.any(|field| matches!(field.name.as_str(), "__schema" | "__type"))
         };
         if !self.introspection && document.operations.iter().any(asks) {
-            let message = "Introspection is switched off.".into();
+            let message = "Introspection is disabled.".into();
             return Err(Error::Client(Code::GraphqlValidationFailed, message));
         }
         Ok(())

@@ -75,7 +75,7 @@ pub fn within(what: &str, count: usize, limit: usize) -> Result<()> {
     }
     Err(Error::Client(
         Code::LimitExceeded,
-        format!("The document has more {what} than the {limit} that are allowed."),
+        format!("The document has too many {what}: the limit is {limit}."),
     ))
 }
 

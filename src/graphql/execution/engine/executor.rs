@@ -73,7 +73,7 @@ impl Executor for EngineExecutor {
         match batch {
             BatchRequest::Single(request) => BatchResponse::Single(self.execute(request).await),
             BatchRequest::Batch(_) => {
-                BatchResponse::Single(bad_request("Several requests in one are not served."))
+                BatchResponse::Single(bad_request("Batched requests are not supported."))
             }
         }
     }
