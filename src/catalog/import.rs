@@ -5,33 +5,37 @@
 //! time, and an import that was killed half-way is finished by running it again.
 
 mod columns;
+mod matching;
 mod names;
 mod reader;
+mod report;
 mod row;
 mod values;
 
-use std::{collections::HashMap, io::Read, time::Duration};
+use std::{io::Read, time::Duration};
 
 use entity::{author, book};
 use graphql_telemetry::sea_orm::{OnlySlow, current};
 use regex::Regex;
 use roaring::RoaringTreemap;
-use sea_orm::{ConnectionTrait, DbBackend, EntityTrait, QueryFilter};
+use sea_orm::{ConnectionTrait, DbBackend};
 use tracing::{Instrument, field::Empty, info_span, instrument};
 
-pub use self::columns::Field;
-pub use self::columns::Mapping;
-pub use self::reader::Layout;
-pub use self::reader::ReadOptions;
-pub use self::row::UnreadValue;
+use self::matching::{Batch, Identity, known_books, merge};
+pub use self::{
+    columns::{Field, Mapping},
+    reader::{Layout, ReadOptions},
+    report::{CheckSummary, Report, Summary, UnreadCounts},
+    row::UnreadValue,
+};
 use crate::{
     catalog::{
-        authors::{self, AuthorRef},
+        authors,
         books::{self, insert},
         import::row::Row,
-        metrics, text,
+        metrics,
     },
-    database::{Database, eq_any},
+    database::Database,
     error::{Error, Result},
 };
 
@@ -44,61 +48,6 @@ const FIRST_LOOK: u64 = 1_000;
 
 /// Statements of an import that take this long have spans: there are some hundred in a batch.
 const SLOW: Duration = Duration::from_millis(5);
-
-/// What became of the rows.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Summary {
-    /// Books that were new.
-    pub added: u64,
-    /// Books that the row changed.
-    pub updated: u64,
-    /// Books that were already so.
-    pub unchanged: u64,
-    /// Rows that did not go in; each was reported with its line and reason.
-    pub refused: u64,
-    /// Values that rows went in without.
-    pub unread: UnreadCounts,
-}
-
-/// The rows of a file that is checked and not imported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CheckSummary {
-    /// Rows that can go in.
-    pub accepted: u64,
-    /// Rows that cannot; each was reported with its line and reason.
-    pub refused: u64,
-    /// Values that rows would go in without.
-    pub unread: UnreadCounts,
-}
-
-/// How many rows have a value that cannot be read, for each field.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct UnreadCounts([u64; Field::ALL.len()]);
-
-impl UnreadCounts {
-    /// How many rows have no readable value for this field where the file has something.
-    #[must_use]
-    pub const fn of(&self, field: Field) -> u64 {
-        self.0[field as usize]
-    }
-
-    fn add(&mut self, row: &Row, report: &mut impl Report) {
-        for unread in &row.unread {
-            self.0[unread.field as usize] += 1;
-            report.unread(row.line, unread);
-        }
-    }
-}
-
-/// Receives what happens during an import.
-pub trait Report {
-    /// The header row was read; no row has been yet.
-    fn layout(&mut self, layout: &Layout);
-    /// The row that begins at `line` did not go in.
-    fn refused(&mut self, line: u64, reason: &str);
-    /// The row that begins at `line` went in without this value.
-    fn unread(&mut self, line: u64, unread: &UnreadValue);
-}
 
 /// Imports the books of a CSV file with a header row, reading it as a stream.
 ///
@@ -193,62 +142,6 @@ pub fn check(
 /// Compiles a pattern of this module.
 fn pattern(pattern: &str) -> Regex {
     Regex::new(pattern).expect("the pattern is a constant")
-}
-
-/// What makes a row one book and not another.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-enum Identity {
-    Isbn(String),
-    Work { title: String, year: Option<i32>, authors: Vec<String> },
-}
-
-impl Identity {
-    fn of_row(row: &Row) -> Self {
-        match &row.book.isbn {
-            Some(isbn) => Self::Isbn(isbn.clone()),
-            None => Self::Work {
-                title: text::fold(&row.book.title),
-                year: row.book.published_year,
-                authors: row.author_keys(),
-            },
-        }
-    }
-
-    fn of_book(book: &book::Model, authors: &[author::Model]) -> Self {
-        match &book.isbn13 {
-            Some(isbn) => Self::Isbn(isbn.clone()),
-            None => Self::Work {
-                title: book.title_key.clone(),
-                year: book.published_year,
-                authors: folded_names(authors).collect(),
-            },
-        }
-    }
-}
-
-/// The names as rows have them. Not the stored keys: that of an author whose name another had first
-/// differs (see the migration `latin_letters`).
-fn folded_names(authors: &[author::Model]) -> impl Iterator<Item = String> {
-    authors.iter().map(|author| text::fold(&author.name))
-}
-
-/// Rows of different books.
-#[derive(Default)]
-struct Batch {
-    rows: Vec<(Identity, Row)>,
-    identities: std::collections::HashSet<Identity>,
-}
-
-impl Batch {
-    fn has(&self, row: &Row) -> bool {
-        self.identities.contains(&Identity::of_row(row))
-    }
-
-    fn push(&mut self, row: Row) {
-        let identity = Identity::of_row(&row);
-        self.identities.insert(identity.clone());
-        self.rows.push((identity, row));
-    }
 }
 
 /// What a row did.
@@ -388,68 +281,4 @@ impl Import<'_> {
 /// Whether the failure has nothing to do with the rows, so that no other row would fare better.
 fn is_fatal(error: &Error) -> bool {
     error.code().is_server_fault() || error.denial().is_some()
-}
-
-/// The book as the row would have it. An empty cell says nothing, so it changes nothing.
-fn merge<'a>(
-    row: &'a Row,
-    book: &book::Model,
-    authors: &[author::Model],
-) -> (book::Model, Option<&'a [AuthorRef]>) {
-    let changed = book::Model {
-        title: row.book.title.clone(),
-        title_key: text::fold(&row.book.title),
-        pages: row.book.pages.or(book.pages),
-        published_year: row.book.published_year.or(book.published_year),
-        language: row.book.language.clone().or_else(|| book.language.clone()),
-        ..book.clone()
-    };
-    (changed, (!has_authors(row, authors)).then_some(&row.book.authors))
-}
-
-/// Whether a book has the authors of a row already: the same, or more. Exports with room for one
-/// author leave out the others.
-fn has_authors(row: &Row, authors: &[author::Model]) -> bool {
-    let keys = row.author_keys();
-    let mut known = folded_names(authors);
-    if keys.len() < authors.len() {
-        return keys.iter().all(|key| known.any(|name| name == *key));
-    }
-    known.eq(keys)
-}
-
-type Known = HashMap<Identity, (book::Model, Vec<author::Model>)>;
-
-/// The books of the catalog that these rows are, with their authors.
-async fn known_books<C: ConnectionTrait>(tx: &C, rows: &[(Identity, Row)]) -> Result<Known> {
-    let (mut isbns, mut titles) = (Vec::new(), Vec::new());
-    for (identity, _) in rows {
-        match identity {
-            Identity::Isbn(isbn) => isbns.push(isbn.as_str()),
-            Identity::Work { title, .. } => titles.push(title.as_str()),
-        }
-    }
-    let any =
-        |column, texts: &[&str]| eq_any(tx.get_database_backend(), (book::Entity, column), texts);
-    let mut books = Vec::new();
-    if !isbns.is_empty() {
-        let with_isbn = any(book::Column::Isbn13, &isbns);
-        books.extend(book::Entity::find().filter(with_isbn).all(tx).await?);
-    }
-    if !titles.is_empty() {
-        // Those with an ISBN are left out here and not by the database: before it has statistics, it
-        // takes books without one to be few, and looks through them all, title by title.
-        let with_title = book::Entity::find().filter(any(book::Column::TitleKey, &titles));
-        let same_title = with_title.all(tx).await?;
-        books.extend(same_title.into_iter().filter(|book| book.isbn13.is_none()));
-    }
-    let ids: Vec<i64> = books.iter().map(|book| book.id).collect();
-    let mut authors = authors::of_books(tx, &ids).await?;
-    let mut known = Known::new();
-    for book in books {
-        let authors = authors.remove(&book.id).unwrap_or_default();
-        // Of several such books, which only the API can make, the oldest.
-        known.entry(Identity::of_book(&book, &authors)).or_insert((book, authors));
-    }
-    Ok(known)
 }

@@ -90,7 +90,10 @@ async fn assert_serves_reads_only(reader: &Db, status: &str, condition: &str) {
     ] {
         let (code, message) = failure(&service, mutation).await;
         assert_eq!(code, "FORBIDDEN", "{mutation}: {message}");
-        assert!(message.starts_with("The database does not permit writing"), "{mutation}: {message}");
+        assert!(
+            message.starts_with("The database does not permit writing"),
+            "{mutation}: {message}"
+        );
     }
     let line = event(&mut service, "database.permission_denied");
     assert!(line.contains(status) && line.contains(condition), "{line}");
