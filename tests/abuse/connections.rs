@@ -6,7 +6,7 @@ use std::{
 };
 
 use serde_json::json;
-use testing::{Db, PATIENCE, Service, allowed, probe::Probe};
+use testing::{Db, PATIENCE, Service, allowed, probe::Probe, wait_until};
 
 use crate::{
     http::{Connection, allow_many_sockets, half_head, peer, post},
@@ -28,15 +28,6 @@ pub async fn value(service: &Service, series: &str) -> u64 {
     line.map_or(0, |value| value.trim().parse().unwrap())
 }
 
-/// Waits until something is so.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < PATIENCE, "{what} never came");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_peer_has_its_share_of_connections() {
     let _turn = turn().await;
@@ -55,7 +46,7 @@ async fn a_peer_has_its_share_of_connections() {
     assert_eq!(connection.ask(&post(SMALL)).await.unwrap().status, 200);
 
     held.pop();
-    until("the peer's place", async || {
+    wait_until("the peer's place", async || {
         let mut connection = Connection::from(greedy, &service).await.unwrap();
         connection.ask(&post(SMALL)).await.is_ok_and(|answer| answer.status == 200)
     })
@@ -82,7 +73,7 @@ async fn a_client_has_its_share_behind_a_trusted_proxy() {
         connection.send(from("192.0.2.7:4711", "{ labSleep(ms: 3000) }")).await.unwrap();
         busy.push(connection);
     }
-    until("the operations", async || {
+    wait_until("the operations", async || {
         value(&service, "graphql_server_active_requests{graphql_operation_type=\"query\"}").await
             == 2
     })
@@ -116,7 +107,7 @@ async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
     let mut silent = Connection::from(peer(1), &service).await.unwrap();
     let mut busy = Connection::from(peer(2), &service).await.unwrap();
     busy.send(post("{ labSleep(ms: 3000) }")).await.unwrap();
-    until("the operation", async || {
+    wait_until("the operation", async || {
         value(&service, "graphql_server_active_requests{graphql_operation_type=\"query\"}").await
             == 1
     })

@@ -14,6 +14,7 @@ use std::{
 use testing::{
     Db, Service, allowed, full,
     probe::{Probe, percentile},
+    wait_until,
 };
 use tokio::task::JoinSet;
 
@@ -154,7 +155,7 @@ async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
         running.push(connection);
     }
     let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
-    crate::connections::until("both", async || value(&service, active).await == 2).await;
+    wait_until("both", async || value(&service, active).await == 2).await;
     let mut durations = Vec::new();
     let mut connection = Connection::from(peer(3), &service).await.unwrap();
     for _ in 0..10 {
@@ -190,7 +191,7 @@ async fn one_client_cannot_close_the_service_to_others() {
         running.push(connection);
     }
     let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
-    crate::connections::until("its share", async || value(&service, active).await == 24).await;
+    wait_until("its share", async || value(&service, active).await == 24).await;
     for number in 1..9 {
         let mut connection = Connection::from(peer(number), &service).await.unwrap();
         let answer = connection.ask(&post("{ books { totalCount } }")).await.unwrap();

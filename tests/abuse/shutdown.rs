@@ -3,14 +3,14 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use testing::{Db, Service, allowed, full, socket::Client};
+use testing::{Db, Service, allowed, full, socket::Client, wait_until};
 use tokio::{
     task::JoinSet,
     time::{MissedTickBehavior, interval},
 };
 
 use crate::{
-    connections::{until, value},
+    connections::value,
     http::{Connection, half_head, peer, post},
     turn,
 };
@@ -42,7 +42,7 @@ async fn sigterm_loses_no_request() {
             tokio::time::sleep(Duration::from_secs(1)).await;
             let signalled = Instant::now();
             service.signal("-TERM");
-            until("not ready", async || service.readyz().await == 503).await;
+            wait_until("not ready", async || service.readyz().await == 503).await;
             let unready = signalled.elapsed();
             assert!(unready < allowed(Duration::from_millis(100)), "{unready:?}");
             // Supervisors are known to say it again.
@@ -85,7 +85,7 @@ async fn a_second_interrupt_ends_at_once_what_the_first_waits_for() {
     let mut connection = Connection::from(peer(1), &service).await.unwrap();
     connection.send(post("{ labSleep(ms: 4000) }")).await.unwrap();
     let active = "graphql_server_active_requests{graphql_operation_type=\"query\"}";
-    until("the operation", async || value(&service, active).await == 1).await;
+    wait_until("the operation", async || value(&service, active).await == 1).await;
     service.signal("-INT");
     service.wait_for_log("the drain", |event| event["drain.signal"] == "SIGINT");
     let signalled = Instant::now();

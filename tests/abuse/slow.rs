@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::json;
-use testing::{Db, PATIENCE, Service, full, probe::Probe};
+use testing::{Db, PATIENCE, Service, full, probe::Probe, wait_until};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     task::JoinSet,
@@ -19,7 +19,7 @@ use tokio::{
 };
 
 use crate::{
-    connections::{closed, until},
+    connections::closed,
     http::{Connection, address, allow_many_sockets, half_head, peer, post},
     turn,
 };
@@ -68,7 +68,7 @@ async fn of_too_many_unread_answers_the_oldest_is_given_up() {
     let service = prepared(&["--max-backlog", "2500000"]).await;
     let mut first = reader(peer(1), &service).await;
     let mut second = reader(peer(2), &service).await;
-    until("no room for a third", async || {
+    wait_until("no room for a third", async || {
         assert!(service.data(&large(), json!({})).await.to_string().len() > 1_000_000);
         closed(&service, "backlog").await == 1
     })
@@ -118,7 +118,7 @@ async fn attacked(address: impl Fn(usize) -> Ipv4Addr) -> Service {
     while let Some(cut) = crowd.join_next().await {
         cut.unwrap();
     }
-    until("the readers' end", async || connected_peers(&service) == 0).await;
+    wait_until("the readers' end", async || connected_peers(&service) == 0).await;
     let took = complete.elapsed();
     let grown = memory(&service, "VmHWM").saturating_sub(before) >> 20;
     println!("there after {:?}, cut after {took:?}, +{grown} MiB", complete - began);

@@ -3,12 +3,19 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod abuse;
+mod bodies;
+mod faults;
 mod limits;
 mod trusted;
+
+use std::time::Duration;
 
 use reqwest::{RequestBuilder, StatusCode};
 use serde_json::Value;
 use testing::Service;
+
+/// How soon an answer must be there; a debug build takes some ten times as long as a release build.
+const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 250 });
 
 /// A request with this body.
 fn post(service: &Service, body: impl Into<reqwest::Body>) -> RequestBuilder {

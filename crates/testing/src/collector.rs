@@ -1,21 +1,24 @@
 //! A real OpenTelemetry Collector with the repository's configuration, and what has arrived at it.
 
+mod exported;
+mod options;
+
 use std::{
-    collections::BTreeMap,
     fs,
     io::{BufRead, BufReader},
-    net::TcpListener,
-    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     thread,
     time::{Duration, Instant},
 };
 
-use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::{Db, PATIENCE, Service, repository};
+pub use exported::{Attributes, Metrics, Point, Record, Span, tree};
+pub use options::{Options, configuration, free_port, observed, program, prompt};
+
+use crate::PATIENCE;
+use exported::{attributes, items, list, metrics, parse};
 
 /// A running collector; killed when dropped.
 pub struct Collector {
@@ -27,93 +30,6 @@ pub struct Collector {
     log: Arc<Mutex<String>>,
     dir: TempDir,
 }
-
-/// How a collector is to run.
-#[derive(Default)]
-pub struct Options<'a> {
-    /// The repository's layers on `config.yaml`, such as `grafana`.
-    pub layers: &'a [&'a str],
-    /// Variables that the configuration reads.
-    pub variables: &'a [(&'a str, &'a str)],
-    /// Configuration to merge with that of the repository.
-    pub overlay: Option<&'a str>,
-    /// The port for OTLP over HTTP, for one that comes back; the kernel chooses if there is none.
-    pub http_port: Option<u16>,
-    /// Where to scrape metrics.
-    pub scrape: Option<&'a str>,
-}
-
-/// Attributes as text: the tests compare, and do not calculate.
-pub type Attributes = BTreeMap<String, String>;
-
-/// A span as it arrived.
-#[derive(Clone, Debug)]
-pub struct Span {
-    /// What was done.
-    pub name: String,
-    /// The id of its trace, as all ids in hexadecimal digits.
-    pub trace: String,
-    /// Its own id.
-    pub id: String,
-    /// The id of the span that it is part of; empty for a root.
-    pub parent: String,
-    /// As OTLP has it: 1 internal, 2 server, 3 client.
-    pub kind: u64,
-    /// 0 unset, 1 ok, 2 error.
-    pub status: u64,
-    /// What it is described with.
-    pub attributes: Attributes,
-    /// The traces of the spans that it is linked to.
-    pub links: Vec<String>,
-    /// Its events, by name.
-    pub events: Vec<(String, Attributes)>,
-    /// Its begin, in nanoseconds since 1970.
-    pub started: u64,
-    /// Its end, in nanoseconds since 1970.
-    pub ended: u64,
-}
-
-/// A log record as it arrived.
-#[derive(Clone, Debug)]
-pub struct Record {
-    /// The name of the event.
-    pub event: String,
-    /// The message.
-    pub body: String,
-    /// The module that it comes from.
-    pub scope: String,
-    /// The trace that it belongs to; empty for none.
-    pub trace: String,
-    /// The span that it belongs to; empty for none.
-    pub span: String,
-    /// The fields of the event.
-    pub attributes: Attributes,
-}
-
-/// The latest value of a series.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Point {
-    /// A counter, whose sum only grows.
-    Counter(f64),
-    /// A sum that may fall.
-    UpDown(f64),
-    /// A value that is not added up.
-    Gauge(f64),
-    /// Count, sum and the counts of all buckets with their bounds.
-    Histogram {
-        /// How many values there were.
-        count: u64,
-        /// The sum of the values.
-        sum: f64,
-        /// The upper bounds of all buckets but the last.
-        bounds: Vec<f64>,
-        /// How many values fell into each bucket.
-        buckets: Vec<u64>,
-    },
-}
-
-/// Series by name and attributes.
-pub type Metrics = BTreeMap<(String, Attributes), Point>;
 
 impl Collector {
     /// Starts a collector with `collector/config.yaml` alone.
@@ -295,175 +211,4 @@ impl Drop for Collector {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-/// The arguments for the repository's configuration with these layers.
-pub fn configuration(layers: &[&str]) -> Vec<String> {
-    let files = ["config"].iter().chain(layers);
-    let path = |name| repository().join(format!("collector/{name}.yaml")).display().to_string();
-    files.flat_map(|name| ["--config".to_owned(), path(name)]).collect()
-}
-
-/// A port that was free a moment ago, for what cannot tell which one the kernel chose.
-pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
-/// The program, as `scripts/collector` finds or builds it.
-pub fn program() -> PathBuf {
-    if let Some(path) = std::env::var_os("COLOPHON_TEST_COLLECTOR") {
-        return path.into();
-    }
-    let built = repository().join("target/collector/otelcol-colophon");
-    assert!(built.exists(), "there is no collector: run `make collector` or `make test`");
-    built
-}
-
-/// What a service needs to tell everything to a collector at `endpoint` without delay.
-pub fn prompt(endpoint: &str) -> Vec<(&str, &str)> {
-    vec![
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint),
-        ("OTEL_BSP_SCHEDULE_DELAY", "50"),
-        ("OTEL_BLRP_SCHEDULE_DELAY", "50"),
-        ("OTEL_METRIC_EXPORT_INTERVAL", "300"),
-    ]
-}
-
-/// A service that tells a collector everything without delay.
-pub async fn observed(db: &Db, collector: &Collector) -> Service {
-    db.serve_in(&prompt(&collector.http)).await
-}
-
-fn parse(lines: &str) -> impl Iterator<Item = Value> + '_ {
-    // The last line may be half written.
-    lines.lines().filter_map(|line| serde_json::from_str(line).ok())
-}
-
-fn list(value: &Value) -> impl Iterator<Item = &Value> {
-    value.as_array().into_iter().flatten()
-}
-
-fn items(
-    lines: &str,
-    resources: &'static str,
-    scopes: &'static str,
-    items: &'static str,
-) -> impl Iterator<Item = (Value, Value)> {
-    let mut all = Vec::new();
-    for line in parse(lines) {
-        for scope in list(&line[resources]).flat_map(|resource| list(&resource[scopes])) {
-            all.extend(list(&scope[items]).map(|item| (scope["scope"].clone(), item.clone())));
-        }
-    }
-    all.into_iter()
-}
-
-fn text(value: &Value) -> String {
-    value.as_str().map_or_else(
-        || if value.is_null() { String::new() } else { value.to_string() },
-        str::to_owned,
-    )
-}
-
-/// Numbers of 64 bits are strings in OTLP's JSON.
-fn number<T: std::str::FromStr + Default>(value: &Value) -> T {
-    text(value).parse().unwrap_or_default()
-}
-
-fn attributes(list_of: &Value) -> Attributes {
-    let pair = |attribute: &Value| {
-        let value = attribute["value"].as_object().and_then(|value| value.values().next());
-        (text(&attribute["key"]), value.map(text).unwrap_or_default())
-    };
-    list(list_of).map(pair).collect()
-}
-
-impl Span {
-    fn read(span: &Value) -> Self {
-        let event = |event: &Value| (text(&event["name"]), attributes(&event["attributes"]));
-        Self {
-            name: text(&span["name"]),
-            trace: text(&span["traceId"]),
-            id: text(&span["spanId"]),
-            parent: text(&span["parentSpanId"]),
-            kind: number(&span["kind"]),
-            status: number(&span["status"]["code"]),
-            attributes: attributes(&span["attributes"]),
-            links: list(&span["links"]).map(|link| text(&link["spanId"])).collect(),
-            events: list(&span["events"]).map(event).collect(),
-            started: number(&span["startTimeUnixNano"]),
-            ended: number(&span["endTimeUnixNano"]),
-        }
-    }
-
-    /// An attribute that must be there.
-    pub fn attribute(&self, name: &str) -> &str {
-        self.attributes.get(name).unwrap_or_else(|| panic!("{name} is missing in {self:#?}"))
-    }
-}
-
-impl Record {
-    fn read(scope: &Value, record: &Value) -> Self {
-        Self {
-            event: text(&record["eventName"]),
-            body: text(&record["body"]["stringValue"]),
-            scope: text(&scope["name"]),
-            trace: text(&record["traceId"]),
-            span: text(&record["spanId"]),
-            attributes: attributes(&record["attributes"]),
-        }
-    }
-}
-
-fn metrics(lines: &str) -> Metrics {
-    let mut all = Metrics::new();
-    for (_, metric) in items(lines, "resourceMetrics", "scopeMetrics", "metrics") {
-        let name = text(&metric["name"]);
-        let is_monotonic = metric["sum"]["isMonotonic"].as_bool().unwrap_or(false);
-        for (kind, point) in ["sum", "gauge", "histogram"]
-            .iter()
-            .flat_map(|kind| list(&metric[kind]["dataPoints"]).map(move |point| (*kind, point)))
-        {
-            let value = match kind {
-                "histogram" => histogram(point),
-                "gauge" => Point::Gauge(value(point)),
-                _ if is_monotonic => Point::Counter(value(point)),
-                _ => Point::UpDown(value(point)),
-            };
-            // Later lines replace earlier ones: all are totals.
-            all.insert((name.clone(), attributes(&point["attributes"])), value);
-        }
-    }
-    all
-}
-
-fn value(point: &Value) -> f64 {
-    if point["asInt"].is_null() { number(&point["asDouble"]) } else { number(&point["asInt"]) }
-}
-
-fn histogram(point: &Value) -> Point {
-    Point::Histogram {
-        count: number(&point["count"]),
-        sum: number(&point["sum"]),
-        bounds: list(&point["explicitBounds"]).map(number).collect(),
-        buckets: list(&point["bucketCounts"]).map(number).collect(),
-    }
-}
-
-/// A line for each span, indented by its depth, in the order they began.
-pub fn tree(spans: &[Span]) -> String {
-    fn add(text: &mut String, spans: &[Span], span: &Span, depth: usize) {
-        let kind = ["", "INTERNAL", "SERVER", "CLIENT"][usize::try_from(span.kind).unwrap()];
-        text.push_str(&format!("{}{} {kind}\n", "  ".repeat(depth), span.name));
-        let mut children: Vec<_> = spans.iter().filter(|child| child.parent == span.id).collect();
-        children.sort_by_key(|child| child.started);
-        for child in children {
-            add(text, spans, child, depth + 1);
-        }
-    }
-    let mut text = String::new();
-    for root in spans.iter().filter(|span| !spans.iter().any(|other| other.id == span.parent)) {
-        add(&mut text, spans, root, 0);
-    }
-    text
 }
