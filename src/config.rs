@@ -256,12 +256,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_grammar_is_sound() {
+    fn the_command_line_is_valid() {
         command().debug_assert();
     }
 
     #[test]
-    fn a_bad_value_is_explained() {
+    fn explains_a_bad_value() {
         let error = Cli::try_parse_from(["colophon", "--listen", "here"]).unwrap_err();
         let text = explain(&error);
         for part in ["--listen", "COLOPHON_LISTEN", "'here'", "127.0.0.1:8000"] {

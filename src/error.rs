@@ -170,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn faults_are_masked_and_mistakes_are_not() {
+    fn masks_faults_and_shows_client_errors() {
         let fault = Error::from(DbErr::Custom("SELECT secret FROM passwords".into()));
         assert_eq!(fault.code(), Code::InternalServerError);
         assert!(fault.code().is_server_fault());

@@ -28,7 +28,7 @@ const VARIABLES: &[(&str, &str)] = &[
 ];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn alerts_fire_on_faults_and_only_then() {
+async fn fires_alerts_on_faults_only() {
     let db = Db::postgres().await;
     let mut stack = Stack::start(&db, VARIABLES).await;
     make_unbearable(&db).await;

@@ -247,7 +247,7 @@ on_both_databases! {
         assert_eq!(data["authors"]["nodes"][0]["books"]["pageInfo"]["hasNextPage"], false);
     }
 
-    async fn many_writers_never_meet_a_lock(db: Db) {
+    async fn serializes_writers_without_lock_errors(db: Db) {
         // Their turn may come late on a busy machine, which is not the point here.
         let service = db.serve_with(&["--pool-wait", "20s", "--operation-timeout", "20s"]).await;
         let writers = (0..32).map(|writer| {
@@ -272,7 +272,7 @@ on_both_databases! {
         assert_eq!(counts, json!({ "books": { "totalCount": 256 }, "authors": { "totalCount": 16 } }));
     }
 
-    async fn ids_that_name_nothing_are_told_apart_from_ids_that_are_none(db: Db) {
+    async fn distinguishes_unknown_from_invalid_ids(db: Db) {
         let service = db.serve().await;
         let book = "query($id: ID!) { book(id: $id) { id } }";
         assert_eq!(service.data(book, json!({ "id": "book_9223372036854775807" })).await, json!({ "book": null }));

@@ -38,7 +38,7 @@ fn gunzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_gets_the_encoding_that_it_accepts() {
+async fn compresses_by_the_accepted_encoding() {
     let service = Db::sqlite().serve_with(&["--sample"]).await;
     for accept in ["application/json", "application/graphql-response+json"] {
         let plain = post(&service, LARGE, &[], accept).await;
@@ -79,7 +79,7 @@ async fn a_client_gets_the_encoding_that_it_accepts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn small_answers_and_switched_off_are_plain() {
+async fn leaves_small_responses_uncompressed() {
     let service = Db::sqlite().serve_with(&["--sample"]).await;
     let response = post(&service, SMALL, &["gzip"], "application/json").await;
     assert_eq!(text(response.headers(), "content-encoding"), "");
@@ -94,7 +94,7 @@ async fn small_answers_and_switched_off_are_plain() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn large_answers_are_whole_and_the_size_is_measured_as_sent() {
+async fn compresses_large_responses_completely() {
     let service = Db::sqlite().serve_with(&["--sample"]).await;
     let copies: Vec<_> = (0..25).map(|copy| format!("t{copy}: title")).collect();
     let query = format!("{{ books(first: 100) {{ nodes {{ id {} }} }} }}", copies.join(" "));

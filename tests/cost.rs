@@ -127,12 +127,12 @@ async fn check(db: Db, book: u64, list: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_takes_no_more_allocations_than_it_did_on_sqlite() {
+async fn limits_allocations_of_a_response_on_sqlite() {
     check(Db::sqlite(), 148, 1_557).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_answer_takes_no_more_allocations_than_it_did_on_postgres() {
+async fn limits_allocations_of_a_response_on_postgres() {
     check(Db::postgres().await, 150, 1_550).await;
 }
 

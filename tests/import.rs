@@ -88,7 +88,7 @@ async fn the_time_of_an_import_does_not_grow_with_its_square() {
 }
 
 on_both_databases! {
-    async fn dirty_rows_go_in_clean(db: Db) {
+    async fn cleans_dirty_rows(db: Db) {
         let file = db.file("dirty.csv", DIRTY);
         let output = import(&db, &file);
         assert_eq!(summary(&output), [4, 0, 0, 0], "{}", stderr(&output));
@@ -108,7 +108,7 @@ on_both_databases! {
         ]));
     }
 
-    async fn a_second_import_changes_nothing(db: Db) {
+    async fn changes_nothing_on_a_second_import(db: Db) {
         let file = db.file("dirty.csv", DIRTY);
         import(&db, &file);
         let before = catalog(&db).await;
@@ -116,7 +116,7 @@ on_both_databases! {
         assert_eq!(catalog(&db).await, before);
     }
 
-    async fn a_corrected_file_updates(db: Db) {
+    async fn updates_from_a_corrected_file(db: Db) {
         import(&db, &db.file("dirty.csv", DIRTY));
         let corrected = DIRTY.replace(",374", ",384").replace("Suzanne", "S.").replace("2008.0", "");
         assert_eq!(summary(&import(&db, &db.file("new.csv", corrected))), [0, 1, 3, 0]);
@@ -148,7 +148,7 @@ on_both_databases! {
         }
     }
 
-    async fn rows_that_are_one_book_do_not_fight(db: Db) {
+    async fn merges_rows_of_one_book(db: Db) {
         let file = db.file("twice.csv", "title,isbn,pages\nOne,0439023483,10\nOne,439023483,20\nOne,978-0-439-02348-1,10\nTwo,,5\nTwo,,5\n");
         let output = import(&db, &file);
         assert_eq!((summary(&output), output.status.code()), ([2, 0, 2, 1], Some(3)));
@@ -157,7 +157,7 @@ on_both_databases! {
         assert_eq!(catalog(&db).await, before);
     }
 
-    async fn a_killed_import_is_finished_by_the_next(db: Db) {
+    async fn finishes_a_killed_import_on_the_next_run(db: Db) {
         let file = db.file("many.csv", many(6_000));
         let whole = Db::sqlite();
         assert_eq!(summary(&import(&whole, &file))[0], 6_000);
@@ -232,7 +232,7 @@ fn columns_are_named_by_map_and_missing_ones_are_told() {
 /// Peak memory of importing a file, and one five times its size, most of it a column that is not
 /// imported: 10 MB and 50 MB, so that a file held in memory would show.
 #[test]
-fn memory_is_flat_in_the_size_of_the_file() {
+fn imports_large_files_in_constant_memory() {
     let filler = "x".repeat(20_000);
     let peak = |rows: usize| {
         let mut text = "title,blurb\n".to_owned();

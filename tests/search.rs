@@ -12,7 +12,7 @@ fn titles(connection: &Value) -> Vec<&str> {
 
 on_both_databases! {
     /// The shortest titles are looked through first, and where those end all matches are ranked.
-    async fn pages_of_a_common_word_hang_together(db: Db) {
+    async fn pages_of_a_common_word_are_consistent(db: Db) {
         let rows = (0..300).map(|n| match n {
             0..150 => format!("{n},Someone\n"),
             150..290 => format!("Common {}{n},Someone\n", "and so on ".repeat(n % 4)),

@@ -74,7 +74,7 @@ impl<'a> Caller<'a> {
 }
 
 on_both_databases! {
-    async fn a_mutation_selected_twice_is_executed_once(db: Db) {
+    async fn executes_a_repeated_mutation_once(db: Db) {
         let service = db.serve().await;
         let books = async || service.data("{ books { totalCount } }", json!({})).await["books"]["totalCount"].take();
 
@@ -138,7 +138,7 @@ on_both_databases! {
         }
     }
 
-    async fn what_is_not_included_is_not_executed(db: Db) {
+    async fn does_not_execute_skipped_fields(db: Db) {
         let service = db.serve().await;
         let document = "mutation ($do: Boolean!) {
             createBook(input: { title: \"x\" }) @include(if: $do) { id } __typename }";
@@ -151,7 +151,7 @@ on_both_databases! {
     }
 
     /// Both parts of the response come from one reading of the list.
-    async fn a_list_selected_twice_is_read_once(db: Db) {
+    async fn reads_a_repeated_list_once(db: Db) {
         let service = db.serve_with(&["--pool-wait", "20s"]).await;
         service.create(json!({ "title": "First" })).await;
         let mut caller = Caller::new(&service).await;
@@ -195,7 +195,7 @@ on_both_databases! {
     }
 
     /// A constraint that nobody knew of is a fault, and not a conflict of ISBNs.
-    async fn only_the_constraint_that_is_meant_is_a_conflict(db: Db) {
+    async fn maps_only_the_intended_constraint_to_a_conflict(db: Db) {
         let service = db.serve().await;
         let create = async |title: &str| {
             let document = "mutation($t: String!) { createBook(input: { title: $t, isbn: \"0439023483\" }) { id } }";

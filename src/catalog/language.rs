@@ -64,7 +64,7 @@ fn shortest(code: String) -> String {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn languages_have_one_code() {
+    fn canonicalizes_language_tags() {
         for (tag, canonical) in [
             ("eng", "en"),
             ("fre", "fr"),

@@ -198,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn pages_are_either_forward_or_backward() {
+    fn rejects_paging_in_both_directions() {
         let args = |first, last| PageArgs::from_relay((first, None), (last, None), "title");
         assert_eq!(args(None, None).unwrap(), PageArgs::first(DEFAULT_PAGE));
         assert!(args(None, Some(3)).unwrap().backward);

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_tidy_stays_and_what_is_not_becomes_so() {
+    fn tidies_text_once() {
         for text in ["", "a", "a b", "A tale, of 2"] {
             assert_eq!(tidy(text), text);
         }
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn folding_twice_changes_nothing() {
+    fn folding_is_idempotent() {
         for c in '\u{80}'..='\u{ffff}' {
             let folded = fold(&c.to_string());
             assert_eq!(fold(&folded), folded, "{c}");
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn words_are_letters_and_digits_only() {
+    fn words_have_letters_and_digits_only() {
         assert_eq!(words("The Hitchhiker's Guide (#1)"), ["the", "hitchhiker", "s", "guide", "1"]);
         assert_eq!(words("O’Brien — Ça ira!"), ["o", "brien", "ca", "ira"]);
         assert_eq!(words("紅樓夢"), ["紅", "樓", "夢"]);

@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_addresses_are_reached_at_the_loopback() {
+    fn links_to_localhost_for_any_address() {
         let reached = |address: &str| reachable(address.parse().unwrap()).to_string();
         assert_eq!(reached("0.0.0.0:9464"), "127.0.0.1:9464");
         assert_eq!(reached("[::]:9464"), "[::1]:9464");

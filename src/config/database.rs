@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_are_masked_wherever_they_stand() {
+    fn masks_passwords_anywhere() {
         for secret in [
             "postgres://ada:s3cret@db/books",
             "postgres://db/books?user=ada&password=s3cret",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn a_user_needs_no_host() {
+    fn accepts_a_url_with_a_user_and_no_host() {
         let url = "postgres://a%40da:s%2Bec+r&t@:5433/books?host=/run/postgresql";
         let options = parse_postgres(url).unwrap();
         assert_eq!(options.get_username(), "a@da");

@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_loopback_is_open() {
+    fn is_open_on_loopback_only() {
         for address in ["127.0.0.1:0", "127.1.2.3:0", "[::1]:0", "[::ffff:127.0.0.1]:0"] {
             assert_eq!(
                 check(&["--listen", address, "--admin-listen", address]),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn signed_tokens_need_all_three() {
+    fn signed_tokens_need_issuer_audience_and_keys() {
         let error = check(&["--jwt-issuer", "i", "--jwt-keys", "keys.json"]).unwrap_err();
         assert!(error.contains("COLOPHON_JWT_AUDIENCE"), "{error}");
     }

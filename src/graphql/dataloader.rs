@@ -183,7 +183,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn siblings_share_a_batch_and_so_does_the_next_level() {
+    async fn batches_siblings_of_each_level() {
         let scheduler = BatchScheduler::default();
         let loaders = Loaders::new(db().await, scheduler.clone());
         let field = Arc::new(Field::untraced());
@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_panic_in_a_batch_is_an_error() {
+    async fn returns_an_error_when_a_batch_panics() {
         let scheduler = BatchScheduler::default();
         let loader = DataLoader::<Unlucky>::new(db().await, scheduler.clone());
         let field = Arc::new(Field::untraced());

@@ -117,13 +117,13 @@ mod tests {
     use crate::graphql::{Node, author::Author, book::Book};
 
     #[test]
-    fn ids_survive_the_round_trip() {
+    fn parses_the_ids_it_makes() {
         assert_eq!(row::<Book>(&id::<Book>(1), "id").unwrap(), 1);
         assert_eq!(row::<Author>(&id::<Author>(i64::MAX), "id").unwrap(), i64::MAX);
     }
 
     #[test]
-    fn forged_ids_are_refused() {
+    fn rejects_forged_ids() {
         let forged = [
             "",
             "_",

@@ -33,7 +33,7 @@ mod tests {
     }
 
     #[test]
-    fn only_one_bearer_token_is_one() {
+    fn rejects_several_bearer_tokens() {
         assert_eq!(of(&["Bearer abc"]).as_deref(), Some("abc"));
         assert_eq!(of(&["bEARER  abc "]).as_deref(), Some("abc"));
         for none in [&[][..], &["abc"], &["Basic abc"], &["Bearer "], &["Bearer a", "Bearer b"]] {

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn the_client_is_the_rightmost_address_that_is_no_proxy() {
+    fn takes_the_rightmost_address_that_is_no_proxy() {
         for (value, expected) in [
             ("192.0.2.7", "192.0.2.7"),
             ("198.51.100.1, 192.0.2.7", "192.0.2.7"),
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn the_standard_header_is_read_as_the_standard_says() {
+    fn parses_the_forwarded_header() {
         for (value, expected) in [
             ("for=192.0.2.7", "192.0.2.7"),
             ("For=\"192.0.2.7:4711\";proto=https", "192.0.2.7"),
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn scheme_and_host_are_those_of_the_same_proxy() {
+    fn takes_scheme_and_host_from_the_same_proxy() {
         let expected = |scheme, host: &str| Forwarded {
             client: Some([192, 0, 2, 7].into()),
             scheme: Some(scheme),
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_believed_that_a_trusted_proxy_did_not_write() {
+    fn ignores_headers_that_no_trusted_proxy_wrote() {
         let lines = [("x-forwarded-for", "192.0.2.7"), ("x-forwarded-proto", "https")];
         assert_eq!(forwarded("203.0.113.1", &lines), None);
         assert!(forwarded("::ffff:10.0.0.1", &lines).is_some());

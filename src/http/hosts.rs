@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn only_this_machine_is_asked_without_a_token() {
+    fn allows_only_local_hosts_without_a_token() {
         for (host, allowed) in [
             ("localhost", true),
             ("LocalHost:8000", true),
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_host_that_a_proxy_was_asked_for_counts_too() {
+    fn checks_the_forwarded_host() {
         let hosts = Hosts::new("127.0.0.1:8000".parse().unwrap(), true, &["books.example".into()]);
         for (host, forwarded, allowed) in [
             ("localhost:8000", "books.example", true),
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn the_target_of_the_request_counts_too() {
+    fn checks_the_host_of_the_request_target() {
         let hosts = Hosts::new("[::1]:8000".parse().unwrap(), true, &[]);
         let request = Request::builder().uri("http://evil.example/").header(header::HOST, "[::1]");
         assert!(!hosts.allows(&request.body(Body::empty()).unwrap()));

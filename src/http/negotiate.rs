@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_type_wins() {
+    fn prefers_the_type_of_highest_quality() {
         use MediaType::{GraphqlResponse, Json};
         assert_eq!(MediaType::accepted(&HeaderMap::new()), Some(Json));
         for (accept, expected) in [
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn only_json_in_utf_8_is_json() {
+    fn accepts_json_in_utf_8_only() {
         let is = |content_type: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(header::CONTENT_TYPE, content_type.parse().unwrap());

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_origin_is_compared_with_what_the_client_asked() {
+    fn compares_the_origin_with_the_requested_host() {
         let forwarded = Forwarded {
             scheme: Some("https"),
             host: Some("Books.example:443".parse().unwrap()),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn own_pages_and_listed_sites_may_ask() {
+    fn allows_its_own_pages_and_listed_sites() {
         let origins = AllowedOrigins::new(&["https://books.example".to_owned()], &[]);
         for (host, origin, allowed) in [
             ("localhost:8000", "http://localhost:8000", true),
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn two_origins_are_none() {
+    fn rejects_two_origins() {
         let mut headers = HeaderMap::new();
         headers.append(header::ORIGIN, "https://books.example".parse().unwrap());
         headers.append(header::ORIGIN, "https://evil.example".parse().unwrap());

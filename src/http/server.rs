@@ -354,7 +354,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_drain_tells_upgraded_connections_and_waits_for_them() {
+    async fn drains_upgraded_connections() {
         let limits = Cli::parse_from(["colophon"]).settings.limits.requests;
         let server = Server::new("test", Router::new().route("/", any(upgrade)), &limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scopes_are_found_in_the_claims_that_are_named() {
+    fn finds_scopes_in_the_named_claims() {
         let grants = Grants {
             claims: ["scope", "permissions", "/realm_access/roles", "https://books.example/roles"]
                 .map(str::to_owned)

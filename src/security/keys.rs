@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_keys_that_verify_signatures_are_taken() {
+    fn accepts_only_keys_that_verify_signatures() {
         let set = r#"{ "keys": [
             { "kty": "oct", "k": "c2VjcmV0", "kid": "shared" },
             { "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_refused() {
+    fn rejects_what_is_no_key() {
         for text in ["", "{}", r#"{ "keys": [] }"#, "-----BEGIN PUBLIC KEY-----\ns3cret\n"] {
             let problem = parse(text).unwrap_err();
             assert!(!problem.contains("s3cret"), "{problem}");

@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nobody_in_particular_may_do_nothing() {
+    fn grants_nothing_by_default() {
         for scope in Scope::ALL {
             assert_eq!(Caller::default().require(scope).unwrap_err().code(), Code::Forbidden);
             assert!(Caller::unrestricted().require(scope).is_ok());
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn scopes_of_others_are_left_alone() {
+    fn ignores_scopes_of_other_services() {
         let mut scopes = Scopes::default();
         for name in ["openid", "books:readwrite", "BOOKS:READ", "books:write"] {
             scopes.add(name);

@@ -106,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_generated_line_lets_its_token_in() {
+    fn accepts_the_token_of_a_generated_line() {
         let (token, line) = generate("importer", &[Scope::Write]).unwrap();
         let entries = parse(&format!("# ours\n\n  {line}  \n")).unwrap();
         assert_eq!(entries, [(hash(&token), [Scope::Write].into_iter().collect())]);
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_line_is_named_and_not_quoted() {
+    fn reports_a_bad_line_without_quoting_it() {
         let hash = "0".repeat(64);
         for line in [
             "s3cret".to_owned(),

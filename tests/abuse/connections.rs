@@ -29,7 +29,7 @@ pub async fn value(service: &Service, series: &str) -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_peer_has_its_share_of_connections() {
+async fn limits_connections_of_a_peer() {
     let _turn = turn().await;
     let service = Db::sqlite().serve_with(&["--sample", "--max-connections-per-peer", "3"]).await;
     let (greedy, other) = (peer(1), peer(2));
@@ -57,7 +57,7 @@ async fn a_peer_has_its_share_of_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_has_its_share_behind_a_trusted_proxy() {
+async fn limits_clients_behind_a_trusted_proxy() {
     let _turn = turn().await;
     let arguments =
         ["--sample", "--lab", "--max-connections-per-peer", "2", "--trusted-proxies", "127.1.0.1"];
@@ -100,7 +100,7 @@ async fn a_client_has_its_share_behind_a_trusted_proxy() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
+async fn evicts_idle_connections_and_not_busy_ones() {
     let _turn = turn().await;
     let arguments = ["--sample", "--lab", "--max-connections", "2"];
     let service = Db::sqlite().serve_with(&arguments).await;
@@ -120,7 +120,7 @@ async fn who_waits_for_a_request_gives_way_and_who_works_does_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn silent_and_idle_connections_and_half_heads_end() {
+async fn closes_silent_and_idle_connections() {
     let _turn = turn().await;
     let arguments = ["--sample", "--request-timeout", "3s", "--keep-alive", "6s"];
     let service = Db::sqlite().serve_with(&arguments).await;
@@ -150,7 +150,7 @@ async fn silent_and_idle_connections_and_half_heads_end() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_connection_is_kept_for_longer_than_a_head_may_take() {
+async fn keeps_idle_connections_longer_than_the_head_time_out() {
     let _turn = turn().await;
     let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "1s"]).await;
     let mut kept = Connection::from(peer(1), &service).await.unwrap();
@@ -172,7 +172,7 @@ async fn a_connection_is_kept_for_longer_than_a_head_may_take() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_short_keep_alive_does_not_shorten_heads() {
+async fn allows_slow_heads_with_a_short_keep_alive() {
     let _turn = turn().await;
     let arguments = ["--sample", "--request-timeout", "5s", "--keep-alive", "1s"];
     let service = Db::sqlite().serve_with(&arguments).await;
@@ -192,7 +192,7 @@ async fn a_short_keep_alive_does_not_shorten_heads() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_that_does_not_come_is_refused() {
+async fn rejects_a_body_that_does_not_arrive() {
     let _turn = turn().await;
     let service = Db::sqlite().serve_with(&["--sample", "--request-timeout", "1s"]).await;
     let mut connection = Connection::from(peer(1), &service).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_body_that_does_not_come_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_thousand_connections_do_not_take_the_last_descriptor() {
+async fn keeps_descriptors_with_a_thousand_connections() {
     let _turn = turn().await;
     allow_many_sockets();
     let db = Db::sqlite();

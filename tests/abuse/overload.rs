@@ -100,7 +100,7 @@ impl Outcome {
 const GOODPUT: f64 = if cfg!(debug_assertions) { 0.5 } else { 0.8 };
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_overload_costs_those_who_are_served_little() {
+async fn keeps_latency_of_admitted_operations_under_overload() {
     let _turn = turn().await;
     allow_many_sockets();
     // That takes a machine of one's own.
@@ -144,7 +144,7 @@ async fn an_overload_costs_those_who_are_served_little() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
+async fn rejects_overload_soon_with_retry_after() {
     let _turn = turn().await;
     let service =
         Db::sqlite().serve_with(&["--sample", "--lab", "--max-operations", "2", QUEUE_WAIT]).await;
@@ -181,7 +181,7 @@ async fn who_cannot_be_served_is_told_soon_and_when_to_come_again() {
 
 /// Two sockets' worth of slow operations of one client, and what another gets meanwhile.
 #[tokio::test(flavor = "multi_thread")]
-async fn one_client_cannot_close_the_service_to_others() {
+async fn serves_others_beside_a_greedy_client() {
     let _turn = turn().await;
     let service = Db::sqlite().serve_with(&["--sample", "--lab", QUEUE_WAIT]).await;
     let mut running = Vec::new();

@@ -24,7 +24,7 @@ const INTERVAL: Duration = Duration::from_millis(20);
 type Asked = (Instant, Result<u16, String>);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_loses_no_request() {
+async fn loses_no_request_on_sigterm() {
     let _turn = turn().await;
     for _ in 0..if full() { 10 } else { 2 } {
         let db = Db::sqlite();
@@ -78,7 +78,7 @@ async fn sockets(service: &Service) -> JoinSet<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_second_interrupt_ends_at_once_what_the_first_waits_for() {
+async fn exits_at_once_on_a_second_interrupt() {
     let _turn = turn().await;
     let db = Db::sqlite();
     let mut service = db.serve_with(&["--sample", "--lab"]).await;

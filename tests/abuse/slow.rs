@@ -45,14 +45,14 @@ fn readers() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_of_one_address_are_cut() {
+async fn evicts_slow_clients_of_one_address() {
     let _turn = turn().await;
     let service = attacked(|_| peer(1)).await;
     assert!(closed(&service, "peer_limit").await >= 600);
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn slow_clients_of_many_addresses_are_cut() {
+async fn evicts_slow_clients_of_many_addresses() {
     let _turn = turn().await;
     let service = attacked(|number| peer(number / 10)).await;
     assert_eq!(closed(&service, "peer_limit").await, 0);
@@ -63,7 +63,7 @@ async fn slow_clients_of_many_addresses_are_cut() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_too_many_unread_answers_the_oldest_is_given_up() {
+async fn evicts_the_slowest_client_when_responses_pile_up() {
     let _turn = turn().await;
     let service = prepared(&["--max-backlog", "2500000"]).await;
     let mut first = reader(peer(1), &service).await;

@@ -18,7 +18,7 @@ use super::{CREATE, MACHINE};
 const WRITERS: usize = 8;
 
 on_both_databases! {
-    async fn nothing_that_was_acknowledged_is_lost_by_a_kill(db: Db) {
+    async fn loses_no_acknowledged_write_on_kill(db: Db) {
         let _machine = MACHINE.lock().await;
         let mut acknowledged = Vec::new();
         let mut slowest = Duration::ZERO;

@@ -47,7 +47,7 @@ async fn the_statement_of_an_operation_that_timed_out_is_cancelled() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_server_keeps_nobody_waiting() {
+async fn rejects_operations_soon_when_the_server_is_frozen() {
     let _machine = MACHINE.lock().await;
     let cluster = Cluster::started();
     let service = cluster.db().serve_with(&["--sample"]).await;
@@ -61,7 +61,7 @@ async fn a_frozen_server_keeps_nobody_waiting() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_swallows_everything_keeps_nobody_waiting() {
+async fn rejects_operations_soon_when_packets_are_dropped() {
     let _machine = MACHINE.lock().await;
     let cluster = Cluster::started();
     let proxy = Proxy::to(cluster.socket()).await;
@@ -102,7 +102,7 @@ async fn outage(service: &Service) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_crash_of_the_server_is_over_within_three_seconds() {
+async fn recovers_from_a_server_crash_within_three_seconds() {
     let _machine = MACHINE.lock().await;
     let cluster = Cluster::started();
     let service = cluster.db().serve().await;
@@ -147,7 +147,7 @@ fn crash(dir: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_with_no_room_for_connections_is_used_by_those_there_are() {
+async fn uses_the_connections_that_a_full_server_allows() {
     let cluster = Cluster::started();
     let db = cluster.connect().await;
     db.execute_unprepared("ALTER SYSTEM SET max_connections = 20").await.unwrap();
@@ -182,7 +182,7 @@ async fn a_server_with_no_room_for_connections_is_used_by_those_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_that_hang_up_in_mid_mutation_leave_nothing_behind() {
+async fn leaves_nothing_behind_when_clients_disconnect() {
     let _machine = MACHINE.lock().await;
     let cluster = Cluster::started();
     let service = cluster.db().serve().await;

@@ -14,7 +14,7 @@ use testing::{Db, allowed, full, probe::percentile, stderr};
 use super::{CREATE, MACHINE, READ, ask};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_writers_wait_for_each_other() {
+async fn serializes_many_writers() {
     let _machine = MACHINE.lock().await;
     let service = Db::sqlite().serve().await;
     let long = Duration::from_secs(if full() { 60 } else { 8 });
@@ -68,7 +68,7 @@ impl Drop for SmallDisk {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_full_disk_stops_the_writing_until_there_is_space() {
+async fn resumes_writing_when_a_full_disk_has_space() {
     let disk = SmallDisk::new();
     let mut db = Db::sqlite();
     db.url = format!("sqlite://{}?mode=rwc", disk.path().join("books.db").display());
@@ -106,7 +106,7 @@ async fn a_full_disk_stops_the_writing_until_there_is_space() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_refused_at_the_start() {
+fn rejects_an_unwritable_file_at_start() {
     let db = Db::sqlite();
     assert!(db.run(&["migrate", "up"]).status.success());
     // Root may write whatever the mode says; a read-only mount binds everybody.
@@ -124,7 +124,7 @@ fn a_file_that_cannot_be_written_is_refused_at_the_start() {
 }
 
 #[test]
-fn a_damaged_file_is_refused_at_the_start() {
+fn rejects_a_damaged_file_at_start() {
     let db = Db::sqlite();
     assert!(db.run(&["migrate", "up"]).status.success());
     let rows: Vec<_> = (0..3_000).map(|n| format!("Book number {n},Author {n}")).collect();

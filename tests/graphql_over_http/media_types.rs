@@ -35,7 +35,7 @@ async fn the_media_type_is_negotiated() {
 }
 
 #[tokio::test]
-async fn a_body_is_json_in_utf_8() {
+async fn accepts_only_json_in_utf_8() {
     let server = Server::start(&[]).await;
     let typename = json!({ "query": TYPENAME }).to_string();
     let request = |content_type: &str| {

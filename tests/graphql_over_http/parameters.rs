@@ -67,7 +67,7 @@ async fn parameters_are_read_from_the_url() {
 }
 
 #[tokio::test]
-async fn mutations_by_get_and_other_methods_are_rejected() {
+async fn rejects_mutations_by_get_and_other_methods() {
     let server = Server::start(&[]).await;
     let mutation =
         "query A { __typename } mutation B { createBook(input: { title: \"x\" }) { id } }";

@@ -196,7 +196,7 @@ async fn faults_of_the_service_have_their_status() {
 }
 
 #[tokio::test]
-async fn the_published_kills_are_harmless_by_post_and_get() {
+async fn survives_published_attacks() {
     let server = Server::start(&[]).await;
     let mut doubling = "{ ...f0 }".to_owned();
     for i in 0..30 {

@@ -12,7 +12,7 @@ use super::{SOON, code, post, send};
 
 /// A body that announces itself as too large is refused before it is sent, whatever it is.
 #[tokio::test]
-async fn a_large_body_is_refused_and_its_client_gets_to_know() {
+async fn rejects_a_large_body_with_a_response() {
     let service = Db::sqlite().serve().await;
     for headers in
         ["Content-Type: text/plain", "Content-Type: application/json\r\nContent-Encoding: gzip"]

@@ -7,7 +7,7 @@ use super::{code, post, send};
 
 /// Values at and beyond the edge of what can be: a mistake of the client, and never a fault.
 #[tokio::test]
-async fn extremes_are_no_faults() {
+async fn handles_extreme_input() {
     let service = Db::sqlite().serve_with(&["--sample"]).await;
     let mut asked: Vec<(String, Value)> = Vec::new();
     for id in
@@ -43,7 +43,7 @@ async fn extremes_are_no_faults() {
 }
 
 #[tokio::test]
-async fn a_resolver_that_panics_is_one_masked_error() {
+async fn masks_a_panic_of_a_resolver() {
     let service = Db::sqlite().serve_with(&["--lab"]).await;
     let pid = service.pid();
     let body = json!({ "query": "{ labPanic books { totalCount } }" }).to_string();

@@ -35,7 +35,7 @@ async fn introspection_works_as_far_as_tools_need_it() {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_too_large_is_an_error_without_data() {
+async fn rejects_a_response_that_is_too_large() {
     let service = Db::sqlite().serve_with(&["--sample", "--max-answer", "2000"]).await;
     service.data("{ books(first: 3) { nodes { title } } }", json!({})).await;
     let body = json!({ "query": "{ books(first: 100) { nodes { id title authors { name } } } }" });
@@ -45,7 +45,7 @@ async fn an_answer_that_is_too_large_is_an_error_without_data() {
 }
 
 #[tokio::test]
-async fn of_many_errors_the_first_are_told() {
+async fn lists_the_first_of_many_errors() {
     let service = Db::sqlite().serve().await;
     let fields = (0..60).fold(String::new(), |all, i| format!("{all} x{i}"));
     let answer = service.execute(&format!("{{ books {{ {fields} }} }}"), json!({})).await;

@@ -87,7 +87,7 @@ async fn only_trusted_documents_are_served_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_manifest_that_is_wrong_ends_the_start_and_is_explained() {
+fn explains_a_wrong_manifest_at_start() {
     let twice = format!(r#"{{"x": "{TYPENAME}", "x": "{TYPENAME}"}}"#);
     let deep = format!("{{ {}a{} }}", "a{".repeat(20), "}".repeat(20));
     for (manifest, told) in [
@@ -127,7 +127,7 @@ async fn apollos_manifest_is_read() {
 }
 
 #[tokio::test]
-async fn a_document_is_persisted_by_sending_it_once() {
+async fn persists_a_document_that_was_sent_once() {
     let service = Db::sqlite().serve().await;
     let by_hash = json!({ "extensions": persisted(&hash(TYPENAME)) });
     let (status, answer) = ask(&service, by_hash.clone()).await;

@@ -54,7 +54,7 @@ fn console(service: &mut Service) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_console_sees_named_tasks_with_their_times() {
+async fn shows_named_tasks_with_times_in_the_console() {
     let variables = [
         ("TOKIO_CONSOLE", "1"),
         ("TOKIO_CONSOLE_BIND", "127.0.0.1:0"),
@@ -133,7 +133,7 @@ fn threads(service: &Service) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_being_asked_for_there_is_no_console() {
+async fn serves_no_console_by_default() {
     let db = Db::sqlite();
     let service = db.serve().await;
     assert!(
@@ -152,7 +152,7 @@ async fn without_being_asked_for_there_is_no_console() {
 }
 
 #[test]
-fn a_console_that_cannot_be_is_an_error_that_names_the_variable() {
+fn names_the_variable_of_a_console_that_cannot_be_served() {
     let db = Db::sqlite();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let taken = taken.local_addr().unwrap().to_string();

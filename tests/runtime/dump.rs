@@ -48,7 +48,7 @@ fn line_of(file: &str, text: &str) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_waits_for_a_lock_is_parked_at_its_line() {
+async fn dumps_a_task_parked_at_a_lock() {
     let service = warm(&Db::sqlite()).await;
     let holder = service.traced("{ labLock(ms: 4000) }", json!({}));
     let waiter = async {
@@ -73,7 +73,7 @@ async fn a_task_that_waits_for_a_lock_is_parked_at_its_line() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statement_on_sqlite_is_a_place_to_be_parked_at() {
+async fn dumps_tasks_parked_at_an_sqlite_statement() {
     let service = warm(&Db::sqlite()).await;
     let slow = service.traced("{ labSlowSql(ms: 1500) }", json!({}));
     let statement = line_of("src/graphql/lab.rs", "db.query_one_raw(statement)");
@@ -83,7 +83,7 @@ async fn a_statement_on_sqlite_is_a_place_to_be_parked_at() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_task_that_holds_a_worker_keeps_no_other_from_being_seen() {
+async fn dumps_other_tasks_while_one_blocks_a_worker() {
     let service = warm(&Db::sqlite()).await;
     let block = service.traced("{ labBlock(ms: 4000) }", json!({}));
     let look = async {

@@ -79,17 +79,17 @@ async fn holds_a_worker(field: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_blocks_is_told_by_name() {
+async fn reports_a_field_that_blocks() {
     holds_a_worker("labBlock").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_spins_is_told_by_name() {
+async fn reports_a_field_that_spins() {
     holds_a_worker("labSpin").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_poll_that_ends_soon_is_told_with_its_whole_time() {
+async fn reports_the_whole_time_of_a_short_slow_poll() {
     let mut service = lab(&Db::sqlite()).await;
     // Slow, and over before the watchdog looks.
     service.data("{ labBlock(ms: 20) }", json!({})).await;
@@ -102,7 +102,7 @@ async fn a_slow_poll_that_ends_soon_is_told_with_its_whole_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_field_that_sleeps_is_idle() {
+async fn counts_sleeping_as_idle() {
     let collector = Collector::start();
     let service = observed_lab(&Db::sqlite(), &collector).await;
     let (_, operation) = operation(&collector, &service, "{ labSleep(ms: 300) }").await;
@@ -112,7 +112,7 @@ async fn a_field_that_sleeps_is_idle() {
 }
 
 on_both_databases! {
-    async fn slow_sql_is_idle_and_in_its_statement(db: Db) {
+    async fn counts_slow_sql_as_idle(db: Db) {
         let collector = Collector::start();
         let service = observed_lab(&db, &collector).await;
         let (spans, operation) =
@@ -125,7 +125,7 @@ on_both_databases! {
         assert!(took > 0.9 * idle, "{took} of {idle}");
     }
 
-    async fn many_statements_are_seen_as_such(db: Db) {
+    async fn shows_n_plus_one(db: Db) {
         let collector = Collector::start();
         let service = observed_lab(&db, &collector).await;
         for number in 0..12 {
@@ -141,7 +141,7 @@ on_both_databases! {
         assert_eq!(series(&service.scrape().await, sum), Some(13.0));
     }
 
-    async fn an_exhausted_pool_is_waited_for(db: Db) {
+    async fn waits_for_an_exhausted_pool(db: Db) {
         let collector = Collector::start();
         let service = observed_lab(&db, &collector).await;
         let exhaust = service.traced("{ labExhaustPool(ms: 600) }", json!({}));
@@ -194,7 +194,7 @@ async fn long_waits(service: &Service) -> f64 {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn starved_workers_are_seen_by_those_who_wait_for_them() {
+async fn shows_starved_workers() {
     let collector = Collector::start();
     let service = observed_lab(&Db::sqlite(), &collector).await;
     let before = long_waits(&service).await;
@@ -222,7 +222,7 @@ async fn starved_workers_are_seen_by_those_who_wait_for_them() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leaked_task_stays() {
+async fn lists_a_leaked_task() {
     let collector = Collector::start();
     let service = observed_lab(&Db::sqlite(), &collector).await;
     let tasks = async || series(&service.scrape().await, "tokio_tasks_alive").unwrap();
@@ -237,7 +237,7 @@ async fn a_leaked_task_stays() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_laboratory_is_closed_unless_asked_for() {
+async fn hides_lab_fields_by_default() {
     let db = Db::sqlite();
     let service = db.serve().await;
     assert_eq!(service.code("{ labBlock }", json!({})).await, "GRAPHQL_VALIDATION_FAILED");

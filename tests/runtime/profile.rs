@@ -25,7 +25,7 @@ fn names_spin(top: &str) -> bool {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_names_functions_and_operations() {
+async fn names_functions_and_operations_in_profiles() {
     let service = lab(&Db::sqlite()).await;
     let get = async |path: &str| {
         let response = service.client.get(format!("{}{path}", service.admin)).send().await.unwrap();
@@ -52,7 +52,7 @@ async fn a_profile_names_functions_and_operations() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_profile_and_a_recording_can_be_made_at_the_same_time() {
+async fn profiles_and_records_at_the_same_time() {
     let service = lab(&Db::sqlite()).await;
     let recording = service.client.post(format!("{}/debug/recording?seconds=2", service.admin));
     let profile = service.client.get(format!("{}/debug/pprof/profile?seconds=2", service.admin));

@@ -92,7 +92,7 @@ async fn operations(service: &Service) -> BTreeSet<(String, String)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_tells_the_operations_of_its_time() {
+async fn records_operations() {
     let service = lab(&Db::sqlite()).await;
     let before = operations(&service).await;
     for number in 1..=2 {
@@ -112,7 +112,7 @@ async fn a_recording_tells_the_operations_of_its_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recorder_that_is_always_on_has_what_has_been() {
+async fn returns_past_minutes_of_a_continuous_recording() {
     let service = lab_with(&Db::sqlite(), &[("COLOPHON_FLIGHT_RECORDER", "1")]).await;
     let look_back = || service.client.get(format!("{}/debug/recording", service.admin)).send();
     let first = operations(&service).await;
@@ -166,7 +166,7 @@ async fn one_recording_at_a_time_and_none_of_nonsense() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_recording_ends_when_its_client_goes() {
+async fn ends_a_recording_whose_client_disconnects() {
     let service = lab(&Db::sqlite()).await;
     let url = format!("{}/debug/recording?seconds=300", service.admin);
     let request = service.client.post(url).timeout(Duration::from_secs(2)).send().await;

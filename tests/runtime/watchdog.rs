@@ -25,7 +25,7 @@ async fn wait_for_livez(service: &Service, status: u16) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn all_workers_blocked_are_reported_from_outside() {
+async fn reports_blocked_workers_from_outside() {
     let service = lab_with(&Db::sqlite(), &[("COLOPHON_STALL_LIMIT", "500ms")]).await;
     assert_eq!(livez(&service).await.0, 200);
     let block = futures_util::future::join_all(

@@ -15,7 +15,7 @@ fn request(service: &Service, method: Method, path: &str) -> RequestBuilder {
 const QUERY: &str = "/graphql?query=%7B__typename%7D";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_get_that_any_page_could_send_is_refused() {
+async fn rejects_a_get_that_any_page_could_send() {
     let service = Db::sqlite().serve().await;
     for (header, value) in [
         ("accept", "*/*"),
@@ -60,7 +60,7 @@ async fn preflight(service: &Service, origin: &str) -> Response {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn only_listed_sites_may_read_answers() {
+async fn allows_listed_origins_only() {
     let db = Db::sqlite();
     let (token, line) = token(&["books:read"]);
     let file = db.file("tokens", line);
@@ -102,7 +102,7 @@ async fn only_listed_sites_may_read_answers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_answer_is_hardened() {
+async fn sets_security_headers_on_every_response() {
     let db = Db::sqlite();
     let service = db.serve().await;
     let refused = db.serve_in(&[("COLOPHON_ADMIN_TOKEN", "0123456789s3cret")]).await;
@@ -191,7 +191,7 @@ async fn production_exposes_no_schema() {
 
 /// Where nobody has to say who they are, everybody may do everything, also with a token for elsewhere.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_open_service_asks_for_no_token() {
+async fn serves_without_tokens_when_open() {
     let service = Db::sqlite().serve().await;
     for token in [None, Some("x")] {
         let (status, answer) = ask(&service, token, super::tokens::WRITE).await;
@@ -200,7 +200,7 @@ async fn an_open_service_asks_for_no_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_host_that_points_here_is_not_served_without_a_token() {
+async fn rejects_unknown_hosts_without_a_token() {
     let service = Db::sqlite().serve_in(&[("COLOPHON_ALLOWED_HOSTS", "books.local")]).await;
     let port = service.url.rsplit_once(':').unwrap().1.to_owned();
     for (host, status) in [
@@ -227,7 +227,7 @@ async fn a_host_that_points_here_is_not_served_without_a_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn with_tokens_the_host_does_not_matter() {
+async fn ignores_the_host_with_tokens() {
     let db = Db::sqlite();
     let (token, line) = token(&["books:read"]);
     let file = db.file("tokens", line);

@@ -33,7 +33,7 @@ async fn the_host_that_a_trusted_proxy_was_asked_for_is_guarded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_page_of_the_host_that_a_trusted_proxy_serves_may_open_a_socket() {
+async fn allows_sockets_from_pages_behind_a_trusted_proxy() {
     let hosts = ("COLOPHON_ALLOWED_HOSTS", "books.example");
     for (trusted, through) in [("127.0.0.0/8,::1", true), ("10.0.0.1", false)] {
         let service = Db::sqlite().serve_in(&[hosts, ("COLOPHON_TRUSTED_PROXIES", trusted)]).await;
@@ -59,7 +59,7 @@ async fn a_page_of_the_host_that_a_trusted_proxy_serves_may_open_a_socket() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_network_that_is_none_ends_the_start() {
+async fn rejects_a_wrong_network_at_start() {
     for value in ["proxy.example", "10.0.0.0/33", "10.0.0.1:80"] {
         let output = Db::sqlite().run(&["serve", "--trusted-proxies", value]);
         assert_eq!(output.status.code(), Some(2), "{value}");

@@ -38,7 +38,7 @@ fn with(claims: &Value, name: &str, value: Value) -> Value {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn good_tokens_of_every_kind_are_taken() {
+async fn accepts_good_tokens_of_every_kind() {
     let db = Db::sqlite();
     let signers = [Signer::ec("ec"), Signer::ed("ed"), Signer::rsa("rsa")];
     let file = db.file("keys.json", set(&signers.iter().collect::<Vec<_>>()));
@@ -68,7 +68,7 @@ async fn good_tokens_of_every_kind_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn hostile_tokens_are_refused() {
+async fn rejects_hostile_tokens() {
     let db = Db::sqlite();
     let (ec, rsa, stranger) = (Signer::ec("ec"), Signer::rsa("rsa"), Signer::ec("ec"));
     let file = db.file("keys.json", set(&[&ec, &rsa]));
@@ -143,7 +143,7 @@ async fn only_the_algorithms_of_the_settings_are_taken() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_file_of_keys_changes_without_a_restart() {
+async fn reloads_a_file_of_keys() {
     let db = Db::sqlite();
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let file = db.file("key.pem", old.pem());
@@ -158,7 +158,7 @@ async fn a_file_of_keys_changes_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn keys_of_a_server_change_without_a_restart() {
+async fn refreshes_keys_of_a_server() {
     let db = Db::sqlite();
     let (old, new, never) = (Signer::ec("old"), Signer::ed("new"), Signer::ec("never"));
     let server = KeyServer::start(&[&old]).await;
@@ -179,7 +179,7 @@ async fn keys_of_a_server_change_without_a_restart() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_fails_locks_nobody_out() {
+async fn keeps_tokens_when_the_key_server_fails() {
     let db = Db::sqlite();
     let (old, new) = (Signer::ec("old"), Signer::ec("new"));
     let server = KeyServer::start(&[&old]).await;
@@ -209,7 +209,7 @@ async fn a_server_that_fails_locks_nobody_out() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_providers_call_scopes_is_set() {
+async fn maps_claims_to_scopes_by_settings() {
     let db = Db::sqlite();
     let ec = Signer::ec("ec");
     let file = db.file("keys.json", set(&[&ec]));
@@ -244,7 +244,7 @@ async fn what_providers_call_scopes_is_set() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_ends_when_its_token_does() {
+async fn closes_a_socket_when_its_token_expires() {
     let db = Db::sqlite();
     let ec = Signer::ec("ec");
     let file = db.file("keys.json", set(&[&ec]));

@@ -12,7 +12,7 @@ fn serve(arguments: &[&str], variables: &[(&str, &str)]) -> (Option<i32>, String
 }
 
 #[test]
-fn only_the_loopback_is_open_to_everybody() {
+fn requires_authentication_beyond_loopback() {
     let (code, told) = serve(&["--listen", "0.0.0.0:0"], &[]);
     assert_eq!(code, Some(2), "{told}");
     for way in ["COLOPHON_LISTEN", "COLOPHON_TOKENS_FILE", "--jwt-keys", "--insecure-open"] {
@@ -29,7 +29,7 @@ fn only_the_loopback_is_open_to_everybody() {
 }
 
 #[test]
-fn settings_that_let_the_wrong_ones_in_are_refused() {
+fn rejects_settings_that_would_open_the_service() {
     let jwt = |keys| {
         [("COLOPHON_JWT_ISSUER", "i"), ("COLOPHON_JWT_AUDIENCE", "a"), ("COLOPHON_JWT_KEYS", keys)]
     };
@@ -56,7 +56,7 @@ fn settings_that_let_the_wrong_ones_in_are_refused() {
 }
 
 #[test]
-fn files_that_cannot_be_used_are_refused_and_not_quoted() {
+fn rejects_unusable_files_without_quoting_them() {
     let db = Db::sqlite();
     let file = db.file("tokens", "importer books:read s3cret\n");
     let keys = db.file("keys", "s3cret");
@@ -100,7 +100,7 @@ async fn secrets_come_from_files() {
 }
 
 #[test]
-fn secrets_that_cannot_be_had_are_told() {
+fn explains_secrets_that_cannot_be_read() {
     let db = Db::sqlite();
     let empty = db.file("empty", "\n");
     let both = [("DATABASE_URL", "sqlite://a.db"), ("DATABASE_URL_FILE", "/dev/null")];

@@ -56,7 +56,7 @@ pub const READ: &str = "{ books { totalCount } }";
 pub const WRITE: &str = "mutation { createBook(input: { title: \"T\" }) { id } }";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_allows_what_its_line_says() {
+async fn grants_the_scopes_of_a_tokens_line() {
     let db = Db::sqlite();
     let ((read, first), (write, second)) = (token(&["books:read"]), token(&["books:write"]));
     let (both, third) = token(&["books:read", "books:write"]);
@@ -97,7 +97,7 @@ async fn a_token_allows_what_its_line_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tokens_come_and_go_without_a_restart() {
+async fn reloads_tokens() {
     let db = Db::sqlite();
     let ((old, old_line), (new, new_line)) = (token(&["books:read"]), token(&["books:read"]));
     let file = db.file("tokens", &old_line);
@@ -123,7 +123,7 @@ async fn tokens_come_and_go_without_a_restart() {
 
 /// Nobody can make the service read a body who may not ask.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_stranger_is_refused_before_the_body() {
+async fn rejects_unauthenticated_requests_before_the_body() {
     let db = Db::sqlite();
     let file = db.file("tokens", token(&["books:read"]).1);
     let service = db.serve_in(&[("COLOPHON_TOKENS_FILE", file.to_str().unwrap())]).await;

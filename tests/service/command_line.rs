@@ -74,7 +74,7 @@ fn help_names_commands_and_variables() {
 }
 
 #[tokio::test]
-async fn an_address_in_use_and_an_unusable_file_are_told() {
+async fn explains_an_address_in_use_and_an_unusable_file() {
     let db = Db::sqlite();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();

@@ -48,7 +48,7 @@ on_both_databases! {
         assert_eq!(data["books"]["totalCount"], 6);
     }
 
-    async fn the_sample_fills_only_an_empty_catalogue(db: Db) {
+    async fn fills_only_an_empty_catalog_with_the_sample(db: Db) {
         let count = async |service: &Service| {
             let data = service.data("{ books { totalCount } }", json!({})).await;
             data["books"]["totalCount"].as_u64().unwrap()

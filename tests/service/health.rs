@@ -14,7 +14,7 @@ fn health(service: &Service) -> std::process::Output {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn health_is_told_by_the_exit_code() {
+async fn reports_health_by_the_exit_code() {
     let mut service = Db::sqlite().serve().await;
     let ready = health(&service);
     assert!(ready.status.success(), "{}", stderr(&ready));
@@ -27,7 +27,7 @@ async fn health_is_told_by_the_exit_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_postgres_it_is_alive_and_gets_ready_when_it_comes() {
+async fn becomes_ready_when_postgres_appears() {
     let cluster = Cluster::new();
     let service = cluster.db().spawn(&["--sample"]);
     let livez = service.client.get(format!("{}/livez", service.admin)).send().await.unwrap();

@@ -7,7 +7,7 @@ use testing::{Db, wait_until};
 use crate::{post, send};
 
 #[tokio::test]
-async fn the_root_answers_programs_in_json() {
+async fn responds_to_programs_in_json_at_the_root() {
     let service = Db::sqlite().serve().await;
     let root = service.client.get(&service.url).send().await.unwrap();
     let status: Value = root.json().await.unwrap();
@@ -28,7 +28,7 @@ async fn each_request_is_logged_as_json() {
 }
 
 #[tokio::test]
-async fn a_log_that_nobody_reads_stops_nothing_and_loses_nothing() {
+async fn buffers_logs_while_standard_output_is_blocked() {
     /// More lines than a pipe has room for.
     const REQUESTS: usize = 1000;
     let service = Db::sqlite().serve().await;

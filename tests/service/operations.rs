@@ -11,7 +11,7 @@ use tokio::{io::AsyncWriteExt, net::TcpStream};
 use crate::{code, post, send};
 
 #[tokio::test]
-async fn a_field_that_fails_leaves_the_others() {
+async fn returns_other_fields_when_one_fails() {
     let service = Db::sqlite().serve().await;
     let answer = service
         .execute(
@@ -26,7 +26,7 @@ async fn a_field_that_fails_leaves_the_others() {
 
 /// Compared as text: JSON values forget their order. Many times: it is chance that mixes it.
 #[tokio::test]
-async fn fields_are_answered_in_the_order_of_the_document() {
+async fn responds_in_document_order() {
     let service = Db::sqlite().serve_with(&["--sample"]).await;
     let query = "{ s: search(query: \"emma\") { totalCount nodes { title } }
         books(first: 1) { totalCount nodes { authors { name } title } pageInfo { hasNextPage } }
@@ -44,7 +44,7 @@ async fn fields_are_answered_in_the_order_of_the_document() {
 
 /// Held up by a lock on the table until the service has seen that its client is gone.
 #[tokio::test]
-async fn a_mutation_is_finished_though_its_client_hangs_up() {
+async fn finishes_a_mutation_whose_client_disconnects() {
     let db = Db::postgres().await;
     let service = db.serve().await;
     let other = Database::connect(&db.url).await.unwrap();
@@ -91,7 +91,7 @@ fn sockets(service: &Service) -> usize {
 
 /// Somebody else holds the write lock of the file for longer than an operation may take.
 #[tokio::test]
-async fn an_operation_that_takes_too_long_is_ended_and_leaves_no_trace() {
+async fn ends_an_operation_that_times_out() {
     let db = Db::sqlite();
     let service = db.serve_with(&["--operation-timeout", "300ms"]).await;
     let other = Database::connect(&db.url).await.unwrap();
@@ -117,7 +117,7 @@ async fn an_operation_that_takes_too_long_is_ended_and_leaves_no_trace() {
 /// A document that is known is not validated again, and that changes no answer: not to variables
 /// that are right, and not to those that are wrong.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_document_is_answered_like_a_new_one() {
+async fn responds_alike_to_known_and_new_documents() {
     const BOOKS: &str = "query($n: Int) { books(first: $n) { totalCount } }";
     const BOOK: &str = "query($id: ID!) { book(id: $id) { title } }";
     const ORDERED: &str = "query($by: BookOrder) { books(orderBy: $by) { totalCount } }";

@@ -98,7 +98,7 @@ fn temporality(collector: &Collector, name: &str, kind: &str) -> Option<u64> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_wrong_token_is_refused() {
+async fn rejects_a_wrong_token() {
     let port = free_port();
     let intake = intake(port);
     let gateway = gateway(port, "wrong", &[], None);

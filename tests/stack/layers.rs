@@ -41,7 +41,7 @@ fn all_combinations_are_valid() {
 }
 
 #[test]
-fn a_mistake_is_refused() {
+fn rejects_wrong_settings() {
     let mut command = Command::new(program());
     command.arg("validate").args(configuration(&["grafana"]));
     command.args(["--config", "yaml:exporters::otlp_grpc/tempo::no_such_setting: true"]);
@@ -50,7 +50,7 @@ fn a_mistake_is_refused() {
 }
 
 #[test]
-fn all_combinations_run() {
+fn runs_all_combinations() {
     for layers in combinations() {
         let collector = Collector::start_with(&Options {
             layers: &layers,
@@ -64,7 +64,7 @@ fn all_combinations_run() {
 
 /// A layer that is to reach Elastic without an address or token says which variable is missing.
 #[test]
-fn a_missing_address_is_told() {
+fn explains_a_missing_address() {
     let mut command = Command::new(program());
     command.arg("validate").args(configuration(&["elastic-cloud"]));
     command.env_remove("ELASTIC_OTLP_ENDPOINT");

@@ -29,7 +29,7 @@ fn configuration_and_rules_are_right() {
 
 /// But for names that end as a histogram's count would: they follow from the conventions' names.
 #[tokio::test(flavor = "multi_thread")]
-async fn promtool_has_nothing_to_say_of_the_scrape() {
+async fn passes_promtool() {
     let db = Db::sqlite();
     let service = db.serve().await;
     service.data("{ books { totalCount } }", serde_json::json!({})).await;
@@ -47,7 +47,7 @@ async fn promtool_has_nothing_to_say_of_the_scrape() {
 }
 
 #[test]
-fn alerts_fire_when_they_are_to() {
+fn fires_alerts_at_their_thresholds() {
     promtool("test rules tests/*");
 }
 

@@ -111,7 +111,7 @@ async fn only_slow_statements_of_an_import_have_spans() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_import_is_an_error() {
+async fn records_a_failed_import_as_an_error() {
     let (db, collector) = (Db::sqlite(), Collector::start());
     let file = db.file("books.csv", "author\nNo title\n");
     let output = run(&db, &collector, &["import", file.to_str().unwrap()]);

@@ -138,18 +138,18 @@ async fn a_mistake_turns_nothing_red(db: Db) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_turns_nothing_red_on_sqlite() {
+async fn sets_no_error_status_for_client_errors_on_sqlite() {
     a_mistake_turns_nothing_red(Db::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mistake_turns_nothing_red_on_postgres() {
+async fn sets_no_error_status_for_client_errors_on_postgres() {
     a_mistake_turns_nothing_red(Db::postgres().await).await;
 }
 
 /// What is no GraphQL at all has no operation, and its refusal is counted.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refused_request_is_counted_and_green() {
+async fn counts_rejected_requests_without_error_status() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     let url = format!("{}/graphql", service.url);
@@ -204,12 +204,12 @@ async fn a_failed_statement_is_red(db: Db, status: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_statement_is_red_on_sqlite() {
+async fn sets_error_status_of_a_failed_statement_on_sqlite() {
     a_failed_statement_is_red(Db::sqlite(), "1").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_failed_statement_is_red_on_postgres() {
+async fn sets_error_status_of_a_failed_statement_on_postgres() {
     a_failed_statement_is_red(Db::postgres().await, "42P01").await;
 }
 
@@ -229,7 +229,7 @@ async fn out_of_time(limit: (&str, &str)) -> Failed {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_timeout_is_red_where_time_ran_out() {
+async fn sets_error_status_where_time_ran_out() {
     let failed = out_of_time(("COLOPHON_OPERATION_TIMEOUT", "300ms")).await;
     assert_eq!(failed.exceptions()[0].0, "GraphQL Operation Execution");
     let statement = failed.spans.iter().find(|span| span.name == "SELECT SELECT book").unwrap();
@@ -238,7 +238,7 @@ async fn a_timeout_is_red_where_time_ran_out() {
 
 /// PostgreSQL ends the statement itself.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_statements_timeout_is_red_at_the_statement() {
+async fn sets_error_status_of_a_statement_that_timed_out() {
     let failed = out_of_time(("COLOPHON_STATEMENT_TIMEOUT", "200ms")).await;
     let (span, _, message) = failed.exceptions()[0];
     assert_eq!(span, "SELECT SELECT book");
@@ -247,7 +247,7 @@ async fn a_statements_timeout_is_red_at_the_statement() {
 
 /// All connections are taken, for longer than anyone may wait.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_exhausted_pool_is_red_where_it_was_waited_for() {
+async fn sets_error_status_of_a_wait_for_an_exhausted_pool() {
     let collector = Collector::start();
     let db = Db::postgres().await;
     let mut variables = prompt(&collector.http);

@@ -195,18 +195,18 @@ fn kinds_are_right(metrics: &Metrics, declared: &BTreeMap<&str, &Metric>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_ways_tell_the_same_on_sqlite() {
+async fn exports_the_same_metrics_both_ways_on_sqlite() {
     both_ways_tell_the_same(Db::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn both_ways_tell_the_same_on_postgres() {
+async fn exports_the_same_metrics_both_ways_on_postgres() {
     both_ways_tell_the_same(Db::postgres().await).await;
 }
 
 /// Ten thousand requests that have nothing in common, by whatever a client may choose.
 #[tokio::test(flavor = "multi_thread")]
-async fn clients_cannot_make_series() {
+async fn makes_no_series_from_client_input() {
     const REQUESTS: usize = 10_000;
     let service = Db::sqlite().serve().await;
     let ask = |number: usize| {
@@ -290,7 +290,7 @@ async fn everything_can_be_switched_off() {
 
 /// Connections are counted while they are held, and no longer.
 #[tokio::test(flavor = "multi_thread")]
-async fn gauges_fall_when_a_client_goes_away() {
+async fn decrements_gauges_when_a_client_disconnects() {
     let db = Db::postgres().await;
     let mut service = db.serve().await;
     let connection = sea_orm::Database::connect(&db.url).await.unwrap();

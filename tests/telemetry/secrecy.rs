@@ -86,13 +86,13 @@ async fn no_secret_is_told(db: Db, raise: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_told_on_sqlite() {
+async fn exports_no_secret_on_sqlite() {
     let raise = "CREATE TRIGGER t BEFORE INSERT ON book BEGIN SELECT RAISE(ABORT, 'MARKER'); END";
     no_secret_is_told(Db::sqlite(), raise).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn no_secret_is_told_on_postgres() {
+async fn exports_no_secret_on_postgres() {
     let mut db = Db::postgres().await;
     // The cluster trusts whoever comes, so that any password will do.
     db.url = db.url.replace("postgres@", "postgres:s3cretHidden@");
@@ -104,7 +104,7 @@ async fn no_secret_is_told_on_postgres() {
 
 /// Tokens, good and bad, wherever a client may put them.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_token_is_told() {
+async fn exports_no_token() {
     const BAD: &str = "s3cretBad";
     const ADMIN: &str = "s3cretAdmin012345";
     let collector = Collector::start();

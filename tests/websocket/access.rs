@@ -34,7 +34,7 @@ async fn greet(client: &mut Client, payload: Value) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_comes_with_the_greeting_or_the_request() {
+async fn accepts_a_token_in_connection_init_or_the_upgrade() {
     let (service, token) = guarded(&[]).await;
     let bearer = format!("Bearer {token}");
     let mut by_greeting = Client::open(&service).await;
@@ -54,7 +54,7 @@ async fn a_token_comes_with_the_greeting_or_the_request() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn without_a_good_token_a_socket_is_closed() {
+async fn closes_sockets_without_a_valid_token() {
     let log = ["--log", "trace"];
     let (service, token) = guarded(&log).await;
     let payloads = [
@@ -77,7 +77,7 @@ async fn without_a_good_token_a_socket_is_closed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_token_that_is_withdrawn_ends_its_sockets() {
+async fn closes_sockets_of_a_revoked_token() {
     let (service, token, file) = guarded_by_file(&["--socket-ping-interval", "100ms"]).await;
     let mut client = Client::open(&service).await;
     client.greet_with(&token).await;

@@ -93,7 +93,7 @@ async fn each_breach_has_its_code() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_may_be_refused() {
+async fn rejects_upgrades() {
     let service = Db::sqlite().serve().await;
     let connect = async || TcpStream::connect(address(&service)).await.unwrap();
     let same = service.url.clone();
@@ -130,7 +130,7 @@ async fn an_upgrade_may_be_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_says_nothing_is_closed() {
+async fn closes_silent_sockets() {
     let service = Db::sqlite()
         .serve_with(&["--lab", "--request-timeout", "2s", "--socket-idle-timeout", "1s"])
         .await;
@@ -149,7 +149,7 @@ async fn who_says_nothing_is_closed() {
 
 /// A client that is there but silent answers the pings; one that is dead does not.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_client_is_found() {
+async fn closes_dead_clients() {
     let service = Db::sqlite().serve_with(&["--socket-ping-interval", "300ms"]).await;
     let mut alive = Client::hello(&service).await;
     let mut dead = Client::hello(&service).await;
@@ -169,12 +169,12 @@ async fn a_dead_client_is_found() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_is_closed() {
+async fn closes_a_client_that_does_not_read() {
     takes_no_answers(&["--answer-timeout", "1s"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_does_not_read_is_closed_when_others_need_the_memory() {
+async fn evicts_a_client_that_does_not_read_when_memory_is_short() {
     let began = Instant::now();
     // Less than one answer: how many have been made when the first gets stuck is not known.
     takes_no_answers(&["--max-backlog", "1000", "--answer-timeout", "1h"]).await;
@@ -207,7 +207,7 @@ async fn takes_no_answers(limits: &[&str]) {
 
 /// With sockets in every state: what runs is answered, and then all are closed.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_drain_answers_and_closes() {
+async fn finishes_requests_and_closes_on_drain() {
     let mut service = Db::sqlite().serve_with(&["--lab", "--max-socket-operations", "2"]).await;
     let mut unborn = Client::open(&service).await;
     let mut idle = Client::hello(&service).await;

@@ -40,7 +40,7 @@ on_both_databases! {
     }
 
     /// Its client is gone, and the database lets it wait: it goes on nevertheless.
-    async fn a_mutation_outlives_its_client(db: Db) {
+    async fn finishes_a_mutation_without_its_client(db: Db) {
         let service = db.serve().await;
         for (number, says_complete) in [true, false].into_iter().enumerate() {
             let blocker = block(&db).await;
@@ -141,7 +141,7 @@ async fn operations_run_at_the_same_time() {
 
 /// Those beyond the limit wait, however many they are, and all are answered.
 #[tokio::test(flavor = "multi_thread")]
-async fn only_so_many_run_at_a_time() {
+async fn limits_concurrent_operations() {
     let service = Db::sqlite().serve_with(&["--lab", "--max-socket-operations", "2"]).await;
     let mut client = Client::hello(&service).await;
     client.subscribe("slow", "{ labSleep(ms: 1500) }").await;
@@ -159,7 +159,7 @@ async fn only_so_many_run_at_a_time() {
 
 /// Of a socket whose operations all wait, what comes is read; and who goes leaves nothing waiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn operations_that_wait_have_no_place() {
+async fn waiting_operations_hold_no_permit() {
     let service = Db::sqlite().serve_with(&["--lab", "--max-operations", "2"]).await;
     let mut busy = Client::hello(&service).await;
     for id in ["1", "2"] {
@@ -204,7 +204,7 @@ async fn completed(client: &mut Client, count: usize) -> Vec<String> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_client_that_wants_no_more_ends_its_query() {
+async fn aborts_the_query_of_a_client_that_disconnects() {
     let service = Db::sqlite()
         .serve_with(&["--lab", "--max-socket-operations", "1", "--operation-timeout", "1m"])
         .await;

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_leaves_unless_a_place_is_named() {
+    fn exports_nothing_without_an_endpoint() {
         let settings = read(&[]).unwrap();
         assert_eq!(settings.collectors().count(), 0);
         assert!(settings.scrape);
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn a_signal_has_its_own_settings() {
+    fn reads_settings_of_each_signal() {
         let otlp = traces(&[
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "5000"),
@@ -457,7 +457,7 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_zero_is_none() {
+    fn disables_a_time_out_of_zero() {
         let place = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318");
         let forever = Duration::from_millis(u32::MAX.into());
         assert_eq!(traces(&[place, ("OTEL_EXPORTER_OTLP_TIMEOUT", "0")]).timeout, forever);

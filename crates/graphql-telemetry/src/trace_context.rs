@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn callers_decide_only_if_they_are_trusted() {
+    fn follows_callers_sampling_only_if_trusted() {
         let always_off = Sampler::ParentBased(Box::new(Sampler::AlwaysOff));
         let always_on = Sampler::ParentBased(Box::new(Sampler::AlwaysOn));
         let decide = |sampler: &Sampler, trust, flags| {

@@ -99,7 +99,7 @@ fn statement(sql: &str) -> Statement {
 }
 
 #[tokio::test]
-async fn a_transaction_is_traced_from_begin_to_commit() {
+async fn traces_a_transaction_from_begin_to_commit() {
     let db = database().await;
     let insert = db.transaction::<_, (), DbErr>(|transaction| {
         Box::pin(async move {
@@ -126,7 +126,7 @@ async fn a_transaction_is_traced_from_begin_to_commit() {
 }
 
 #[tokio::test]
-async fn a_nested_transaction_is_one_of_its_own() {
+async fn traces_nested_transactions() {
     let db = database().await;
     let work = async {
         let outer = db.begin().await?;
@@ -141,7 +141,7 @@ async fn a_nested_transaction_is_one_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_stream_ends_its_span_with_the_rows_that_were_read() {
+async fn records_the_rows_read_from_a_stream() {
     let db = database().await;
     let fill = "INSERT INTO item (name) VALUES ('a'), ('b'), ('c')";
     db.execute_unprepared(fill).await.expect("rows");
@@ -158,7 +158,7 @@ async fn a_stream_ends_its_span_with_the_rows_that_were_read() {
 }
 
 #[tokio::test]
-async fn a_failed_statement_has_its_code_and_none_of_its_values() {
+async fn records_the_code_of_a_failed_statement_without_values() {
     let db = database().await;
     let work = db.query_one_raw(statement("SELECT nothing FROM nowhere"));
     let (result, spans) = traced("fails", work).await;
@@ -235,7 +235,7 @@ async fn schema() -> Schema<Query, EmptyMutation, EmptySubscription> {
 }
 
 #[tokio::test]
-async fn a_batch_is_a_child_of_the_field_that_asked_for_it() {
+async fn makes_a_batch_a_child_of_its_field() {
     let schema = schema().await;
     let work = schema.execute("{ items { id name } }");
     let (response, spans) = traced("loads", work).await;
@@ -250,7 +250,7 @@ async fn a_batch_is_a_child_of_the_field_that_asked_for_it() {
 }
 
 #[tokio::test]
-async fn an_alias_is_a_path_of_its_own() {
+async fn makes_a_span_for_each_alias() {
     let schema = schema().await;
     let (response, spans) = traced("waits", schema.execute("{ one: nap two: nap }")).await;
     assert!(response.errors.is_empty(), "{:?}", response.errors);
@@ -264,7 +264,7 @@ async fn an_alias_is_a_path_of_its_own() {
 }
 
 #[tokio::test]
-async fn errors_are_counted_by_code_and_only_faults_fail_the_span() {
+async fn counts_errors_and_fails_spans_on_faults_only() {
     let schema = schema().await;
     for (name, query, code, fails) in [
         ("finds nothing", "{ missing }", "NOT_FOUND", false),
@@ -311,7 +311,7 @@ async fn spans_of_the_services_own_crate_are_exported() {
 }
 
 #[test]
-fn a_process_has_one_telemetry() {
+fn rejects_a_second_telemetry() {
     let _ = &*INSTALLED;
     let second = Telemetry::builder("again", "1.0.0").install();
     assert!(matches!(second, Err(TelemetryError::Installed(_))), "{second:?}");

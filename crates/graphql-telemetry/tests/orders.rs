@@ -85,7 +85,7 @@ impl Trace {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_request_is_one_trace_down_to_its_statements() {
+async fn traces_a_request_down_to_its_statements() {
     let receiver = Receiver::start().await;
     let service = start(&receiver);
     let (id, response) = service.traced("query List { orders { items } }", json!({})).await;
@@ -122,7 +122,7 @@ async fn a_request_is_one_trace_down_to_its_statements() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_log_line_and_a_record_have_the_trace() {
+async fn correlates_log_lines_and_records_with_the_trace() {
     let receiver = Receiver::start().await;
     let mut service = start(&receiver);
     let (id, _) = service.traced("{ orders { items } }", json!({})).await;
@@ -135,7 +135,7 @@ async fn a_log_line_and_a_record_have_the_trace() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_slow_poll_is_logged_with_its_field_and_trace() {
+async fn logs_a_slow_poll_with_field_and_trace() {
     let receiver = Receiver::start().await;
     let mut service = start(&receiver);
     let (id, _) = service.traced("{ invoice }", json!({})).await;
@@ -168,7 +168,7 @@ async fn metrics_are_scraped_and_exported() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_left_is_exported_at_the_end() {
+async fn exports_the_rest_on_shutdown() {
     let receiver = Receiver::start().await;
     let mut service = start(&receiver);
     service.traced("{ orders { items } }", json!({})).await;
@@ -181,7 +181,7 @@ async fn what_is_left_is_exported_at_the_end() {
 
 #[cfg(all(target_os = "linux", tokio_unstable))]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_named_task_is_in_the_dump() {
+async fn dumps_named_tasks() {
     let receiver = Receiver::start().await;
     let service = start(&receiver);
     let url = format!("{}/debug/tasks", service.admin);

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_that_is_used_again_has_only_what_is_new() {
+    fn reuses_a_batch_without_old_items() {
         let mut batch = EncodedBatch::default();
         push(&mut batch, "1", "old");
         push(&mut batch, "2", "old");

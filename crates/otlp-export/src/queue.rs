@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_taken_is_lost_and_counted() {
+    fn counts_what_was_not_exported() {
         let (counts, stats) = exported(|batch| match &*batch {
             [0, _] => Err(OTelSdkError::InternalFailure("gone".to_owned()).into()),
             [2, _] => Err(SendError::Rejected { items: 1, reason: "no room".to_owned() }),
@@ -364,7 +364,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_loses_one_batch_and_not_the_signal() {
+    fn loses_one_batch_when_an_exporter_panics() {
         let (counts, stats) = exported(|batch| {
             assert_ne!(batch, [0, 1], "a fault of an exporter");
             Ok(())

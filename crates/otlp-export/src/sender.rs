@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_may_take_a_part() {
+    fn counts_items_that_a_collector_rejects() {
         let error_message = "no room".to_owned();
         let spans = ExportTracePartialSuccess { rejected_spans: 3, error_message };
         let spans = ExportTraceServiceResponse { partial_success: Some(spans) };

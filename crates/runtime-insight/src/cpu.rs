@@ -247,7 +247,7 @@ mod tests {
 
     /// Another profile may begin only when this one has ended: else its end would end that one.
     #[test]
-    fn a_profile_is_kept_until_its_end() {
+    fn completes_a_profile_when_another_ends() {
         let cpu = CpuProfiler::start();
         let profiling = cpu.begin().unwrap_or_else(|error| panic!("{error}"));
         assert!(matches!(cpu.begin(), Err(ProfileError::Busy)));

@@ -127,7 +127,7 @@ fn lists_tasks_until_they_end() {
 }
 
 #[test]
-fn a_runtime_is_stalled_when_every_worker_is_blocked() {
+fn reports_a_stall_when_every_worker_is_blocked() {
     let runtime = runtime();
     let block = || {
         let (release, released) = mpsc::channel::<()>();

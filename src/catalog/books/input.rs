@@ -169,7 +169,7 @@ mod tests {
     use crate::error::Error;
 
     #[test]
-    fn all_violations_come_back_with_their_paths() {
+    fn reports_all_violations_with_their_paths() {
         let book = NewBook {
             title: " \n ".into(),
             authors: vec![AuthorRef::Name("x".repeat(201)), AuthorRef::Id(1), AuthorRef::Id(1)],
@@ -187,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn values_become_canonical() {
+    fn canonicalizes_values() {
         let book = NewBook {
             title: "  War\t and Peace ".into(),
             isbn: Some("0-439-02348-3".into()),
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_title_cannot_be_cleared() {
+    fn rejects_clearing_the_title() {
         let patch = BookPatch { title: Patch::Clear, pages: Patch::Set(0), ..Default::default() };
         let error = patch.checked().unwrap_err().to_string();
         assert!(error.contains("title: cannot be cleared") && error.contains("pages: "));

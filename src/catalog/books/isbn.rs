@@ -158,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_become_thirteen_digits() {
+    fn converts_both_forms_to_thirteen_digits() {
         assert_eq!(parse("978-0-439-02348-1").as_deref(), Some("9780439023481"));
         assert_eq!(parse("0-439-02348-3").as_deref(), Some("9780439023481"));
         assert_eq!(parse("080442957X").as_deref(), Some("9780804429573"));
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_ones_are_refused() {
+    fn rejects_wrong_settings() {
         for wrong in [
             "",
             "9780439023482",
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lost_zeros_come_back() {
+    fn restores_leading_zeros() {
         assert_eq!(parse_isbn10_without_zeros("439023483").as_deref(), Some("9780439023481"));
         assert_eq!(parse_isbn10_without_zeros("439023482"), None);
         assert_eq!(parse_isbn10_without_zeros("1"), None);
@@ -251,7 +251,7 @@ mod tests {
         }
 
         #[test]
-        fn a_wrong_digit_is_found(digits in "97[89][0-9]{9}", place in 3..13_usize, by in 1..10_u8) {
+        fn rejects_a_wrong_check_digit(digits in "97[89][0-9]{9}", place in 3..13_usize, by in 1..10_u8) {
             let check = check_digit(digits.as_bytes()).unwrap();
             let isbn = format!("{digits}{check}");
             prop_assert_eq!(parse(&isbn), Some(isbn.clone()));

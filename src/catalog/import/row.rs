@@ -215,7 +215,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_row_goes_in_or_is_rejected_with_a_reason(
+        fn imports_or_rejects_any_row(
             cells in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..30), 0..9),
             texts in prop::collection::vec("[0-9.e+-]{0,15}|\\PC{0,20}", 7),
         ) {

@@ -408,7 +408,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn values_are_what_a_book_can_have(cell in "[0-9.,/ -]{0,12}|\\PC{0,20}") {
+        fn reads_only_values_that_a_book_can_have(cell in "[0-9.,/ -]{0,12}|\\PC{0,20}") {
             if let Ok(Some(year)) = year(&cell) {
                 prop_assert!((MIN_YEAR..=input::max_year()).contains(&year));
             }

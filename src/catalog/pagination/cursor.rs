@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn cursors_survive_the_round_trip() {
+    fn decodes_what_it_encoded() {
         for key in [Key::None, Key::Number(-750), Key::Text("紅\"樓".into())] {
             let cursor = Cursor { key, ..cursor() };
             assert_eq!(Cursor::decode(&cursor.encode(), "title", "after").unwrap(), cursor);
@@ -86,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn forged_and_foreign_cursors_are_refused() {
+    fn rejects_forged_and_foreign_cursors() {
         let forged = URL_SAFE_NO_PAD.encode(br#"....["title","emma",8]"#);
         for text in ["", "x", "%%%", &forged, &cursor().encode()[1..]] {
             let error = Cursor::decode(text, "title", "after").unwrap_err();
@@ -98,7 +98,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_cursor_survives_the_round_trip(
+        fn decodes_any_cursor_it_encoded(
             ordering in "[a-z_]{0,10}",
             key in prop_oneof![
                 Just(Key::None), any::<i64>().prop_map(Key::Number), any::<String>().prop_map(Key::Text)
@@ -111,7 +111,7 @@ mod tests {
         }
 
         #[test]
-        fn any_text_is_a_cursor_or_refused(text in "\\PC{0,40}|[A-Za-z0-9_-]{0,80}", json in "\\PC{0,40}") {
+        fn rejects_any_other_text(text in "\\PC{0,40}|[A-Za-z0-9_-]{0,80}", json in "\\PC{0,40}") {
             prop_assert!(Cursor::decode(&text, "title", "after").is_err());
             // With a right checksum, it depends on the JSON behind it.
             let mut bytes = crc32fast::hash(json.as_bytes()).to_be_bytes().to_vec();

@@ -260,14 +260,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_parameter_is_named_without_other_words() {
+    fn extracts_the_name_of_a_parameter() {
         assert_eq!(parameter_name(": options"), "options");
         assert_eq!(parameter_name(" in options: statement_timeout"), "statement_timeout");
         assert_eq!(parameter_name(": o'pt ions"), "options");
     }
 
     #[test]
-    fn settings_are_those_of_a_transaction() {
+    fn scopes_settings_to_the_transaction() {
         let settings = [("statement_timeout", "3000"), ("lock_timeout", "5")];
         let server = Server::new(PgConnectOptions::new(), &settings, PoolerMode::Auto);
         let begin = "BEGIN; SET LOCAL statement_timeout = 3000; SET LOCAL lock_timeout = 5";

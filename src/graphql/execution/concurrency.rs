@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_place_is_had_at_once_or_soon_or_not_at_all() {
+    async fn grants_a_permit_at_once_later_or_never() {
         let concurrency = concurrency("1", "200ms");
         let permit = concurrency.acquire(ONE).await.unwrap();
         let came = Instant::now();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn one_caller_leaves_room_for_others() {
+    async fn leaves_permits_for_other_callers() {
         let concurrency = concurrency("8", "10ms");
         let mut all = Vec::new();
         while let Ok(permit) = concurrency.acquire(ONE).await {
@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn callers_take_turns() {
+    async fn serves_callers_in_turns() {
         let concurrency = concurrency("1", "10s");
         let permit = concurrency.acquire(ONE).await.unwrap();
         let order = Mutex::new(Vec::new());
@@ -268,7 +268,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_leaves_takes_no_place_along() {
+    async fn releases_the_permit_of_an_abandoned_wait() {
         let concurrency = concurrency("1", "10s");
         let permit = concurrency.acquire(ONE).await.unwrap();
         let mut leaving = Box::pin(concurrency.acquire(ANOTHER));

@@ -212,7 +212,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_peer_gets_its_share_and_gets_it_again() {
+    async fn limits_connections_per_peer_and_releases_them() {
         let (limiter, peer) = (limiter(3, 1), IpAddr::from([127, 0, 0, 1]));
         let held = limiter.acquire(Some(peer)).await.unwrap();
         assert!(limiter.acquire(Some(peer)).await.is_err());
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_comes_through_a_proxy_counts_for_its_client() {
+    async fn counts_proxied_requests_for_their_client() {
         let (limiter, client) = (limiter(3, 1), IpAddr::from([192, 0, 2, 7]));
         let proxy = (limiter.acquire(None).await.unwrap(), limiter.acquire(None).await.unwrap());
         let held = limiter.share(client).unwrap();
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_one_that_waited_longest_gives_way() {
+    async fn evicts_the_connection_idle_for_longest() {
         let limiter = limiter(2, 2);
         let first = limiter.acquire(Some([127, 0, 0, 1].into())).await.unwrap();
         let second = limiter.acquire(Some([127, 0, 0, 2].into())).await.unwrap();
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_site_is_a_host() {
+    fn groups_addresses_by_host() {
         let peer_key = |text: &str| super::peer_key(text.parse().unwrap()).to_string();
         assert_eq!(peer_key("::ffff:192.0.2.7"), "192.0.2.7");
         assert_eq!(peer_key("2001:db8:1:2:3:4:5:6"), "2001:db8:1:2::");

@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_answer_is_over_when_it_is_complete_and_sent() {
+    fn waits_again_when_a_response_is_complete_and_sent() {
         let (state, requests) = (ConnectionState::default(), TaskTracker::new());
         assert!(state.waiting().is_some_and(|waiting| !waiting.has_asked));
         state.asked(requests.token());
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn who_never_asked_gives_way_before_who_has_waited_longer() {
+    fn evicts_connections_without_a_request_first() {
         let earlier = Instant::now();
         let silent = Waiting { has_asked: false, since: Instant::now(), head_since: None };
         let idle = Waiting { has_asked: true, since: earlier, head_since: None };

@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_has_been_slow_for_longest_is_cut_off_and_no_more_than_must_be() {
+    async fn evicts_the_slowest_clients_and_no_more() {
         let budget = ResponseBudget::new(100);
         let (first, second) = (budget.reserve(40).await, budget.reserve(40).await);
         let first = stuck(&budget, first);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_waits_for_those_who_keep_up() {
+    async fn evicts_nobody_who_keeps_up() {
         let budget = ResponseBudget::new(100);
         let _held = budget.reserve(90).await;
         let _slow_for_a_moment = budget.register_slow();

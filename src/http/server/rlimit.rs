@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_leave_some_for_the_rest() {
+    fn reserves_descriptors_for_everything_else() {
         assert_eq!(left(256, 16), 109);
         assert_eq!(left(1024, 16), 877);
         // Too few for everything: then everybody gets a part.

@@ -133,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_no_message_is_refused_and_no_type_of_ours_is_named() {
+    fn rejects_other_messages_without_naming_rust_types() {
         for text in [
             "",
             "[]",
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_message_goes_in_several_frames() {
+    fn splits_a_large_message_into_frames() {
         let id = "x".repeat(2 * FRAME);
         let message = ServerMessage::Complete { id: &id }.to_json();
         let frames: Vec<_> = super::frames(&message).collect();

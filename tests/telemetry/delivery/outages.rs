@@ -159,22 +159,22 @@ impl Drop for Overloaded {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_absent_is_survived() {
+async fn survives_an_absent_collector() {
     trouble_is_survived(Trouble::Absent).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_goes_away_is_survived() {
+async fn survives_a_collector_that_goes_away() {
     trouble_is_survived(Trouble::Gone).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_frozen_is_survived() {
+async fn survives_a_frozen_collector() {
     trouble_is_survived(Trouble::Frozen).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_collector_that_is_overloaded_is_survived() {
+async fn survives_an_overloaded_collector() {
     trouble_is_survived(Trouble::Overloaded).await;
 }
 
@@ -219,7 +219,7 @@ async fn relay(mut client: TcpStream, to: String) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reset_of_an_idle_connection_loses_nothing() {
+async fn loses_nothing_when_an_idle_connection_is_reset() {
     let collector = Collector::start();
     let endpoint = forgetful_relay(&collector.grpc).await;
     let mut variables = prompt(&endpoint);

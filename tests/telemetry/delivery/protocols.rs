@@ -128,7 +128,7 @@ async fn the_console_needs_no_collector() {
 
 /// Without an endpoint one line says that nothing is exported, and everything else works.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_endpoint_is_no_trouble() {
+async fn runs_without_an_endpoint() {
     let mut service = Db::sqlite().serve().await;
     let (trace, _) = service.traced(DOCUMENT, json!({})).await;
     assert_eq!(trace.len(), 32, "log lines can be found by it all the same");

@@ -37,7 +37,7 @@ async fn until_refused(service: &Service, answered: &AtomicUsize) -> Vec<String>
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_last_trace_arrives() {
+async fn exports_the_last_trace_on_shutdown() {
     let collector = Collector::start();
     let mut variables = prompt(&collector.http);
     // Long enough that only the end of the process sends what waits.
@@ -77,7 +77,7 @@ async fn the_last_trace_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_frozen_collector_does_not_hold_up_the_end() {
+async fn shuts_down_in_time_with_a_frozen_collector() {
     let collector = Collector::start();
     let mut variables = prompt(&collector.http);
     variables.push(("COLOPHON_FLUSH_TIMEOUT", "2s"));

@@ -9,7 +9,7 @@ use testing::{
 use super::{DOCUMENT, everything_arrives};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_variable_that_cannot_be_used_is_told_at_the_start() {
+async fn warns_of_unusable_variables_at_start() {
     let output = Db::sqlite()
         .command(&["serve"])
         .env("OTEL_EXPORTER_OTLP_ENDPOINT", "localhost:4317")
@@ -72,7 +72,7 @@ service: { extensions: [health_check, bearertokenauth] }";
 
 /// Traces to one collector, metrics to another, log records nowhere.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_signal_can_go_its_own_way() {
+async fn exports_each_signal_to_its_own_endpoint() {
     let (first, second) = (Collector::start(), Collector::start());
     let traces = format!("{}/v1/traces", second.http);
     let mut variables = prompt(&first.http);

@@ -130,11 +130,11 @@ fn statement_is_described(spans: &[Span], db: &Db) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nested_query_is_one_trace_on_sqlite() {
+async fn traces_a_nested_query_on_sqlite() {
     a_nested_query_is_one_trace(Db::sqlite()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_nested_query_is_one_trace_on_postgres() {
+async fn traces_a_nested_query_on_postgres() {
     a_nested_query_is_one_trace(Db::postgres().await).await;
 }

@@ -9,7 +9,7 @@ use testing::{
 use super::find;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_callers_trace_goes_on() {
+async fn continues_the_callers_trace() {
     let collector = Collector::start();
     let db = Db::sqlite();
     let service = observed(&db, &collector).await;

@@ -32,7 +32,7 @@ async fn spans_do_not_grow_with_the_list() {
 /// Parsing and validation are spared the second time; validation is not where only it can tell
 /// whether a variable's value is right.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_known_document_is_not_read_again() {
+async fn does_not_parse_a_known_document() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     let phases = async |document: &str, variables: serde_json::Value| {
@@ -54,7 +54,7 @@ async fn a_known_document_is_not_read_again() {
 
 /// One loader that two fields ask at the same time.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_batch_is_linked_to_every_field_that_asked() {
+async fn links_a_batch_to_every_requesting_field() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     fill(&service, 3).await;

@@ -9,7 +9,7 @@ use testing::{
 use super::find;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_mutation_traces_its_transaction() {
+async fn traces_the_transaction_of_a_mutation() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     let document = r#"mutation { createBook(input: { title: "Dune", authors: [{ name: "Frank" }] }) { title } }"#;
@@ -27,7 +27,7 @@ async fn a_mutation_traces_its_transaction() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_transaction_in_one_text_is_one_span() {
+async fn traces_a_transaction_in_one_text_as_one_span() {
     let collector = Collector::start();
     let service = observed(&Db::sqlite(), &collector).await;
     let document = r#"mutation { createBook(input: { title: "Dune" }) { title } }"#;

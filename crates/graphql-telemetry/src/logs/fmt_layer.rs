@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_json_whatever_its_fields_hold() {
+    fn writes_valid_json_for_any_field() {
         let text = "\"quoted\" \\ and\nbroken \u{1}";
         let line = logged(false, || {
             tracing::info!(
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_readable_line_has_time_level_message_and_fields() {
+    fn writes_readable_lines() {
         let line = logged(true, || tracing::warn!(name: "an.event", { n = 1, text = "x" }, "said"));
         let (time, rest) = line.split_at("00:00:00.000".len());
         assert!(time.bytes().all(|byte| b"0123456789:.".contains(&byte)), "{line}");

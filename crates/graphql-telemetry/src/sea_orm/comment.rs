@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn the_comment_says_who_asked() {
+    fn adds_application_and_field_to_sql_comments() {
         let tags = "SELECT 1 /*action='Query.books',application='unknown_service',db_driver='sqlx',\
                     framework='async-graphql',route='%2Fgraphql'*/";
         assert_eq!(commented(CommentMode::Off, TraceFlags::SAMPLED), "SELECT 1");

@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_of_the_database_stay_out() {
+    fn exports_no_words_of_the_database() {
         let error = DbErr::Custom("Key (title)=(s3cret) is there".into());
         let fault = DatabaseFault::from(&error);
         assert!(!fault.to_string().contains("s3cret"));

@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn a_database_is_known_by_its_url() {
+    fn names_a_database_by_its_url() {
         let server = |host: &str, port| Some((host.to_owned(), port));
         for (url, namespace, expected) in [
             ("postgres://shop:s3cret@db.example/orders", "orders", server("db.example", 5432)),

@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_collector_may_ask_for_more_but_not_for_less() {
+    fn retries_later_if_the_collector_asks_for_it() {
         let asked = [Retry::After(MS(5000)), Retry::After(MS(1)), Retry::Later];
         assert_eq!(pauses(&asked), [Some(MS(5007)), Some(MS(10_007)), Some(MS(20_007))]);
         let hour = Retry::After(Duration::from_hours(1));

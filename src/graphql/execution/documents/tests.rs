@@ -240,7 +240,7 @@ fn every_limit_has_its_error() {
 }
 
 #[test]
-fn fragments_cost_what_they_expand_to() {
+fn counts_fragments_as_expanded() {
     let mut doubling = "{ ...f0 } fragment f30 on Query { __typename }".to_owned();
     for i in 0..30 {
         doubling += &format!(" fragment f{i} on Query {{ ...f{0} ...f{0} }}", i + 1);
@@ -251,7 +251,7 @@ fn fragments_cost_what_they_expand_to() {
 }
 
 #[test]
-fn introspection_has_limits_of_its_own() {
+fn limits_introspection_separately() {
     let deep = "{ofType".repeat(12) + "{name}" + &"}".repeat(12);
     assert_eq!(code(compile(&format!("{{ __schema {{ types {deep} }} }}"))), None);
     let types = |inside: &str| format!("__schema {{ types {{ {inside} }} }}");
@@ -296,7 +296,7 @@ fn complexity_counts_items_by_arguments_and_variables() {
 }
 
 #[test]
-fn variables_are_counted_as_literals_are() {
+fn counts_variables_like_literals() {
     let check = |json: Value| limits().check_variables(&Variables::from_json(json));
     assert!(check(json!({ "ids": vec!["a"; 9_000], "x": { "y": [null] } })).is_ok());
     let many = check(json!({ "ids": vec!["a"; 10_001] })).unwrap_err();
@@ -307,7 +307,7 @@ fn variables_are_counted_as_literals_are() {
 }
 
 #[test]
-fn operations_are_found_by_name() {
+fn finds_operations_by_name() {
     let one = compile("query A { __typename }").unwrap();
     assert_eq!(one.operation(None).unwrap().name.as_deref(), Some("A"));
     assert_eq!(one.operation(Some("A")).unwrap().name.as_deref(), Some("A"));
@@ -330,7 +330,7 @@ fn ids_are_hashes_or_names() {
 }
 
 #[test]
-fn so_many_names_are_labels_and_no_more() {
+fn limits_the_number_of_labels() {
     let names = ["A", "B", "C"].map(|name| format!("query {name} {{ __typename }}")).join(" ");
     let mut three = compile(&names).unwrap();
     assert_eq!(three.label(2), 0);

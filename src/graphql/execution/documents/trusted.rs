@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn both_forms_of_manifests_are_read() {
+    fn reads_both_forms_of_manifests() {
         let expected = vec![("a".to_owned(), "{ x }".to_owned())];
         assert_eq!(entries(r#"{"a": "{ x }"}"#), Ok(expected.clone()));
         let apollo = r#"{"format": "apollo-persisted-query-manifest", "version": 1, "operations":

@@ -164,7 +164,7 @@ mod tests {
     use graphql_telemetry::graphql::Source;
 
     #[tokio::test]
-    async fn a_panic_is_one_masked_error_and_the_next_operation_works() {
+    async fn masks_a_panic_and_runs_the_next_operation() {
         let arguments = ["colophon", "--database-url", "sqlite::memory:"];
         let settings = Cli::parse_from(arguments).settings;
         let db = Database::open(&settings.database).await.unwrap();
