@@ -1,15 +1,15 @@
 //! The schema over the catalog, an entity in a file or folder, and the execution of operations.
 
-pub mod author;
-pub mod book;
+mod author;
+mod book;
 mod compat;
-pub mod connection;
-pub mod context;
-pub mod dataloader;
+mod connection;
+mod context;
+mod dataloader;
 pub mod execution;
-pub mod inputs;
-pub mod lab;
-pub mod node;
+mod inputs;
+mod lab;
+mod node;
 
 use async_graphql::{
     Context, EmptySubscription, ID, MergedObject, Object, ObjectType, Request, Response,

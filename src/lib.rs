@@ -15,14 +15,14 @@
 #[cfg(not(any(tokio_unstable, doc)))]
 compile_error!("the service needs `--cfg tokio_unstable`");
 
-pub mod admin;
-pub mod app;
+mod admin;
+mod app;
 pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod error;
 pub mod graphql;
-pub mod http;
+mod http;
 pub mod security;
-pub mod shutdown;
+mod shutdown;

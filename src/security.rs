@@ -2,10 +2,10 @@
 //! signed by somebody who may ([`jwt`]); it gives its [`Caller`] some scopes, and each field that does
 //! I/O says which scope it takes.
 
-pub mod jwt;
+mod jwt;
 mod keys;
-pub mod scopes;
-pub mod tokens;
+pub(crate) mod scopes;
+pub(crate) mod tokens;
 mod verify;
 mod watch;
 

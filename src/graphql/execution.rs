@@ -1,6 +1,6 @@
 //! From a request to its response: documents, concurrency, the engine, errors.
 
-pub mod concurrency;
+mod concurrency;
 pub mod documents;
 pub mod engine;
-pub mod errors;
+pub(crate) mod errors;

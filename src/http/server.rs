@@ -104,7 +104,7 @@ pub struct Connection {
     /// Cancelled when the service is about to end, and the connection should.
     pub draining: CancellationToken,
     /// Its place among the connections there may be.
-    pub permit: Arc<ConnectionPermit>,
+    _permit: Arc<ConnectionPermit>,
     /// What counts for the client of a trusted proxy.
     peer_permit: Result<Option<Arc<PeerPermit>>, PeerLimitExceeded>,
     /// Has the drain wait for it.
@@ -277,7 +277,7 @@ impl Server {
             client,
             peer_permit,
             draining: self.draining.clone(),
-            permit,
+            _permit: permit,
             _request: self.requests.token(),
         };
         state.asked(self.requests.token());

@@ -106,14 +106,6 @@ impl Shared {
     }
 }
 
-impl Reservation {
-    /// How many there are.
-    #[must_use]
-    pub const fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
-
 impl Drop for Reservation {
     fn drop(&mut self) {
         self.shared.reserved.fetch_sub(self.bytes, Ordering::Relaxed);
