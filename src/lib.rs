@@ -1,15 +1,19 @@
-//! Colophon: a GraphQL catalog of books that can tell how each of its responses was made.
+//! Colophon: an observable GraphQL service, a catalog of books.
 //!
-//! The way in is [`app`], which builds everything from [`config`]:
+//! From the top down; ARCHITECTURE.md follows one request through these modules.
 //!
-//! - [`catalog`]: the catalog, on any database connection, with no GraphQL;
-//! - [`graphql`]: the schema over it, the guard before the parser, and the running of one operation;
-//! - [`http`]: GraphQL over HTTP, the playground, and the accept loop;
-//! - [`admin`]: the second listener, for operators;
-//! - [`security`]: who may ask, and for what;
-//! - [`database`]: connecting and migrating;
-//! - [`shutdown`]: the signals that end the service;
-//! - [`error`]: every error, its code, and what a client may see of it.
+//! | module | what |
+//! |---|---|
+//! | [`cli`] | the commands |
+//! | [`config`] | the settings: flags, environment variables, files |
+//! | `app` | builds the service of the settings, serves, drains |
+//! | `http` | GraphQL over HTTP and WebSocket, the playground, the accept loop |
+//! | `admin`, `shutdown` | the admin listener; signals |
+//! | [`graphql`] | the schema, and the engine that executes operations |
+//! | [`catalog`] | the domain, on any database connection, without GraphQL |
+//! | [`security`] | authentication and scopes |
+//! | [`database`] | pool, health, migrations |
+//! | [`error`] | errors, their codes, and what of them clients see |
 
 // See build.rs, which says what to do.
 #[cfg(not(any(tokio_unstable, doc)))]

@@ -1,6 +1,5 @@
-//! Who may ask, and for what. A request has a bearer token, which is one of a file's ([`tokens`]) or
-//! signed by somebody who may ([`jwt`]); it gives its [`Caller`] some scopes, and each field that does
-//! I/O says which scope it takes.
+//! Authentication and authorization. A request's bearer token is one of a file (`tokens`) or signed by a trusted
+//! issuer (`jwt`); it gives the [`Caller`] scopes, and each field that does I/O requires one.
 
 mod jwt;
 mod keys;
@@ -17,35 +16,35 @@ pub use self::scopes::{Caller, Identity, Scope, Scopes};
 use self::{jwt::SignedTokens, tokens::TokenFile};
 use crate::config::{security::SecuritySettings, values::Secret};
 
-/// Longer tokens are not looked at.
+/// Bytes of a token; longer ones are rejected.
 const LONGEST_TOKEN: usize = 8 * 1024;
 
-/// Decides who is served.
+/// Authenticates requests by the settings.
 #[derive(Clone)]
 pub struct Authenticator(Arc<Policy>);
 
 enum Policy {
-    /// Whoever comes, with every scope.
+    /// Everybody, with every scope.
     Open,
-    /// Those who have a token.
+    /// Callers with a token.
     Tokens { file: Option<TokenFile>, signed: Option<SignedTokens> },
 }
 
-/// Why a token is not taken. The words are for the client.
+/// Why a token is rejected; the message is for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
     /// There is none.
     #[error("Send a token as `Authorization: Bearer …`.")]
     Missing,
-    /// It is none of ours, whatever the reason.
+    /// It is not valid, whatever the reason.
     #[error("The token is not valid.")]
     Invalid,
-    /// It was one of ours.
+    /// It was valid once.
     #[error("The token has expired.")]
     Expired,
 }
 
-/// Why it cannot be known who may ask.
+/// Why authentication cannot be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum SecurityError {
     /// A file cannot be read.
@@ -88,7 +87,7 @@ impl Authenticator {
         Ok(Self(Arc::new(Policy::Tokens { file, signed })))
     }
 
-    /// Whether everybody is served.
+    /// Whether authentication is disabled.
     #[must_use]
     pub fn is_open(&self) -> bool {
         matches!(*self.0, Policy::Open)
@@ -128,7 +127,7 @@ impl AdminToken {
         Self(token)
     }
 
-    /// Whether one may look who has this token. The time it takes does not tell how much of it is right.
+    /// Whether this token is the admin token. Compares in constant time.
     #[must_use]
     pub fn admits(&self, token: Option<&str>) -> bool {
         match (&self.0, token) {

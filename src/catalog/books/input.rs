@@ -124,7 +124,7 @@ impl NewBook {
     /// The book with its values tidied and in canonical form.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every broken rule.
+    /// [`crate::error::Error::Invalid`] with every broken rule.
     pub fn checked(self) -> Result<Self> {
         let mut validator = Validator::default();
         let book = Self {
@@ -143,7 +143,7 @@ impl BookPatch {
     /// The changes with their values tidied and in canonical form.
     ///
     /// # Errors
-    /// [`Error::Invalid`] with every broken rule.
+    /// [`crate::error::Error::Invalid`] with every broken rule.
     pub fn checked(self) -> Result<Self> {
         let mut validator = Validator::default();
         if self.title == Patch::Clear {
