@@ -44,7 +44,7 @@ struct Shared {
     target: ConnectOptions,
     /// How long connecting may take.
     wait: Duration,
-    /// Whether the server answers, as the keeper found.
+    /// Whether the server responds, as the health monitor found.
     reachable: watch::Sender<bool>,
     migrated: AtomicBool,
     /// Whether the database permits the service to read only.

@@ -1,6 +1,5 @@
-//! Whether the database server is there. The keeper asks it on a connection of its own, so that
-//! operations neither wait for a server that is frozen, gone or behind a network that swallows
-//! everything, nor have to find out one by one.
+//! Probes the PostgreSQL server on a connection of its own, so that operations neither wait for a server that is
+//! frozen, gone or behind a network that drops packets, nor have to find out one by one.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -17,45 +16,45 @@ use crate::database::{
     },
 };
 
-/// How often to ask for a sign of life.
+/// The time between two probes.
 const INTERVAL: Duration = Duration::from_millis(200);
 
 impl Database {
-    /// Goes on asking the server for signs of life. A file is there.
+    /// Spawns the task that probes the server. An SQLite file is always reachable.
     pub fn spawn_health_monitor(&self) {
         let ConnectOptions::Postgres(server) = self.0.target.clone() else {
             return report_reachable(true);
         };
         let server = server.named("colophon keeper");
-        let keeper = HealthMonitor { server, limit: self.0.wait * 2 / 5, connection: None };
-        runtime_insight::spawn("database keeper", keeper.keep(self.clone()));
+        let monitor = HealthMonitor { server, limit: self.0.wait * 2 / 5, connection: None };
+        runtime_insight::spawn("database keeper", monitor.run(self.clone()));
     }
 }
 
 struct HealthMonitor {
     server: Server,
-    /// How long the server may take for each of the two: a sign of life, a new connection. So
-    /// whoever waits for it has a response within twice that and the interval: the pool wait.
+    /// Time limit of a probe, and of a new connection. An operation that waits learns of an outage within
+    /// twice that and the interval, which is the pool wait.
     limit: Duration,
     connection: Option<PostgresConnection>,
 }
 
-/// What a probe at the server found.
+/// The result of a probe.
 enum Probe {
-    /// As before.
+    /// Reachable, as before.
     Up,
-    /// Up, but our connection was not: others will have ended with it.
+    /// Up, but the monitor's connection was lost: others will have been, too.
     Reconnected,
-    /// Not there, and why.
+    /// Not reachable, and why.
     Down(DatabaseFault),
 }
 
 impl HealthMonitor {
-    async fn keep(mut self, db: Database) {
+    async fn run(mut self, db: Database) {
         let mut outage: Option<Span> = None;
         loop {
             let probe_result = self.probe().await;
-            let is_there = !matches!(probe_result, Probe::Down(_));
+            let is_up = !matches!(probe_result, Probe::Down(_));
             if !matches!(probe_result, Probe::Up) {
                 db.0.writer.renew();
             }
@@ -70,12 +69,12 @@ impl HealthMonitor {
                 let error = &error as &dyn std::error::Error;
                 warn!(name: "database.unreachable", { exception.message = error }, "database unreachable; rejecting operations");
             }
-            if is_there && outage.take().is_some() {
+            if is_up && outage.take().is_some() {
                 db.set_fault(None);
                 info!(name: "database.reached", "the database answers");
             }
-            report_reachable(is_there);
-            db.0.reachable.send_if_modified(|state| std::mem::replace(state, is_there) != is_there);
+            report_reachable(is_up);
+            db.0.reachable.send_if_modified(|state| std::mem::replace(state, is_up) != is_up);
             sleep(INTERVAL).await;
         }
     }

@@ -1,4 +1,4 @@
-//! The accept loop. Our own and not `axum::serve`, for what that lacks: time limits for heads and
+//! The accept loop. Not `axum::serve`, for what that lacks: time limits for heads and
 //! for the taking of responses, limits of connections, named tasks, and a drain that ends.
 
 mod connection_limiter;
@@ -103,7 +103,7 @@ pub struct Connection {
     pub client: IpAddr,
     /// Cancelled when the service is about to end, and the connection should.
     pub draining: CancellationToken,
-    /// Its place among the connections there may be.
+    /// Released when the connection ends.
     _permit: Arc<ConnectionPermit>,
     /// What counts for the client of a trusted proxy.
     peer_permit: Result<Option<Arc<PeerPermit>>, PeerLimitExceeded>,
@@ -205,7 +205,7 @@ impl Server {
         if WARNINGS.admit().is_some() {
             warn!(name: "http.accept_failed", { exception.message = %error }, "accepting a connection failed");
         }
-        self.limiter.make_room();
+        self.limiter.evict_idle();
         sleep(ACCEPT_PAUSE).await;
     }
 
@@ -280,7 +280,7 @@ impl Server {
             _permit: permit,
             _request: self.requests.token(),
         };
-        state.asked(self.requests.token());
+        state.request_received(self.requests.token());
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(seen);
         request.extensions_mut().insert(connection);

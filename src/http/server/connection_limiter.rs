@@ -1,5 +1,4 @@
-//! The places for connections: so many in all, so many for each peer, and who gives way when all
-//! are taken.
+//! Limits of connections: in all and for each peer, and which connection is evicted when all permits are taken.
 
 use std::{
     collections::HashMap,
@@ -16,13 +15,13 @@ use crate::{
     http::server::connection_state::{ConnectionState, Waiting},
 };
 
-/// How long each connection may wait for the head of a request even if others want its place.
+/// How long a connection may wait for the head of a request before it can be evicted.
 /// The head comes with the packet that opens a connection, or right behind it.
 const MIN_HEAD_WAIT: Duration = Duration::from_millis(100);
-/// How long to wait for a place before looking again who could give way.
+/// How long to wait for a permit before looking for another connection to evict.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// The places of a listener.
+/// The limits of a listener.
 #[derive(Debug)]
 pub struct ConnectionLimiter {
     capacity: usize,
@@ -38,33 +37,33 @@ struct Table {
     taken: usize,
     last_id: u64,
     peers: HashMap<IpAddr, usize>,
-    /// Those that may be asked to give way.
+    /// Those that can be evicted.
     connections: HashMap<u64, Arc<ConnectionState>>,
 }
 
-/// A place, free again when dropped.
+/// A connection's permit, released on drop.
 #[derive(Debug)]
 pub struct ConnectionPermit {
     id: u64,
     limiter: Arc<ConnectionLimiter>,
     state: Arc<ConnectionState>,
-    _share: Option<PeerPermit>,
+    _peer_permit: Option<PeerPermit>,
     _open: Option<Open>,
 }
 
-/// One of the connections that a peer may have, until it is dropped.
+/// One of the connections that a peer may have, released on drop.
 #[derive(Debug)]
 pub struct PeerPermit {
     peer: IpAddr,
     limiter: Arc<ConnectionLimiter>,
 }
 
-/// The peer has as many connections as one may have.
+/// The peer has reached its limit of connections.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerLimitExceeded;
 
 impl ConnectionLimiter {
-    /// As many as `limits` allow.
+    /// A limiter by `limits`, whose connections are in the metrics if `measured`.
     pub fn new(limits: &RequestLimits, measured: bool) -> Arc<Self> {
         Arc::new(Self {
             capacity: limits.max_connections,
@@ -75,8 +74,8 @@ impl ConnectionLimiter {
         })
     }
 
-    /// A place for a connection of `peer`, as soon as there is one: another connection may have
-    /// to go for it. Without `peer` it counts for nobody.
+    /// Acquires a permit for a connection of `peer`, evicting another connection if need be. Without `peer`
+    /// the connection counts for no peer.
     pub async fn acquire(
         self: &Arc<Self>,
         peer: Option<IpAddr>,
@@ -85,7 +84,7 @@ impl ConnectionLimiter {
             if let Some(slot) = self.try_acquire(peer)? {
                 return Ok(slot);
             }
-            self.make_room();
+            self.evict_idle();
             let _ = timeout(RETRY, self.released.notified()).await;
         }
     }
@@ -102,14 +101,20 @@ impl ConnectionLimiter {
         if table.taken >= self.capacity {
             return Ok(None);
         }
-        let share = peer.map(|peer| self.count(&mut table, peer));
+        let peer_permit = peer.map(|peer| self.count(&mut table, peer));
         let (id, state) = (table.last_id + 1, Arc::<ConnectionState>::default());
         table.last_id = id;
         table.taken += 1;
         table.connections.insert(id, state.clone());
         drop(table);
         let open = self.measured.then(Open::new);
-        Ok(Some(ConnectionPermit { id, limiter: self.clone(), state, _share: share, _open: open }))
+        Ok(Some(ConnectionPermit {
+            id,
+            limiter: self.clone(),
+            state,
+            _peer_permit: peer_permit,
+            _open: open,
+        }))
     }
 
     /// Counts a request or a socket of `client`, who comes through a proxy, like a connection of
@@ -127,8 +132,8 @@ impl ConnectionLimiter {
         PeerPermit { peer, limiter: self.clone() }
     }
 
-    /// Has the connection go that is the first to give way, if there is one.
-    pub fn make_room(&self) {
+    /// Evicts the connection that has been idle for longest, if there is one.
+    pub fn evict_idle(&self) {
         let mut table = self.table();
         let candidate = |(id, state): (&u64, &Arc<ConnectionState>)| -> Option<(Waiting, u64)> {
             state.waiting().filter(|w| w.since.elapsed() >= MIN_HEAD_WAIT).map(|w| (w, *id))
@@ -145,12 +150,12 @@ impl ConnectionLimiter {
 }
 
 impl ConnectionPermit {
-    /// What its connection is doing.
+    /// The state of its connection.
     pub fn state(&self) -> &Arc<ConnectionState> {
         &self.state
     }
 
-    /// Its connection speaks HTTP no longer, and need not give way any more.
+    /// Takes the connection out of those that can be evicted: it no longer speaks HTTP.
     pub fn detach(&self) {
         self.limiter.table().connections.remove(&self.id);
     }

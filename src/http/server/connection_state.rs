@@ -1,4 +1,4 @@
-//! What a connection is doing: waiting for the head of a request, or answering one.
+//! The state of a connection: waiting for the head of a request, or responding to one.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -8,18 +8,18 @@ use std::{
 use tokio::sync::Notify;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
-/// What a connection is doing, as its task, its stream and the accept loop see it.
+/// The state of a connection, shared by its task, its stream and the accept loop.
 #[derive(Debug)]
 pub struct ConnectionState {
-    doing: Mutex<State>,
-    evict: Notify,
+    state: Mutex<State>,
+    evicted: Notify,
 }
 
 #[derive(Debug)]
 enum State {
     Waiting(Waiting),
     /// From the head of a request to the last byte of its response, which the drain waits for.
-    Answering {
+    Responding {
         /// Whether all of the response is there, so that only the client has to take it.
         is_complete: bool,
         _request: TaskTrackerToken,
@@ -41,59 +41,59 @@ pub struct Waiting {
 impl Default for ConnectionState {
     fn default() -> Self {
         let waiting = Waiting { has_asked: false, since: Instant::now(), head_since: None };
-        Self { doing: Mutex::new(State::Waiting(waiting)), evict: Notify::new() }
+        Self { state: Mutex::new(State::Waiting(waiting)), evicted: Notify::new() }
     }
 }
 
 impl ConnectionState {
     /// Something was read: the begin of a head, unless a request is being answered.
     pub fn received(&self) {
-        if let State::Waiting(Waiting { head_since: head_since @ None, .. }) = &mut *self.doing() {
+        if let State::Waiting(Waiting { head_since: head_since @ None, .. }) = &mut *self.state() {
             *head_since = Some(Instant::now());
         }
     }
 
     /// The head of a request is there.
-    pub fn asked(&self, request: TaskTrackerToken) {
-        *self.doing() = State::Answering { is_complete: false, _request: request };
+    pub fn request_received(&self, request: TaskTrackerToken) {
+        *self.state() = State::Responding { is_complete: false, _request: request };
     }
 
     /// All of the response has been handed over for sending.
-    pub fn completed(&self) {
-        if let State::Answering { is_complete, .. } = &mut *self.doing() {
+    pub fn response_completed(&self) {
+        if let State::Responding { is_complete, .. } = &mut *self.state() {
             *is_complete = true;
         }
     }
 
     /// All that was handed over is sent.
-    pub fn sent(&self) {
-        let mut doing = self.doing();
-        if let State::Answering { is_complete: true, .. } = *doing {
+    pub fn response_sent(&self) {
+        let mut state = self.state();
+        if let State::Responding { is_complete: true, .. } = *state {
             let since = Instant::now();
-            *doing = State::Waiting(Waiting { has_asked: true, since, head_since: None });
+            *state = State::Waiting(Waiting { has_asked: true, since, head_since: None });
         }
     }
 
     /// Unless a request is being answered.
     pub fn waiting(&self) -> Option<Waiting> {
-        match *self.doing() {
+        match *self.state() {
             State::Waiting(waiting) => Some(waiting),
-            State::Answering { .. } => None,
+            State::Responding { .. } => None,
         }
     }
 
-    /// Asks the connection's task to end it, since others want the place.
+    /// Asks the connection's task to end it.
     pub fn evict(&self) {
-        self.evict.notify_one();
+        self.evicted.notify_one();
     }
 
-    /// Waits until asked to.
+    /// Waits until the connection is evicted.
     pub async fn evicted(&self) {
-        self.evict.notified().await;
+        self.evicted.notified().await;
     }
 
-    fn doing(&self) -> MutexGuard<'_, State> {
-        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -107,13 +107,13 @@ mod tests {
     fn waits_again_when_a_response_is_complete_and_sent() {
         let (state, requests) = (ConnectionState::default(), TaskTracker::new());
         assert!(state.waiting().is_some_and(|waiting| !waiting.has_asked));
-        state.asked(requests.token());
+        state.request_received(requests.token());
         // Such as `100 Continue`.
-        state.sent();
+        state.response_sent();
         assert!(state.waiting().is_none() && requests.len() == 1);
-        state.completed();
+        state.response_completed();
         assert!(state.waiting().is_none() && requests.len() == 1);
-        state.sent();
+        state.response_sent();
         assert!(state.waiting().is_some_and(|waiting| waiting.has_asked));
         assert!(requests.is_empty());
     }

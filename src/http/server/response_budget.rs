@@ -1,5 +1,4 @@
-//! Responses that are made and not yet taken: how many bytes of them there may be, and who is evicted
-//! off when there are more.
+//! Memory for responses that are not yet sent, and which clients are disconnected when it is exhausted.
 
 use std::{
     collections::BTreeMap,
@@ -13,12 +12,12 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-/// How long each client may take in what it is sent even if others need the memory.
+/// How long a client may take to receive before it can be disconnected.
 const MIN_TRANSFER_TIME: Duration = Duration::from_millis(100);
-/// How long to wait for the memory of a client that was evicted before looking for another.
+/// How long to wait for the memory of a disconnected client before disconnecting another.
 const RETRY: Duration = Duration::from_millis(10);
 
-/// All responses that are not yet taken, and the clients that keep theirs waiting.
+/// The bytes of all responses that are not yet sent, and the clients that are slow to receive them.
 #[derive(Clone, Debug)]
 pub struct ResponseBudget(Arc<Shared>);
 
@@ -30,20 +29,20 @@ struct Shared {
     reserved: AtomicUsize,
     freed: Notify,
     last_id: AtomicU64,
-    /// Those that may be evicted, who has been slow for longest first.
+    /// Clients that can be disconnected, the slowest first.
     slow: Mutex<BTreeMap<EvictionOrder, CancellationToken>>,
 }
 
 type EvictionOrder = (Instant, u64);
 
-/// A response in the budget, until it is dropped.
+/// The bytes of a response, released on drop.
 #[derive(Debug)]
 pub struct Reservation {
     bytes: usize,
     shared: Arc<Shared>,
 }
 
-/// A client that does not keep up with what it is sent, until it is dropped.
+/// A client that is slow to receive, until it is dropped.
 #[derive(Debug)]
 pub struct EvictionCandidate {
     order: EvictionOrder,
@@ -52,7 +51,7 @@ pub struct EvictionCandidate {
 }
 
 impl ResponseBudget {
-    /// A budget of so many bytes.
+    /// A budget of `limit` bytes.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self(Arc::new(Shared {
@@ -64,9 +63,8 @@ impl ResponseBudget {
         }))
     }
 
-    /// Takes in a response of so many bytes. If there is no room for it, the clients are evicted
-    /// that have been slow for longest; if there are none, it is taken in all the same, for it
-    /// will be gone soon.
+    /// Reserves the bytes of a response. If they exceed the limit, the slowest clients are disconnected; if
+    /// none is slow, the bytes are reserved all the same, since they will be sent soon.
     pub async fn reserve(&self, bytes: usize) -> Reservation {
         let shared = &self.0;
         shared.reserved.fetch_add(bytes, Ordering::Relaxed);
@@ -77,7 +75,7 @@ impl ResponseBudget {
         reserved
     }
 
-    /// Has a client among those that may be evicted.
+    /// Registers a client that is slow to receive.
     #[must_use]
     pub fn register_slow(&self) -> EvictionCandidate {
         let shared = self.0.clone();
@@ -89,7 +87,7 @@ impl ResponseBudget {
 }
 
 impl Shared {
-    /// Whether there was one.
+    /// Returns whether there was one to disconnect.
     fn evict_slowest(&self) -> bool {
         let mut slow = self.slow_clients();
         let Some(first) = slow.first_entry() else { return false };
@@ -114,7 +112,7 @@ impl Drop for Reservation {
 }
 
 impl EvictionCandidate {
-    /// Waits until the client is to be evicted.
+    /// Waits until the client is to be disconnected.
     pub async fn evicted(&self) {
         self.evicted.cancelled().await;
     }

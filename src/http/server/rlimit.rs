@@ -1,5 +1,4 @@
-//! How many files and sockets the process may have open, and that connections of clients leave
-//! some for the database and for looking into the service.
+//! The limit of open files, and how many connections it leaves beside the database and the admin listener.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tracing::warn;
@@ -13,8 +12,8 @@ const OF_DATABASE_CONNECTION: usize = 3;
 /// log, `/proc`.
 const OF_OTHERS: usize = 96;
 
-/// Allows the process as many as the system lets it have, and returns `limits` with no more
-/// connections than that leaves room for.
+/// Raises the limit of open files as far as allowed, and returns `limits` with no more connections than fit
+/// into it.
 #[must_use]
 pub fn cap_connections(limits: &RequestLimits, pool_size: u32) -> RequestLimits {
     let Some(descriptors) = raise_nofile() else { return limits.clone() };

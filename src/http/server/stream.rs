@@ -111,7 +111,7 @@ impl AsyncWrite for TimedStream {
         let flushed = Pin::new(&mut self.socket).poll_flush(context);
         if let Poll::Ready(Ok(())) = flushed {
             self.write_deadline = None;
-            self.state.sent();
+            self.state.response_sent();
         }
         flushed
     }

@@ -27,7 +27,7 @@ struct Completion(Arc<ConnectionState>);
 
 impl Drop for Completion {
     fn drop(&mut self) {
-        self.0.completed();
+        self.0.response_completed();
     }
 }
 

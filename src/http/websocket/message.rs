@@ -21,38 +21,38 @@ const FRAME: usize = 64 * 1024;
 /// A JSON object that a message may bring along.
 pub type Payload = Map<String, Value>;
 
-/// What clients send.
+/// Messages from clients.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ClientMessage {
-    /// Hello.
+    /// `connection_init`
     ConnectionInit {
         /// Such as a token.
         #[serde(default)]
         payload: Option<Payload>,
     },
-    /// Are you there?
+    /// `ping`
     Ping {
         /// Comes back with the response.
         #[serde(default)]
         payload: Option<Payload>,
     },
-    /// I am.
+    /// `pong`
     Pong {
-        /// Of no meaning.
+        /// Ignored.
         #[serde(default, rename = "payload")]
         _payload: Option<Payload>,
     },
-    /// Run this.
+    /// `subscribe`: runs an operation.
     Subscribe {
-        /// What the client calls it.
+        /// The client's id of the operation.
         id: String,
         /// The parameters, as over HTTP.
         payload: Payload,
     },
-    /// I want to hear no more of it.
+    /// `complete`: the client ends an operation.
     Complete {
-        /// What the client calls it.
+        /// The client's id of the operation.
         id: String,
     },
 }
@@ -76,35 +76,35 @@ impl ClientMessage {
     }
 }
 
-/// What the service says.
+/// Messages from the service.
 #[derive(Serialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ServerMessage<'a> {
-    /// Welcome.
+    /// `connection_ack`
     ConnectionAck,
-    /// I am there.
+    /// `pong`
     Pong {
         /// That of the ping.
         #[serde(skip_serializing_if = "Option::is_none")]
         payload: Option<Payload>,
     },
-    /// What came of it.
+    /// `next`: the response to an operation.
     Next {
-        /// Of which operation.
+        /// The client's id of the operation.
         id: &'a str,
         /// As over HTTP.
         payload: Rendered<'a>,
     },
-    /// It cannot be run, or was not to its end.
+    /// `error`: the operation was not executed.
     Error {
-        /// Of which operation.
+        /// The client's id of the operation.
         id: &'a str,
-        /// Why.
+        /// The errors.
         payload: &'a [ServerError],
     },
-    /// That was all.
+    /// `complete`: the operation has ended.
     Complete {
-        /// Of which operation.
+        /// The client's id of the operation.
         id: &'a str,
     },
 }

@@ -1,4 +1,4 @@
-//! What is said on a socket: hello, operations and their responses, goodbye.
+//! A session on a socket: its initialization, operations and responses, and its end.
 
 use std::{
     collections::HashMap,

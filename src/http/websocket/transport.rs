@@ -1,4 +1,4 @@
-//! A socket with its time limits: what is said on it goes out in time, or the socket ends.
+//! A socket with time limits: messages are sent in time, or the socket is closed.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ use crate::http::websocket::{
     message::frames,
 };
 
-/// How long a client may go on taking a response once the service wants to end.
+/// How long a response may still be sent while the service drains.
 const DRAIN_WRITE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a client may take to close its side.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The way to a client and back.
+/// A socket with the time limits of sending.
 pub struct Transport {
     socket: Socket,
     answer_timeout: Duration,
@@ -30,8 +30,8 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// The way by `socket`. A client may take so long to receive a response, and less when the
-    /// service is draining.
+    /// A transport over `socket`. `answer_timeout` limits sending, and [`DRAIN_WRITE_TIMEOUT`] does while the
+    /// service drains.
     pub const fn new(
         socket: Socket,
         answer_timeout: Duration,
@@ -40,7 +40,7 @@ impl Transport {
         Self { socket, answer_timeout, draining }
     }
 
-    /// The next message. May be given up and asked for again.
+    /// Receives the next message. Cancel-safe.
     pub async fn receive(&mut self) -> Option<tungstenite::Result<Message>> {
         self.socket.next().await
     }
@@ -51,7 +51,7 @@ impl Transport {
         self.send_frames(frames).await
     }
 
-    /// Asks for a sign of life.
+    /// Sends a ping.
     pub async fn ping(&mut self) -> Result<(), End> {
         self.send_frames([Message::Ping(Bytes::new())]).await
     }
@@ -75,12 +75,11 @@ impl Transport {
         }
     }
 
-    /// Closes the socket in good order, as far as its client takes part.
+    /// Closes the socket by the closing handshake, within [`CLOSE_TIMEOUT`].
     pub async fn close(self, end: &End) {
         if end.reason.is_silent() {
             return;
         }
-        // Whoever does not wait for it, or takes too long, is left.
         let _ = timeout(CLOSE_TIMEOUT, close_handshake(self.socket, end)).await;
     }
 }
