@@ -52,7 +52,7 @@ export default dashboard({
       }),
       graph({
         title: 'Statements a second', unit: 'ops',
-        shows: 'How often a statement comes; the ten that come most.', bad: 'a rise without more operations: N+1.',
+        shows: 'Executions of each statement a second; the ten most frequent.', bad: 'a rise without more operations: N+1.',
         then: 'see GraphQL, statements of an operation.',
         queries: { [`{{${byStatement}}}`]: `topk(10, ${sum(rate(`${STATEMENTS}_count`), byStatement)})` },
         links: [statementTraces, dashboardLink('colophon-graphql', 'GraphQL')],
@@ -136,7 +136,7 @@ export default dashboard({
       }),
       graph({
         title: 'p95 of use', unit: 's',
-        shows: 'How long 95 % of the connections were held at most.', bad: 'far above the statements: code works while it holds one.',
+        shows: 'The 95th percentile of the time a connection is in use.', bad: 'far above the statements: code keeps a connection while it does something else.',
         then: 'look in the traces for time between the statements of a transaction.',
         queries: { '{{db_client_connection_pool_name}}': quantile(0.95, USES, { by: byPool }) },
         links: [traces(spans('kind = client', 'duration > 100ms')), runtime],
@@ -150,7 +150,7 @@ export default dashboard({
       }),
       graph({
         title: 'Database reachable', unit: 'short', max: 1,
-        shows: 'Whether the database gives signs of life: 1 or 0. While it does not, operations are refused at once.', bad: '0.',
+        shows: 'Whether the database is reachable: 1 or 0. While it is not, operations are rejected at once.', bad: '0.',
         then: 'runbook, “ColophonDatabaseUnavailable”.',
         queries: { '{{instance}}': `min by (instance) (${gauge('db_client_server_reachable')})` },
         levels: { red: null, green: 1 }, links: [runtime],

@@ -21,13 +21,13 @@ const ofFaults = `${rootFields}, error_type=~"${serverFaults}"`;
 export default dashboard({
   uid: 'colophon-graphql',
   title: 'GraphQL',
-  description: 'Which operations and fields cost time, which ask the database too often, and which are refused.',
+  description: 'Which operations and fields take time, which query the database too often, and which are rejected.',
   byRootField: true,
   rows: {
     'Root fields and fields': [
       table({
         title: 'Root fields', unit: 'short',
-        shows: 'The operations of this time by root field; _MULTIPLE has more than one, _OTHER was refused before it was executed.',
+        shows: 'The operations of this time by root field; _MULTIPLE has more than one, _OTHER was rejected before execution.',
         bad: 'a p95 above 250 ms, or failures.', then: 'click the root field for its traces.',
         keys: { graphql_root_field: 'Root field' },
         columns: {
@@ -72,7 +72,7 @@ export default dashboard({
       graph({
         title: 'Calls of fields', unit: 'cps', width: 12,
         shows: 'Calls of a field’s resolver, a second; the ten with most.', bad: 'hundreds of calls for each operation.',
-        then: 'it is a field of a list: see that a DataLoader answers it, below.',
+        then: 'it is a field of a list: see whether a DataLoader loads it, below.',
         queries: { [`{{${byField}}}`]: `topk(10, ${sum(rate(`${FIELDS}_count`), byField)})` },
         links: [traces(spans('span.graphql.selection.field.coordinate = "${__field.labels.graphql_selection_field_coordinate}"'))],
       }),
@@ -152,7 +152,7 @@ export default dashboard({
       }),
       graph({
         title: 'Limits hit', unit: 'cps',
-        shows: 'Operations that a limit ended, a second: the document’s, the time’s, the service’s capacity.', bad: 'OVERLOADED or TIMEOUT: honest clients are refused.',
+        shows: 'Operations ended by a limit, a second: of the document, of time, of the service’s capacity.', bad: 'OVERLOADED or TIMEOUT: well-behaved clients are rejected.',
         then: 'OVERLOADED: more instances. TIMEOUT: see Async runtime and Database. LIMIT_EXCEEDED: see who sends it.',
         queries: { '{{error_type}}': sum(rate('graphql_server_errors_total', 'error_type=~"LIMIT_EXCEEDED|TIMEOUT|REQUEST_TIMEOUT|OVERLOADED"'), 'error_type') },
         links: [traces(spans('span.error.type = "${__field.labels.error_type}"'))],
@@ -179,8 +179,8 @@ export default dashboard({
         links: [traces(spans('kind = server'))],
       }),
       graph({
-        title: 'Bodies of answers', unit: 'bytes',
-        shows: 'Half, and 95 %, of the answers have at most so much.', bad: 'megabytes: whole lists are fetched.',
+        title: 'Response bodies', unit: 'bytes',
+        shows: 'The median and the 95th percentile of the size of responses.', bad: 'megabytes: whole lists are fetched.',
         then: 'see the root fields with most time, and whether their clients page.',
         queries: Object.fromEntries([0.5, 0.95].map((q) => [`p${q * 100}`, quantile(q, 'http_server_response_body_size_bytes')])),
         links: [traces(spans('kind = server', 'duration > 250ms'))],

@@ -111,7 +111,7 @@ export default dashboard({
       }),
       graph({
         title: 'Errors by code', unit: 'cps',
-        shows: `Errors in answers, a second. The service's faults are ${serverFaults.replaceAll('|', ', ')}; the others are the client's mistakes.`,
+        shows: `Errors in responses, a second. The service's faults are ${serverFaults.replaceAll('|', ', ')}; the others are the client's mistakes.`,
         bad: 'any fault of the service; a rise of the others after a release of a client, or of the schema.',
         then: 'open the traces of the code: the red span has the exception.',
         queries: { '{{error_type}}': sum(rate('graphql_server_errors_total'), 'error_type') },
@@ -161,7 +161,7 @@ export default dashboard({
     HTTP: [
       graph({
         title: 'In flight', unit: 'short',
-        shows: 'HTTP requests and GraphQL operations that are being answered.', bad: 'a rise without more operations a second.',
+        shows: 'HTTP requests and GraphQL operations in progress.', bad: 'a rise without more operations a second.',
         then: 'something holds them: see pending connections in Database, and queues in Async runtime.',
         queries: {
           'HTTP requests': sum(gauge('http_server_active_requests')),
@@ -171,7 +171,7 @@ export default dashboard({
       }),
       graph({
         title: 'Answers by status', unit: 'reqps', stacked: true,
-        shows: 'HTTP answers a second. GraphQL errors come with 200 as a rule.', bad: '5xx: the service failed before or beside GraphQL.',
+        shows: 'HTTP responses a second. GraphQL errors come with 200 as a rule.', bad: '5xx: the service failed before or beside GraphQL.',
         then: 'open the traces of the status; 503 is an overload or a shutdown, see the log.',
         queries: { '{{http_response_status_code}}': sum(rate('http_server_request_duration_seconds_count'), 'http_response_status_code') },
         links: [traces(spans('kind = server', 'span.http.response.status_code = ${__field.labels.http_response_status_code}'))],
@@ -195,15 +195,15 @@ export default dashboard({
       }),
       graph({
         title: 'Connections cut', unit: 'cps', stacked: true,
-        shows: 'Connections that did not end as they should, a second. evicted gave way to new ones; peer_limit were too many of one address; head_timeout and idle_timeout asked nothing in time; answer_timeout took no answer in time; backlog were the slowest to take theirs when all together kept more than COLOPHON_MAX_BACKLOG; broken were broken off.',
-        bad: 'evicted, or a rise of peer_limit or of the timeouts but for idle_timeout: somebody holds connections, or a proxy has not been told of.',
+        shows: 'Connections that did not end as they should, a second. evicted were closed for new ones; peer_limit were too many of one address; head_timeout and idle_timeout asked nothing in time; answer_timeout took no answer in time; backlog were the slowest to take theirs when all together kept more than COLOPHON_MAX_BACKLOG; broken were broken off.',
+        bad: 'evicted, or a rise of peer_limit or of the timeouts but for idle_timeout: a client keeps connections open, or a proxy is not in the settings.',
         then: 'list a proxy in COLOPHON_TRUSTED_PROXIES; else find the addresses in the traces and shut them out before the service.',
         queries: { '{{error_type}}': sum(rate('http_server_connections_closed_total', 'error_type!=""'), 'error_type') },
         links: [traces(spans('kind = server')), logs(lines('| severity_text=~"WARN|ERROR"'), 'Warnings and errors')],
       }),
       graph({
         title: 'Waiting for a place', unit: 's',
-        shows: 'Operations wait when as many run as may (COLOPHON_MAX_OPERATIONS). Half and 99 % waited at most so long; after COLOPHON_QUEUE_WAIT they are refused as OVERLOADED.',
+        shows: 'Operations wait when COLOPHON_MAX_OPERATIONS are running: the median and the 99th percentile of the wait. After COLOPHON_QUEUE_WAIT they are rejected as OVERLOADED.',
         bad: 'more than some milliseconds for long: the service is at its capacity.',
         then: 'see CPU and the pool in Database; then more instances, or fewer of the costliest operations in GraphQL.',
         queries: {

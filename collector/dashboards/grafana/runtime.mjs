@@ -13,10 +13,10 @@ const workerLegend = '{{instance}} worker {{tokio_worker}}';
 const inState = (state) => `${rootFields}, tokio_task_state="${state}"`;
 const slowPolls = traces(operations('span.tokio.task.slow_polls > 0'), 'Operations with slow polls');
 const waited = traces(operations('span.tokio.task.scheduled > 0.01'), 'Operations that waited for a worker');
-const slowPollLines = lines('|= `a poll held a worker`');
-const told = logs(slowPollLines, 'What held a worker');
+const slowPollLines = lines('|= `slow poll: worker blocked`');
+const slowPollLog = logs(slowPollLines, 'Slow polls in the log');
 
-/** Of the scheduler's own counters there are many, and all are told alike. */
+/** Of the scheduler's own counters there are many, and all are reported alike. */
 const perWorker = (title, metric, shows, bad, then) =>
   graph({
     title, unit: 'cps', width: 6, height: 7, shows, bad, then,
@@ -38,7 +38,7 @@ export default dashboard({
       graph({
         title: 'Busy, scheduled, idle', unit: 's', stacked: true, width: 12,
         shows: 'Seconds of operations, in each second: busy is in a poll, scheduled is woken and waiting for a worker, idle is waiting for I/O.',
-        bad: 'scheduled more than a small part: the workers are held by others.',
+        bad: 'scheduled more than a small part: the workers are busy with other tasks.',
         then: 'scheduled: see slow polls and worker time below. busy: take a CPU profile. idle: see Database.',
         queries: Object.fromEntries(STATES.map((state) => [state, sum(rate(`${TASKS}_sum`, inState(state)))])),
         links: [traces(operations(ofRootFields)), waited],
@@ -75,26 +75,26 @@ export default dashboard({
         shows: 'The share of its time that a worker was not parked.', bad: 'above 90 %: there is no room; one worker at 100 %: something blocks it.',
         then: 'slow polls beside name the root field; without any, there is too much to do: more instances.',
         queries: { [workerLegend]: sum(rate('tokio_worker_busy_time_seconds_total'), byWorker) },
-        levels: { green: null, yellow: 0.7, red: 0.9 }, links: [slowPolls, told],
+        levels: { green: null, yellow: 0.7, red: 0.9 }, links: [slowPolls, slowPollLog],
       }),
       graph({
         title: 'Slow polls', unit: 'cps',
-        shows: 'Polls a second that held a worker for longer than COLOPHON_SLOW_POLL (10 ms). _RUNTIME is what is no operation.', bad: 'any that repeat.',
+        shows: 'Polls a second that blocked a worker for longer than COLOPHON_SLOW_POLL (10 ms). _RUNTIME is work for no operation.', bad: 'any that repeat.',
         then: 'open their traces, or the log, which has the field: move the blocking call to spawn_blocking.',
         queries: { '{{graphql_root_field}}': sum(rate('tokio_slow_polls_total', `${byRoot}=~"$root_field|_RUNTIME"`), byRoot) },
         levels: { green: null, yellow: 0.05, red: 0.2 },
-        links: [traces(operations('span.graphql.root_field = "${__field.labels.graphql_root_field}"', 'span.tokio.task.slow_polls > 0')), told],
+        links: [traces(operations('span.graphql.root_field = "${__field.labels.graphql_root_field}"', 'span.tokio.task.slow_polls > 0')), slowPollLog],
       }),
       graph({
         title: 'Mean poll', unit: 's',
         shows: 'How long a poll of a worker takes, on average.', bad: 'above 1 ms.', then: 'see slow polls, and the heat map of polls.',
         queries: { [workerLegend]: sum(gauge('tokio_worker_poll_mean_seconds'), byWorker) },
-        levels: { green: null, yellow: 0.001, red: 0.01 }, links: [slowPolls, told],
+        levels: { green: null, yellow: 0.001, red: 0.01 }, links: [slowPolls, slowPollLog],
       }),
       heatmap({
         title: 'Polls', unit: 's',
         shows: 'How many polls took how long.', bad: 'anything above 10 ms: all other tasks of the worker waited as long.',
-        then: 'see slow polls for whose they are.', buckets: buckets('tokio_poll_time_seconds'), links: [slowPolls, told],
+        then: 'see slow polls for whose they are.', buckets: buckets('tokio_poll_time_seconds'), links: [slowPolls, slowPollLog],
       }),
       heatmap({
         title: 'Waits for a worker', unit: 's',
@@ -126,7 +126,7 @@ export default dashboard({
       graph({
         title: 'Queues', unit: 'short',
         shows: 'Tasks that wait in the global queue, in those of the workers, and for a thread that may block.', bad: 'longer than a moment above 0.',
-        then: 'global and local: the workers are held. blocking: too much blocking work at once.',
+        then: 'global and local: the workers are busy. blocking: too much blocking work at once.',
         queries: { '{{tokio_queue}}': sum(gauge('tokio_queue_depth'), 'tokio_queue') },
         levels: { green: null, yellow: 10, red: 100 }, links: [waited],
       }),
@@ -180,11 +180,11 @@ export default dashboard({
         queries: { '{{instance}}': sum(gauge('tokio_io_file_descriptors'), 'instance') }, links: [logs()],
       }),
     ],
-    'What was told': [
+    'Slow polls': [
       logTable({
-        title: 'Polls that held a worker',
+        title: 'Slow polls in the log',
         shows: 'Ten a second at most, with task, field, duration and trace; tokio.poll.suppressed says how many were not.', bad: 'any that repeat.',
-        then: 'open the trace: the field’s coordinate names the resolver.', query: slowPollLines, links: [told],
+        then: 'open the trace: the field’s coordinate names the resolver.', query: slowPollLines, links: [slowPollLog],
       }),
     ],
   },

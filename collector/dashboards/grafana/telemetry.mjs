@@ -4,7 +4,7 @@ import { dashboardLink, lines, logs, orNone, orZero, rate, spans, sum, total, tr
 const SIGNALS = { spans: 'spans', 'log records': 'log_records', 'metric points': 'metric_points' };
 const COLLECTOR = '{job="collector"}';
 const collector = (metric) => `rate(otelcol_${metric}${COLLECTOR}[$__rate_interval])`;
-const told = logs(lines('|~ `telemetry|exporter`'), 'What the service says of its telemetry');
+const telemetryLog = logs(lines('|~ `telemetry|exporter`'), 'Log lines about telemetry');
 const overview = dashboardLink('colophon-overview', 'Overview');
 
 /** What became of the items: those without an error_type went well. */
@@ -17,7 +17,7 @@ const counted = (title, metrics, then) =>
       [what, orZero(sum(rate(metric, 'error_type=""')))],
       [`not ${what}: {{error_type}}`, orNone(sum(rate(metric, 'error_type!=""'), 'error_type'), 'error_type')],
     ])),
-    links: [told],
+    links: [telemetryLog],
   });
 
 /** Of the collector, for all signals at once. Its counters of failures begin with the first. */
@@ -43,11 +43,11 @@ export default dashboard({
         title: 'Lost by the service', unit: 'short', width: 6, height: 8, decimals: 0,
         shows: 'Spans, log records and points of this time that did not reach the collector.', bad: 'any.',
         then: 'the graphs beside say which and why; runbook, “ColophonTelemetryLost”.',
-        queries: { lost: together(lostByService) }, levels: { green: null, red: 1 }, links: [told],
+        queries: { lost: together(lostByService) }, levels: { green: null, red: 1 }, links: [telemetryLog],
       }),
       stat({
         title: 'Lost by the collector', unit: 'short', width: 6, height: 8, decimals: 0,
-        shows: 'Items of this time that the collector refused, or could not send.', bad: 'any.',
+        shows: 'Items that the collector rejected or could not send.', bad: 'any.',
         then: 'see its queues below; runbook, “ColophonCollectorLosesTelemetry”.',
         queries: { lost: together(lostByCollector) },
         levels: { green: null, red: 1 }, links: [overview],
@@ -69,30 +69,30 @@ export default dashboard({
     'The collector': [
       graph({
         title: 'Accepted', unit: 'cps', shows: 'Items a second that the collector took, by receiver.', bad: 'a fall while operations go on.',
-        then: 'see what the service exports, above.', queries: bySignal('receiver_accepted', 'receiver'), links: [told],
+        then: 'see what the service exports, above.', queries: bySignal('receiver_accepted', 'receiver'), links: [telemetryLog],
       }),
       graph({
         title: 'Refused', unit: 'cps', shows: 'Items a second that the collector did not take, by receiver.', bad: 'any: it has no memory left.',
         then: 'see its memory below, and which exporter’s queue is full.', queries: bySignal('receiver_refused', 'receiver'),
-        levels: { green: null, red: 0.001 }, links: [told],
+        levels: { green: null, red: 0.001 }, links: [telemetryLog],
       }),
       graph({
         title: 'Sent', unit: 'cps', shows: 'Items a second that backends took, by exporter.', bad: 'a fall to 0 while its queue grows.',
         then: 'the backend is away: runbook, “ColophonBackendUnreachable”.', queries: bySignal('exporter_sent', 'exporter'), links: [overview],
       }),
       graph({
-        title: 'Failed to send', unit: 'cps', shows: 'Items a second that a backend refused for good, by exporter.', bad: 'any.',
+        title: 'Failed to send', unit: 'cps', shows: 'Items a second that a backend rejected, by exporter.', bad: 'any.',
         then: 'the collector’s own log has the backend’s answer.', queries: bySignal('exporter_send_failed', 'exporter'),
         levels: { green: null, red: 0.001 }, links: [overview],
       }),
       graph({
-        title: 'Failed to queue', unit: 'cps', shows: 'Items a second that a full queue refused, by exporter.', bad: 'any: they are lost.',
+        title: 'Failed to queue', unit: 'cps', shows: 'Items a second that a full queue rejected, by exporter.', bad: 'any: they are lost.',
         then: 'the backend is away for too long, or too slow.', queries: bySignal('exporter_enqueue_failed', 'exporter'),
         levels: { green: null, red: 0.001 }, links: [overview],
       }),
       graph({
         title: 'Queues, of their capacity', unit: 'percentunit', max: 1, shows: 'How full an exporter’s queue is.', bad: 'above 80 %.',
-        then: 'runbook, “ColophonCollectorQueueFull”; see whether its backend answers.',
+        then: 'runbook, “ColophonCollectorQueueFull”; see whether its backend responds.',
         queries: { '{{exporter}} {{data_type}}': `otelcol_exporter_queue_size${COLLECTOR} / (otelcol_exporter_queue_capacity${COLLECTOR} > 0)` },
         levels: { green: null, yellow: 0.5, red: 0.8 }, links: [overview],
       }),
@@ -120,7 +120,7 @@ export default dashboard({
     ],
     'Scrapes and series': [
       graph({
-        title: 'Targets up', unit: 'short', max: 1, shows: '1: the target answers. Of the service it is the collector that asks, of all others Prometheus.', bad: '0.',
+        title: 'Targets up', unit: 'short', max: 1, shows: '1: the target responds. The service is scraped by the collector, all others by Prometheus.', bad: '0.',
         then: 'runbook, “ColophonGone” and “ColophonCollectorGone”.', queries: { '{{job}} {{instance}}': 'min by (job, instance) (up)' },
         links: [logs()],
       }),

@@ -15,7 +15,7 @@ export const database = dashboard({
       title: 'Statements by time',
       shows: 'All kinds of statements: how often, the time of all of them, of a usual and of a slow one, and failures.',
       bad: 'one with most of the time, or failures.',
-      then: 'often and fast: ask for less, or in batches. Seldom and slow: look at its plan.',
+      then: 'often and fast: select less, or load in batches. Seldom and slow: look at its plan.',
       query: histogram(duration, {
         stats:
           'statements = COUNT(h), `time` = SUM(h), p50 = PERCENTILE(h, 50), p95 = PERCENTILE(h, 95), ' +
@@ -88,7 +88,7 @@ export const database = dashboard({
       title: 'Time-outs of the pool',
       shows: 'Requests that got no connection in time, in each bar. They fail with DATABASE_UNAVAILABLE.',
       bad: 'any.',
-      then: 'is the database reached at all? If so, the pool is too small, or connections are held too long.',
+      then: 'is the database reachable? If so, the pool is too small, or connections are in use for too long.',
       series: 'bar_stacked',
       query: added('db.client.connection.timeouts', { as: 'time-outs' }),
       columns: { time: 'date', 'time-outs': 'count' },
@@ -97,7 +97,7 @@ export const database = dashboard({
       title: 'Time to get a connection',
       shows: 'How long requests waited for a connection, at the 95th and 99th percentile.',
       bad: 'more than a millisecond.',
-      then: 'compare with how long connections are held.',
+      then: 'compare with the time connections are in use.',
       series: 'line',
       query: histogramOverTime('db.client.connection.wait_time', {
         stats: 'p95 = PERCENTILE(h, 95), p99 = PERCENTILE(h, 99)',
@@ -105,8 +105,8 @@ export const database = dashboard({
       columns: { time: 'date', p95: 'seconds', p99: 'seconds' },
     }),
     chart({
-      title: 'Time a connection is held',
-      shows: 'How long connections are held, at the 95th and 99th percentile.',
+      title: 'Time a connection is in use',
+      shows: 'The time connections are in use, at the 95th and 99th percentile.',
       bad: 'much longer than statements take: then something else goes on meanwhile.',
       then: 'look in a trace for what is between the statements of a transaction.',
       series: 'line',

@@ -40,7 +40,7 @@ export const runtime = dashboard({
     table({
       title: 'One operation, by root field',
       shows: 'From the operation spans of the traces that were kept: on average, and the longest poll.',
-      bad: 'a longest poll above 10 ms: it held a worker as long.',
+      bad: 'a longest poll above 10 ms: it blocked a worker as long.',
       then: 'busy: code. Scheduled: others have the workers. Idle: see the spans below the operation.',
       query: rows('traces', {
         stats:
@@ -58,7 +58,7 @@ export const runtime = dashboard({
     }),
     chart({
       title: 'Slow polls',
-      shows: 'Polls that held a worker for more than 10 ms, by root field, in each bar. _RUNTIME is what is no operation.',
+      shows: 'Polls that blocked a worker for more than 10 ms, by root field, in each bar. _RUNTIME is work for no operation.',
       bad: 'any of a root field.',
       then: 'see the log lines below: they name the field. Blocking calls belong into spawn_blocking.',
       series: 'bar_stacked',
@@ -112,12 +112,12 @@ export const runtime = dashboard({
     }),
     traces({
       title: 'Log lines of slow polls',
-      shows: 'Traces in which a poll held a worker, with the field whose code it was. Ten a second are told at most.',
+      shows: 'Traces in which a poll blocked a worker, with the field whose code it was. At most ten a second are logged.',
       bad: 'the same field again and again.',
       then: 'look at the code of that field; follow the trace id for who asked.',
       signal: 'logs',
       filter: 'event_name: "tokio.slow_poll"',
-      worst: { label: 'held for', field: 'attributes.tokio.poll.duration', unit: 'seconds' },
+      worst: { label: 'blocked for', field: 'attributes.tokio.poll.duration', unit: 'seconds' },
       last: { operation: 'attributes.tokio.task.operation', field: 'attributes.graphql.selection.field.coordinate' },
     }),
   ],

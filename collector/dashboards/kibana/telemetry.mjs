@@ -80,7 +80,7 @@ export const telemetry = dashboard({
     chart({
       title: 'Log lines by level',
       shows: 'Log lines by their level, in each bar.',
-      bad: 'errors: each is a failure that was told once.',
+      bad: 'errors: each is a failure that was logged once.',
       then: 'open Discover with the data view of log lines, and follow the trace id.',
       series: 'bar_stacked',
       query: overTime('logs', { stats: 'lines = COUNT(*)', by: { level: 'severity_text' } }),

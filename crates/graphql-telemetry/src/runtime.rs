@@ -47,7 +47,7 @@ fn report(slow: &SlowPoll<'_>) {
             graphql.selection.field.coordinate = section.map(|section| section.name),
             graphql.selection.field.span_id = section.map(|it| it.span.span_id().to_string())
         },
-        "a poll held a worker for {duration:.1?}{}",
+        "slow poll: worker blocked for {duration:.1?}{}",
         if slow.ended() { "" } else { " so far" },
     );
 }
