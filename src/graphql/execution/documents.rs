@@ -202,7 +202,7 @@ impl Document {
 }
 
 impl Operation {
-    /// Coerces the values of its variables, decides `@skip` and `@include`, and checks its
+    /// Coerces the values of its variables, which are within the limits, decides `@skip` and `@include`, and checks its
     /// complexity.
     ///
     /// # Errors
@@ -214,7 +214,6 @@ impl Operation {
         limits: &DocumentLimits,
         variables: Variables,
     ) -> Result<PreparedOperation, Rejection> {
-        limits.check_variables(&variables)?;
         let variables = coerce(schema, &self.variables, variables)?;
         let merged = match &self.selections {
             MergedSelections::Unconditional(merged) => merged.clone(),

@@ -6,7 +6,7 @@ mod run;
 
 use std::sync::Arc;
 
-use async_graphql::{Request, Response, parser::types::OperationType};
+use async_graphql::{Request, Response, Variables, parser::types::OperationType};
 use graphql_telemetry::graphql::{self as telemetry, Identity, Phase, Source};
 use tokio_util::task::TaskTracker;
 
@@ -135,14 +135,19 @@ impl Engine {
     /// The response that says what is wrong with the document or its variables, or that there is no permit.
     pub async fn prepare(
         &self,
-        request: Request,
+        mut request: Request,
         info: RequestInfo,
     ) -> Result<Operation, Box<Response>> {
         let caller = info.caller;
+        let checked = self.limits.documents.check_variables(&request.variables);
+        if checked.is_err() {
+            // Values take up to 36 bytes for each byte of JSON: not kept while the operation waits for a permit.
+            request.variables = Variables::default();
+        }
         let permit = self.concurrency.acquire(caller.identity()).await.map_err(request_error)?;
         let mut telemetry = telemetry::Operation::start(&info.source);
         let _attached = telemetry.context().clone().attach();
-        match self.prepare_operation(request, info, &mut telemetry) {
+        match self.prepare_operation(request, info, checked, &mut telemetry) {
             Ok((prepared, root_field)) => {
                 Ok(Operation { prepared, root_field, caller, telemetry, permit })
             }
@@ -160,6 +165,7 @@ impl Engine {
         &self,
         request: Request,
         info: RequestInfo,
+        checked: Result<(), Error>,
         telemetry: &mut telemetry::Operation,
     ) -> Result<(PreparedOperation, &'static str), Rejection> {
         let Request { query, operation_name, variables, .. } = request;
@@ -182,6 +188,7 @@ impl Engine {
             let message = "Only a query can be sent by GET; send this operation by POST.";
             return Err(Error::Client(Code::MethodNotAllowed, message.into()).into());
         }
+        checked?;
         let schema = self.compiler.schema();
         let prepared = operation.prepare(schema, &self.limits.documents, variables)?;
         Ok((prepared, operation.root_field))
