@@ -17,9 +17,9 @@ pub enum OrderDirection {
 /// An inclusive range of integers; a bound that is left out is open.
 #[derive(Clone, Copy, Debug, InputObject)]
 pub struct IntRange {
-    /// The least.
+    /// The minimum.
     pub min: Option<i32>,
-    /// The greatest.
+    /// The maximum.
     pub max: Option<i32>,
 }
 
