@@ -1,4 +1,4 @@
-//! The whole service: built from settings, serving until told to stop, then drained.
+//! The service: built from settings, serving until a signal, then drained.
 
 use std::{
     io,
@@ -38,7 +38,7 @@ use crate::{
 /// How long to wait before the next try to prepare the database.
 const RETRY: Duration = Duration::from_millis(500);
 
-/// A service that listens but does not yet serve.
+/// A service that listens and does not yet serve.
 pub struct Service {
     settings: Settings,
     db: Database,
@@ -48,7 +48,7 @@ pub struct Service {
     admin: (Admin, net::TcpListener),
 }
 
-/// How the service is observed.
+/// The telemetry that the service serves and samples.
 #[derive(Clone)]
 pub struct TelemetryHandles {
     /// The metrics to serve, unless there are none.
@@ -65,7 +65,7 @@ pub enum StartError {
     Database {
         /// Without its password.
         url: String,
-        /// What is wrong with it.
+        /// Its error.
         error: sea_orm::DbErr,
     },
     /// An address cannot be listened at.
@@ -78,7 +78,7 @@ pub enum StartError {
         /// What the operating system says.
         error: io::Error,
     },
-    /// It cannot be known who may ask.
+    /// Authentication cannot be set up.
     #[error(transparent)]
     Security(#[from] SecurityError),
     /// The trusted documents cannot be used.
@@ -168,7 +168,7 @@ impl Service {
     /// Where the catalog and the admin routes are served.
     ///
     /// # Errors
-    /// If the operating system does not tell.
+    /// If the operating system does not report them.
     pub fn addresses(&self) -> io::Result<(SocketAddr, SocketAddr)> {
         Ok((self.public.1.local_addr()?, self.admin.1.local_addr()?))
     }
@@ -220,7 +220,7 @@ impl Service {
         let drained = drained.instrument(span.clone()).await;
         span.record("drain.complete", drained);
         drop(span);
-        // The last metrics to be exported tell the end.
+        // So that the last metrics that are exported have the end.
         sampler.sample();
         if drained {
             db.close().await;

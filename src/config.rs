@@ -171,7 +171,7 @@ pub struct EffectiveSetting {
 /// The effective settings of a parsed command line, each with its origin.
 #[must_use]
 pub fn effective_settings(matches: &clap::ArgMatches) -> Vec<EffectiveSetting> {
-    // Global arguments are told with the innermost command they were seen at.
+    // clap reports global arguments with the innermost command that they were given at.
     let mut innermost = matches;
     while let Some((_, deeper)) = innermost.subcommand() {
         innermost = deeper;
@@ -218,7 +218,7 @@ pub fn command() -> clap::Command {
     <Cli as clap::CommandFactory>::command()
 }
 
-/// What to tell of a command line that cannot be used. For a bad value that is the setting with
+/// The message for a command line that cannot be used. For a bad value that is the setting with
 /// its variable, the value (masked: it may be a URL with a password) and what would be right.
 #[must_use]
 pub fn explain(error: &clap::Error) -> String {

@@ -124,7 +124,7 @@ impl Database {
         Ok(self.0.writer.begin(parent).await?)
     }
 
-    /// Whether the database is a file of ours and not a server.
+    /// Whether the database is a file and not a server.
     #[must_use]
     pub fn is_embedded(&self) -> bool {
         !self.0.target.is_server()

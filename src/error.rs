@@ -42,7 +42,7 @@ pub enum Error {
     /// The change contradicts the present state.
     #[error("{0}")]
     Conflict(String),
-    /// The client's mistake, told by its code.
+    /// A client error, with its code.
     #[error("{1}")]
     Client(Code, String),
     /// The operation ran into its time limit.

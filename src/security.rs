@@ -93,7 +93,7 @@ impl Authenticator {
         matches!(*self.0, Policy::Open)
     }
 
-    /// Whose token this is; without tokens, callers are told apart by the host (`client`).
+    /// The caller whose token this is; without authentication, callers are distinguished by host (`client`).
     ///
     /// # Errors
     /// If a token is needed and this is no good one.

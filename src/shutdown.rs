@@ -20,7 +20,7 @@ impl Signals {
         })
     }
 
-    /// Waits for SIGTERM or SIGINT and tells which.
+    /// Waits for SIGTERM or SIGINT and returns which.
     pub async fn stop(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
@@ -28,7 +28,7 @@ impl Signals {
         }
     }
 
-    /// Waits for a further SIGINT: whoever presses Ctrl-C again will not wait for the drain. A
+    /// Waits for a further SIGINT: a second Ctrl-C ends the drain. A
     /// further SIGTERM means nothing, since supervisors are known to send several.
     pub async fn hurry(&mut self) {
         self.interrupt.recv().await;

@@ -1,10 +1,10 @@
-//! The constraints of the tables that what a client sends may violate.
+//! The constraints of the tables that client input can violate.
 
 use sea_orm::{DbErr, RuntimeErr, SqlxError, sqlx::error::DatabaseError};
 
 use crate::error::Error;
 
-/// A constraint that is told apart from all others by its name.
+/// A constraint, recognized by its name.
 #[derive(Clone, Copy, Debug)]
 pub enum Constraint {
     /// No two books have the same ISBN.

@@ -42,8 +42,8 @@ use crate::{
 /// Rows in a transaction: enough to make commits cheap, few enough to let other writers in.
 const BATCH: usize = 250;
 
-/// Books after which PostgreSQL is first told to look at its tables. By itself it would within a
-/// minute, and until then go on as was best when they were empty: through all rows for each batch.
+/// Books after which PostgreSQL first analyzes its tables. By itself it would within a minute, and until then
+/// execute the plans of empty tables: a sequential scan for each batch.
 const FIRST_LOOK: u64 = 1_000;
 
 /// Statements of an import that take this long have spans: there are some hundred in a batch.

@@ -78,7 +78,7 @@ fn page_size(count: Option<i32>, argument: &str) -> Result<u64> {
 pub struct Page<T> {
     /// The items, each with its place.
     pub items: Vec<(Cursor, T)>,
-    /// Whether the list goes on after the last item.
+    /// Whether the list continues after the last item.
     pub has_next: bool,
     /// Whether the list has items before the first.
     pub has_previous: bool,
@@ -177,7 +177,7 @@ pub trait SortOrder {
             return backend.build(select.limit(args.limit + 1));
         }
         // A limit that PostgreSQL does not know makes it plan each execution anew, which takes a
-        // third of the time of the page. So it is told the greatest there is. A subquery keeps its
+        // third of the time of the page. So it gets the greatest limit as a literal. A subquery keeps its
         // order. With a filter, the plan has to depend on the values.
         let (sql, mut values) = select.build(PostgresQueryBuilder);
         values.0.push((args.limit + 1).into());

@@ -1,7 +1,7 @@
 //! Full-text search over titles and author names.
 //!
 //! Both databases get the same words (see `text::words`) and only match them; the
-//! rank is computed from what both can tell, so that the same query has the same
+//! rank is computed from what both know, so that the same query has the same
 //! answer in the same order: books whose title alone has every word come before
 //! those that need an author's name for it, shorter titles before longer ones, then
 //! the book entered first.

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// Prints the effective settings and where each comes from, secrets masked; of OpenTelemetry's
-/// variables, which are no settings of ours, those that are set.
+/// variables, which are not the service's settings, those that are set.
 #[must_use]
 pub fn run(matches: &clap::ArgMatches) -> ExitCode {
     let line = |EffectiveSetting { flag, variable, value, source }: EffectiveSetting| {

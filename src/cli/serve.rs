@@ -86,7 +86,7 @@ async fn serve(settings: Settings, observation: TelemetryHandles) -> ExitCode {
     }
 }
 
-/// Tells a person where to click, and a machine the same.
+/// Logs where the playground is, readable for people and machines.
 fn announce(public: SocketAddr, admin: SocketAddr) {
     let playground = link(public);
     info!(

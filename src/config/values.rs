@@ -114,7 +114,7 @@ pub(super) fn role(text: &str) -> Result<(String, Scope), String> {
     Ok((role.to_owned(), scope.parse()?))
 }
 
-/// A public-key algorithm. With a secret that is shared, whoever checks tokens could make them, and a
+/// A public-key algorithm. With a shared secret, whatever checks tokens could make them, and a
 /// public key could be taken for the secret.
 pub(super) fn algorithm(text: &str) -> Result<Algorithm, String> {
     use Algorithm::{ES256, ES384, EdDSA, PS256, PS384, PS512, RS256, RS384, RS512};
@@ -138,7 +138,7 @@ pub enum KeySource {
     Url(url::Url),
 }
 
-/// A text that is not told.
+/// A text that is never shown.
 #[derive(Clone)]
 pub struct Secret(String);
 

@@ -3,7 +3,7 @@
 //! | what the library does | what is done here | upstream | can go with |
 //! |---|---|---|---|
 //! | lists fields as they finish, not in the order of the document | [`completion`] puts them in order | [#1746] | 8.0 (rc.5 resolves in order again) |
-//! | leaves a failed field out instead of making it null, and goes on | [`completion`] propagates nulls | [#1746] | 8.0, where the first error ends its object; to be checked for nullable fields |
+//! | leaves a failed field out instead of making it null, and continues | [`completion`] propagates nulls | [#1746] | 8.0, where the first error ends its object; to be checked for nullable fields |
 //! | responds with null for an object of which no field is left | [`completion`] makes it an empty object | none found | not known |
 //! | executes a field once for each time it is selected, and joins the results by position | `documents` merges selections before execution | [#1840] for lists of lists | not known |
 //! | makes a boxed future of each field of each object | [`resolve_inline`] resolves fields that do not wait where they stand | none found | not known; to be derived anew for 8.0 |

@@ -133,7 +133,7 @@ pub async fn resolve_field<T>(
 async fn resolve<T>(
     context: &Context<'_>,
     parent_type: ParentType,
-    // By value, and so without a lifetime: the compiler could not tell that the work is `Send`.
+    // By value, and so without a lifetime: the compiler could not prove that the work is `Send`.
     work: impl AsyncFnOnce(FieldContext) -> Result<T>,
 ) -> Result<T> {
     let request = RequestContext::of(context);

@@ -1,5 +1,5 @@
 //! Objects with a global id: one id space over all types, as Relay wants it. Ids are opaque to clients, though
-//! readable for whoever debugs: `book_42`, as payment services do it.
+//! readable in logs: `book_42`.
 
 use std::collections::HashMap;
 

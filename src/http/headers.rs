@@ -1,4 +1,4 @@
-//! What every answer tells browsers not to do with it.
+//! The security headers of every response.
 
 use axum::{
     http::{HeaderName, HeaderValue, header},

@@ -5,7 +5,7 @@ use axum::http::{HeaderMap, HeaderValue, header};
 /// The media types of a GraphQL answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
-    /// `application/graphql-response+json`: the status tells whether the request was good.
+    /// `application/graphql-response+json`: the status says whether the request was good.
     GraphqlResponse,
     /// `application/json`: for older clients, a good request with a bad document answers 200.
     Json,

@@ -54,7 +54,7 @@ impl AllowedOrigins {
         }
     }
 
-    /// What tells browsers which sites may ask, if any may.
+    /// The CORS layer, if any sites are allowed.
     #[must_use]
     pub fn cors(&self) -> Option<CorsLayer> {
         if self.listed.is_empty() {
@@ -73,7 +73,7 @@ impl AllowedOrigins {
 }
 
 /// Whether a page is of the host that the request is for. A proxy may have taken TLS off, so that the
-/// scheme says nothing unless the proxy tells it.
+/// scheme says nothing unless the proxy reports it.
 fn is_own(origin: &HeaderValue, headers: &HeaderMap, forwarded: Option<&Forwarded>) -> bool {
     let text = |value: &HeaderValue| value.to_str().ok().map(str::to_ascii_lowercase);
     let Some(origin) = text(origin) else { return false };

@@ -49,7 +49,7 @@ pub async fn index(headers: HeaderMap) -> Response {
     (headers, page).into_response()
 }
 
-/// The small status. Not which version it is: that would tell strangers what it suffers from.
+/// The small status. Without the version, which would reveal known vulnerabilities.
 pub async fn status() -> Json<Value> {
     Json(json!({ "service": env!("CARGO_PKG_NAME"), "graphql": "/graphql" }))
 }

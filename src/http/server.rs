@@ -93,7 +93,7 @@ pub struct Server {
     requests: TaskTracker,
 }
 
-/// The connection that a request came by; an extension of each. Whoever upgrades it keeps this
+/// The connection of a request; an extension of each. An upgraded connection keeps this
 /// for as long as the connection lives.
 #[derive(Clone, Debug)]
 pub struct Connection {
@@ -209,7 +209,7 @@ impl Server {
         sleep(ACCEPT_PAUSE).await;
     }
 
-    /// Serves a connection and tells why it ended, if not as it should.
+    /// Serves a connection and returns why it ended, unless it ended as it should.
     async fn serve(
         self: &Arc<Self>,
         socket: TcpStream,

@@ -58,7 +58,7 @@ impl Scopes {
         }
     }
 
-    /// Adds the scope of this name, if it is one of ours: tokens may have those of other services.
+    /// Adds the scope of this name, if it is known: tokens may have scopes of other services.
     pub fn add(&mut self, name: &str) {
         match name.parse() {
             Ok(Scope::Read) => self.read = true,
@@ -78,7 +78,7 @@ impl FromIterator<Scope> for Scopes {
     }
 }
 
-/// By what callers are told apart who share the service: a token's holder or, without tokens, a peer.
+/// What distinguishes callers: the holder of a token or, without authentication, the peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Identity(u64);
 
@@ -97,7 +97,7 @@ impl Identity {
     }
 }
 
-/// Whoever asks. One who was forgotten to be looked at may do nothing.
+/// A caller and its scopes. By default it has none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     scopes: Scopes,

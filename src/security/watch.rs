@@ -15,7 +15,7 @@ use super::SecurityError;
 
 /// How often is looked whether the file has changed.
 const INTERVAL: Duration = Duration::from_secs(1);
-/// More is no file of ours.
+/// Larger files are rejected.
 const LARGEST: u64 = 1024 * 1024;
 
 /// A file that a setting names.

@@ -29,7 +29,7 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// The opaque form for clients. Its checksum tells a mistyped or made-up cursor from
+    /// The opaque form for clients. Its checksum distinguishes a mistyped or made-up cursor from
     /// a real one; it is no secret, since a cursor opens nothing that a query does not.
     #[must_use]
     pub fn encode(&self) -> String {

@@ -60,7 +60,7 @@ impl BatchScheduler {
                     return Poll::Ready(result);
                 }
                 if woken.take() {
-                    // It gives way to others and will go on: long lists are polled in parts.
+                    // It yields and will continue: long lists are polled in parts.
                     return Poll::Pending;
                 }
                 if !has_budget_remaining() {

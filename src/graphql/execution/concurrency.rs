@@ -1,7 +1,7 @@
-//! How many operations run at a time, and whose. The others wait for a moment, and are rejected then:
-//! they would only make all of them slow.
+//! Limits concurrent operations, in all and for each caller. Further ones wait for a moment and are then
+//! rejected: they would only make all of them slow.
 //!
-//! Our own and not a semaphore, which serves in the order of coming: one caller with slow operations
+//! Not a semaphore, which serves in the order of arrival: one caller with slow operations
 //! would hold every permit. Here a caller's limit falls as permits are taken (the dynamic thresholds of
 //! Choudhury and Hahne, "Dynamic queue length thresholds for shared-memory packet switches", 1998), so
 //! that there is always room for another: alone, a caller has up to three quarters of the permits.
@@ -26,7 +26,7 @@ use crate::{
 /// How many permits a caller may have for each that is free.
 const SHARE: usize = 3;
 
-/// Lets so many operations in at a time.
+/// Limits concurrent operations.
 #[derive(Clone, Debug)]
 pub struct ConcurrencyLimit {
     permits: Arc<Permits>,
@@ -55,7 +55,7 @@ struct Table {
 #[derive(Debug, Default)]
 struct Share {
     held: usize,
-    /// In the order of coming.
+    /// In the order of arrival.
     waiting: VecDeque<oneshot::Sender<Permit>>,
 }
 
@@ -68,7 +68,7 @@ impl ConcurrencyLimit {
         Self { permits: Arc::new(Permits(Mutex::new(table))), queue_wait: limits.queue_wait }
     }
 
-    /// Waits for a permit: in the order of coming among the caller's own operations, and in turns
+    /// Waits for a permit: in the order of arrival among the caller's own operations, and in turns
     /// among callers.
     ///
     /// # Errors
@@ -137,7 +137,7 @@ impl Permits {
 }
 
 impl Table {
-    /// Whose operation is let in next, if one may be, and the way to tell it.
+    /// The caller whose operation gets the next permit, if there is one, and where to send it.
     fn next(&mut self) -> Option<(Identity, oneshot::Sender<Permit>)> {
         for _ in 0..self.turns.len() {
             let whose = self.turns.pop_front()?;

@@ -65,7 +65,7 @@ fn code(error: &ServerError) -> Option<Code> {
     Code::ALL.into_iter().find(|code| code.as_str() == text)
 }
 
-/// An error of ours as an error of a document.
+/// An error of the service as an error of a document.
 #[must_use]
 pub fn server_error(error: Error) -> ServerError {
     let mut server_error = ServerError::new("", None);
@@ -91,10 +91,10 @@ fn mask(error: &mut ServerError) -> Code {
         return Code::BadUserInput;
     };
     let code = source.code();
-    // That the database is away is told by its keeper, and that there is no room by the gate, each
-    // once and not for every request that is rejected so.
-    let is_told = matches!(source, Error::DatabaseUnavailable(_)) || code == Code::Overloaded;
-    if code.is_server_fault() && !is_told {
+    // An outage is logged by the health monitor, and overload by the concurrency limit, each once and not for
+    // every request that is rejected.
+    let is_logged = matches!(source, Error::DatabaseUnavailable(_)) || code == Code::Overloaded;
+    if code.is_server_fault() && !is_logged {
         error!(
             name: "graphql.error",
             {

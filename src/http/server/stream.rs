@@ -1,5 +1,5 @@
-//! A connection's stream, which gives up a client that does not take its response: after a time, or
-//! when others need the memory.
+//! A connection's stream, which disconnects a client that does not receive its response: after a time, or when
+//! others need the memory.
 
 use std::{
     io,
@@ -28,7 +28,7 @@ pub struct TimedStream {
     write_deadline: Option<WriteDeadline>,
 }
 
-/// Ends with the kind of the error when its client is given up.
+/// Ends with the kind of the error when its client is disconnected.
 type WriteDeadline = Pin<Box<dyn Future<Output = io::ErrorKind> + Send>>;
 
 async fn write_deadline(limit: Duration, budget: ResponseBudget) -> io::ErrorKind {
@@ -40,7 +40,7 @@ async fn write_deadline(limit: Duration, budget: ResponseBudget) -> io::ErrorKin
 }
 
 impl TimedStream {
-    /// A stream over `socket` that tells `state` when something is received and all is sent.
+    /// A stream over `socket` that updates `state` when something is received and when all is sent.
     pub fn new(
         socket: TcpStream,
         state: Arc<ConnectionState>,
@@ -62,7 +62,7 @@ impl TimedStream {
         let waited = waited.get_or_insert_with(|| Box::pin(write_deadline(*limit, budget.clone())));
         let error = ready!(waited.as_mut().poll(context));
         self.write_deadline = None;
-        // Without it the kernel would go on offering what it has for many minutes.
+        // Otherwise the kernel would keep sending what it has for many minutes.
         let _ = self.socket.set_zero_linger();
         Poll::Ready(Err(error.into()))
     }

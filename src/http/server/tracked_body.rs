@@ -1,4 +1,4 @@
-//! The body of a response, which tells when all of it has been handed over.
+//! The body of a response, which reports when all of it has been handed to hyper.
 
 use std::{
     pin::Pin,
@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use crate::http::server::{connection_limiter::PeerPermit, connection_state::ConnectionState};
 
 pin_project! {
-    /// A body that tells its connection's state when it is dropped, which hyper does as soon
+    /// A body that updates its connection's state when it is dropped, which hyper does as soon
     /// as it has its last frame.
     pub struct TrackedBody {
         #[pin]

@@ -140,7 +140,7 @@ impl From<tungstenite::Error> for Reason {
 pub struct End {
     /// Why.
     pub reason: Reason,
-    /// What the client is told of it beyond the reason's own text.
+    /// The text for the client, in place of the reason's own.
     text: Option<String>,
 }
 

@@ -69,7 +69,7 @@ pub struct Session {
 struct ActiveOperation {
     number: u64,
     abort: AbortHandle,
-    /// A mutation that has begun is not ended. (It would go on, and count as one that has ended.)
+    /// A mutation that has begun is not aborted: it would continue, and count as ended.
     is_mutation: Arc<AtomicBool>,
 }
 

@@ -1,5 +1,5 @@
 //! A merged operation as the document that async-graphql executes: its arguments are constants, and
-//! it has neither variables nor fragments but those that tell the types of an interface apart.
+//! it has neither variables nor fragments but those that distinguish the types of an interface.
 
 use std::sync::Arc;
 

@@ -43,7 +43,7 @@ pub enum ManifestError {
 }
 
 impl Trusted {
-    /// Reads the manifest at `path`. `check` makes a document of a text, or tells what is wrong
+    /// Reads the manifest at `path`. `check` makes a document of a text, or says what is wrong
     /// with it.
     ///
     /// # Errors
