@@ -128,12 +128,12 @@ async fn check(db: Db, book: u64, list: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_allocations_of_a_response_on_sqlite() {
-    check(Db::sqlite(), 148, 1_557).await;
+    check(Db::sqlite(), 142, 1_551).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_allocations_of_a_response_on_postgres() {
-    check(Db::postgres().await, 150, 1_550).await;
+    check(Db::postgres().await, 144, 1_544).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
