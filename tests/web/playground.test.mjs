@@ -139,7 +139,7 @@ describe('playground', () => {
     await page.locator('button[aria-label="Show Documentation Explorer"]').click();
     const docs = page.locator('.graphiql-doc-explorer');
     await docs.locator('a', { hasText: /^Query$/ }).click();
-    await docs.getByText('What can be read.').first().waitFor();
+    await docs.getByText('The queries.').first().waitFor();
     await docs.getByText('The book with this ISBN, or null if there is none.').first().waitFor();
     await docs.locator('a', { hasText: /^bookByIsbn$/ }).click();
     await docs.getByText('An ISBN-10 or ISBN-13; hyphens are allowed.').first().waitFor();
