@@ -57,7 +57,7 @@ impl Admin {
     /// The limits are those of the public listener, but for the number of connections.
     ///
     /// # Errors
-    /// If the operating system rejects.
+    /// If the operating system returns an error.
     pub fn start(self, listener: net::TcpListener, limits: &RequestLimits) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let limits = RequestLimits {

@@ -119,7 +119,7 @@ impl Database {
     /// Begins a transaction that may write.
     ///
     /// # Errors
-    /// If no connection can be had in time, or the database rejects.
+    /// If no connection can be had in time, or the database returns an error.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
         Ok(self.0.writer.begin(parent).await?)
     }

@@ -12,7 +12,7 @@ impl Signals {
     /// Listens from now on: a signal that comes before anybody waits is not lost.
     ///
     /// # Errors
-    /// If the operating system rejects.
+    /// If the operating system returns an error.
     pub fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

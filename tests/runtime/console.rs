@@ -12,7 +12,7 @@ use testing::{Db, PATIENCE, Service};
 
 use crate::lab_with;
 
-/// What a console has been told.
+/// What a console has received.
 #[derive(Default)]
 struct Seen {
     names: HashMap<u64, String>,
@@ -118,7 +118,7 @@ async fn shows_named_tasks_with_times_in_the_console() {
     assert!(busy("query Query.labSleep") < 0.1, "{}", busy("query Query.labSleep"));
     let polls = seen.stats("query Query.labSleep")[0].poll_stats.unwrap().polls;
     assert!((2..20).contains(&polls), "{polls}");
-    assert_eq!(seen.dropped, 0, "events that the console was not told of");
+    assert_eq!(seen.dropped, 0, "events that the console did not receive");
     // Log lines and spans are still those of the operation, and none of tokio's.
     assert!(
         service.log().iter().all(|event| !event["target"].as_str().unwrap().starts_with("tokio"))

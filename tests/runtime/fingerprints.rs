@@ -58,14 +58,14 @@ async fn holds_a_worker(field: &str) {
         event["event"] == "tokio.slow_poll"
             && event["graphql.selection.field.coordinate"] == *coordinate
     });
-    assert_eq!(slow_polls(&service, &coordinate).len(), 1, "told once");
+    assert_eq!(slow_polls(&service, &coordinate).len(), 1, "reported once");
     let span = spans.iter().find(|span| span.name == coordinate).unwrap();
     assert_eq!(report["level"], "WARN");
     assert_eq!(report["tokio.task.operation"], format!("query {coordinate}"));
     assert_eq!(report["trace_id"], operation.trace);
     assert_eq!(report["span_id"], operation.id);
     assert_eq!(report["graphql.selection.field.span_id"], span.id);
-    assert_eq!(report["tokio.poll.ended"], false, "it was told of while it went on");
+    assert_eq!(report["tokio.poll.ended"], false, "it was reported while it lasted");
     let worker = report["tokio.worker"].as_str().unwrap();
     assert!(["0", "1"].contains(&worker), "{report}");
     // The same event, at the collector.

@@ -35,11 +35,11 @@ async fn observed_lab(db: &Db, collector: &Collector) -> Service {
     lab_with(db, &prompt(&collector.http)).await
 }
 
-/// Waits until the log has told `event` so many times.
+/// Waits until the log has `event` so many times.
 async fn told(service: &Service, event: &str, times: usize) {
     let started = std::time::Instant::now();
     while service.log().iter().filter(|line| line["event"] == event).count() < times {
-        assert!(started.elapsed() < testing::PATIENCE, "{event} was not told {times} times");
+        assert!(started.elapsed() < testing::PATIENCE, "{event} was not logged {times} times");
         tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     }
 }

@@ -17,7 +17,7 @@ use testing::{Db, PATIENCE, Service};
 
 use crate::{lab, lab_with, told};
 
-/// What a recording tells.
+/// The content of a recording.
 #[derive(Debug, Default)]
 struct Told {
     /// The traces of the operations by their names.

@@ -69,7 +69,7 @@ async fn what_is_slow_can_be_set_and_reports_do_not_drown_the_log() {
     let service = lab_with(&db, &[("COLOPHON_SLOW_POLL", "400ms")]).await;
     let name = "tokio_slow_polls_total{graphql_root_field=\"Query.labBlock\"}";
     service.data("{ labBlock(ms: 200) }", json!({})).await;
-    // Counted where it is told, and at once: a log line would come later than this looks.
+    // Counted where it is reported, and at once: a log line would come later than this looks.
     let counted = crate::series(&service.scrape().await, name).unwrap_or(0.0);
     assert!(counted < 1.0, "{counted}");
     drop(service);

@@ -56,7 +56,7 @@ async fn becomes_ready_when_postgres_appears() {
     cluster.set("start");
     assert!(service.ready().await < allowed(Duration::from_secs(3)));
     service.create(json!({ "title": "Two" })).await;
-    let told =
+    let logged =
         service.log().iter().filter(|event| event["event"] == "database.unreachable").count();
-    assert_eq!(told, 2, "each absence is told once, not at every try");
+    assert_eq!(logged, 2, "each outage is logged once, not at every try");
 }

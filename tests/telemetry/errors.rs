@@ -78,7 +78,7 @@ impl Failed {
     }
 }
 
-/// How many errors of a code have been told of; none before the first metrics came.
+/// How many errors of a code were counted; none before the first metrics came.
 fn errors(metrics: &Metrics, code: &str) -> Option<u32> {
     let key = ("graphql.server.errors".to_owned(), [("error.type".into(), code.into())].into());
     match metrics.get(&key)? {
@@ -176,7 +176,7 @@ async fn counts_rejected_requests_without_error_status() {
 }
 
 /// The table is gone: the statement, its field, the operation and the request are red, and the
-/// exception is told once, where it arose.
+/// exception is recorded once, where it arose.
 async fn a_failed_statement_is_red(db: Db, status: &str) {
     let collector = Collector::start();
     let service = observed(&db, &collector).await;

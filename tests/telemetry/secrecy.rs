@@ -1,4 +1,4 @@
-//! What is told to nobody, and that log lines find their trace.
+//! Secrets that are never exported or logged, and log lines that have their trace.
 
 use sea_orm::{ConnectionTrait, Database};
 use serde_json::{Value, json};
@@ -74,12 +74,15 @@ async fn no_secret_is_told(db: Db, raise: &str) {
         collector.wait("its log records", |c| c.records().iter().any(|r| r.trace == *trace));
     }
     let told = everything_told(&service, &collector).await;
-    assert!(told.contains("search(query: \\\"\\\")"), "the text of a document is told");
-    assert!(told.contains("SQLSTATE") || told.contains("SQLite result code"), "the fault is told");
+    assert!(told.contains("search(query: \\\"\\\")"), "the text of a document is exported");
+    assert!(
+        told.contains("SQLSTATE") || told.contains("SQLite result code"),
+        "the fault is exported"
+    );
     for secret in [INPUT, HIDDEN] {
         if let Some(at) = told.find(secret) {
             let start = told.floor_char_boundary(at.saturating_sub(300));
-            panic!("{secret} is told: …{}", &told[start..at + secret.len()]);
+            panic!("{secret} is exposed: …{}", &told[start..at + secret.len()]);
         }
     }
     assert!(!answers.contains(HIDDEN), "{answers}");
@@ -117,7 +120,7 @@ async fn exports_no_token() {
     variables.extend([("RUST_LOG", "trace"), ("COLOPHON_TRACE_DOCUMENTS", "true")]);
     let file = file.to_str().unwrap();
     variables.extend([("COLOPHON_TOKENS_FILE", file), ("COLOPHON_ADMIN_TOKEN", ADMIN)]);
-    // Keys that are nowhere: they are asked for, and the failure is told.
+    // Keys that are nowhere: fetching them fails, which is logged.
     let keys = format!("http://ada:{BAD}@127.0.0.1:1/keys?token={BAD}");
     variables.extend([("COLOPHON_JWT_ISSUER", "i"), ("COLOPHON_JWT_AUDIENCE", "a")]);
     variables.push(("COLOPHON_JWT_KEYS", &keys));
@@ -152,7 +155,7 @@ async fn exports_no_token() {
         collector.wait("its log records", |c| c.records().iter().any(|r| r.trace == *trace));
     }
     let lines: Vec<String> = service.log().iter().map(Value::to_string).collect();
-    assert!(lines.iter().any(|line| line.contains("security.keys_unavailable")), "it is told");
+    assert!(lines.iter().any(|line| line.contains("security.keys_unavailable")), "it is logged");
     let scrape = service.client.get(format!("{}/metrics", service.admin)).bearer_auth(ADMIN);
     let scrape = scrape.send().await.unwrap().text().await.unwrap();
     assert!(scrape.contains("UNAUTHENTICATED"), "refusals are counted");
@@ -160,7 +163,7 @@ async fn exports_no_token() {
     for secret in [token, BAD, ADMIN, hash] {
         if let Some(at) = told.find(secret) {
             let start = told.floor_char_boundary(at.saturating_sub(300));
-            panic!("{secret} is told: …{}", &told[start..at + secret.len()]);
+            panic!("{secret} is exposed: …{}", &told[start..at + secret.len()]);
         }
     }
 }

@@ -226,3 +226,14 @@ async fn aborts_the_query_of_a_client_that_disconnects() {
     let name = "graphql_server_request_duration_seconds_count";
     assert!((metric(&service, name, &cancelled).await - 2.0).abs() < f64::EPSILON);
 }
+
+/// The limit is the transport's, not the engine's.
+#[tokio::test]
+async fn rejects_a_response_that_is_too_large() {
+    let service = Db::sqlite().serve_with(&["--sample", "--max-answer", "2000"]).await;
+    let mut client = Client::hello(&service).await;
+    client.subscribe("1", "{ books(first: 100) { nodes { id title authors { name } } } }").await;
+    assert_eq!(client.refusal("1").await[0]["extensions"]["code"], "LIMIT_EXCEEDED");
+    client.subscribe("2", "{ books(first: 3) { nodes { title } } }").await;
+    assert!(client.answer("2").await["data"]["books"].is_object());
+}

@@ -49,7 +49,7 @@ impl Exporters {
     /// Starts the thread that they run on.
     ///
     /// # Errors
-    /// If the operating system rejects.
+    /// If the operating system returns an error.
     pub fn start(resource: Resource) -> std::io::Result<Self> {
         Ok(Self {
             runtime: ExportRuntime::start()?,

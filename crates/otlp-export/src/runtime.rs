@@ -18,7 +18,7 @@ impl ExportRuntime {
     /// Starts the thread.
     ///
     /// # Errors
-    /// If the operating system rejects.
+    /// If the operating system returns an error.
     pub fn start() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let handle = runtime.handle().clone();

@@ -19,7 +19,7 @@ pub fn program(arguments: &[&str]) -> Command {
     }
     // With backtraces, the first fault has its answer wait until all debug information is read.
     command.env_remove("RUST_BACKTRACE");
-    // On a busy machine any poll may be slow; that is told where it is looked for.
+    // On a busy machine any poll may be slow; tests that look for it say so.
     command.env("COLOPHON_SLOW_POLL", "10s");
     // Nor is who waits for a place refused, but where that is tested.
     command.env("COLOPHON_QUEUE_WAIT", "20s");

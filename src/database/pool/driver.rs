@@ -36,7 +36,7 @@ impl ConnectOptions {
     /// Connects.
     ///
     /// # Errors
-    /// [`DbErr::Conn`] if the server or the file rejects.
+    /// [`DbErr::Conn`] if the server cannot be reached or the file cannot be opened.
     pub async fn connect(&self) -> Result<Connection, DbErr> {
         let connected = match self {
             Self::Postgres(server) => server.connect().await.map(Connection::Postgres),

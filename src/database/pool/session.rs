@@ -25,7 +25,7 @@ impl Pool {
     /// another had written in between.
     ///
     /// # Errors
-    /// If no connection can be had in time, or the database rejects.
+    /// If no connection can be had in time, or the database returns an error.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction, DbErr> {
         let mut connection = self.acquire(parent).await?;
         let span = self.0.statements.start("BEGIN", parent);

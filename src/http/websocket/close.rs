@@ -88,7 +88,7 @@ impl Reason {
         }
     }
 
-    /// Whether there is nobody to close in good order.
+    /// Whether the client is gone, so that no closing handshake is possible.
     #[must_use]
     pub const fn is_silent(self) -> bool {
         matches!(self, Self::Gone | Self::Dead | Self::Slow)

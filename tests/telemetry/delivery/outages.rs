@@ -38,7 +38,7 @@ enum Trouble {
 }
 
 /// Requests are answered as if nothing were the matter; memory stays where it is; what is lost is
-/// counted, and told at most once a minute; and when the collector is back, telemetry flows.
+/// counted, and logged at most once a minute; and when the collector is back, telemetry flows.
 async fn trouble_is_survived(trouble: Trouble) {
     let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}");
@@ -115,7 +115,7 @@ async fn lost_is_counted(service: &Service) {
         if dropped + failed > 0.0 {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(15), "no loss is told: {scrape}");
+        assert!(started.elapsed() < Duration::from_secs(15), "no loss is counted: {scrape}");
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }

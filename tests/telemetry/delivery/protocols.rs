@@ -25,7 +25,7 @@ async fn by_grpc_and_by_http_compressed_or_not() {
     }
 }
 
-/// The collector shows a certificate of an authority of its own and wants a header; both are told
+/// The collector shows a certificate of an authority of its own and wants a header; both are given
 /// by variables.
 #[tokio::test(flavor = "multi_thread")]
 async fn by_tls_with_a_token() {

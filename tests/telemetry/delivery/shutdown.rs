@@ -67,7 +67,7 @@ async fn exports_the_last_trace_on_shutdown() {
         .log()
         .into_iter()
         .find(|line| line["event"] == "telemetry.stopped")
-        .expect("one line tells what became of the telemetry");
+        .expect("one line says what was exported and lost");
     assert_eq!(stopped["telemetry.export.lost"], "0 spans, 0 log records, 0 data points");
     let told = format!("{} spans, ", spans.len());
     assert!(
