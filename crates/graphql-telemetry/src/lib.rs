@@ -49,6 +49,7 @@ mod gauges;
 pub mod graphql;
 mod handle_cache;
 pub mod http;
+mod latency;
 pub mod logs;
 pub mod metrics;
 mod process;
