@@ -9,6 +9,7 @@ use std::{
 
 use graphql_telemetry::{
     self as telemetry, GaugeSampler, admin, graphql::ErrorCode, metrics::Scrape,
+    trace_store::TraceStore,
 };
 use runtime_insight::recorder::FlightRecorder;
 use tokio::{net::TcpListener, time::sleep};
@@ -55,6 +56,8 @@ pub struct TelemetryHandles {
     pub scrape: Option<Scrape>,
     /// What records the runtime when asked to.
     pub recorder: FlightRecorder,
+    /// The recent traces, unless none are stored.
+    pub traces: Option<TraceStore>,
 }
 
 /// Why a service could not be built.
@@ -135,6 +138,7 @@ impl Service {
             compression: http.compression.then(|| Compression::new(budget.clone())),
             origins: AllowedOrigins::new(&security.allowed_origins, &security.allowed_headers),
             playground: !security.production,
+            traces: observation.traces.clone(),
             hosts: Hosts::new(http.listen, access.is_open(), &security.allowed_hosts),
             access,
         });

@@ -13,7 +13,7 @@ pub mod values;
 
 use clap::{Args, Parser, Subcommand, parser::ValueSource};
 pub use database::mask;
-use graphql_telemetry::logs::LogFormat;
+use graphql_telemetry::{logs::LogFormat, trace_store::TraceStoreOptions};
 use tracing_subscriber::filter::Targets;
 
 use self::{
@@ -24,9 +24,12 @@ use self::{
     limits::Limits,
     runtime::RuntimeSettings,
     security::SecuritySettings,
-    values::{log_filter, switch, token_name},
+    values::{log_filter, switch, token_name, trace_url},
 };
 use crate::security::scopes::Scope;
+
+/// Memory for recent traces, in MiB, unless set or in production.
+const DEFAULT_TRACE_STORE: u16 = 16;
 
 /// An observable GraphQL service: a catalog of books with traces, metrics and profiles.
 ///
@@ -139,6 +142,20 @@ pub struct Settings {
         value_name = "FILTER"
     )]
     pub trace_filter: Targets,
+    /// Memory for recent traces in the process, in MiB, for the playground and the admin UI; 0 stores none (default: 16,
+    /// with --production 0)
+    #[arg(
+        long,
+        global = true,
+        env = "COLOPHON_TRACE_STORE",
+        help_heading = "Telemetry",
+        value_name = "MIB"
+    )]
+    pub trace_store: Option<u16>,
+    /// The address of a trace in a tracing back end, with {trace_id} where its id stands, to link to
+    #[arg(long, global = true, env = "COLOPHON_TRACE_URL", help_heading = "Telemetry",
+        value_parser = trace_url, value_name = "URL")]
+    pub trace_url: Option<String>,
     /// Which log lines to write (a tracing filter, such as debug or colophon=debug,info)
     #[arg(long, global = true, env = "RUST_LOG", default_value = "info,sqlx=warn", value_parser = log_filter,
         value_name = "FILTER", help_heading = "Logs")]
@@ -153,6 +170,17 @@ pub struct Settings {
         help_heading = "Logs"
     )]
     pub log_format: LogFormat,
+}
+
+impl Settings {
+    /// Which recent traces to store, if any.
+    #[must_use]
+    pub fn trace_store(&self) -> Option<TraceStoreOptions> {
+        let default = if self.security.production { 0 } else { DEFAULT_TRACE_STORE };
+        let mebibytes = usize::from(self.trace_store.unwrap_or(default));
+        let backend_url = self.trace_url.clone();
+        (mebibytes > 0).then(|| TraceStoreOptions { bytes: mebibytes << 20, backend_url })
+    }
 }
 
 /// One line of `colophon config`.

@@ -11,6 +11,7 @@ pub mod negotiate;
 pub mod origin;
 pub mod playground;
 pub mod server;
+pub mod trace;
 pub mod websocket;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -24,6 +25,7 @@ use axum::{
     routing::{any, get},
 };
 use futures_util::FutureExt;
+use graphql_telemetry::trace_store::TraceStore;
 
 use crate::{
     config::limits::RequestLimits,
@@ -59,6 +61,8 @@ pub struct AppState {
     pub compression: Option<Compression>,
     /// Whether browsers get the playground.
     pub playground: bool,
+    /// The recent traces, unless none are stored.
+    pub traces: Option<TraceStore>,
 }
 
 /// The routes of the public listener.
@@ -72,6 +76,7 @@ pub fn router(state: AppState) -> Router {
         Router::new()
             .route("/", get(playground::index))
             .route("/assets/{*path}", get(playground::asset))
+            .route("/trace/{traceresponse}", get(trace::trace))
     } else {
         Router::new().route("/", get(playground::status))
     };

@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, panic::Location, process::ExitCode, time::Duration};
 
-use graphql_telemetry::{metrics::Scrape, runtime, settings::ExportSettings};
+use graphql_telemetry::{Telemetry, runtime, settings::ExportSettings};
 use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
@@ -32,6 +32,7 @@ pub fn run(settings: Settings) -> ExitCode {
     };
     let telemetry = super::telemetry(&settings, export)
         .log_format(settings.log_format)
+        .trace_store(settings.trace_store())
         .console(settings.runtime.console.options());
     let telemetry = match telemetry.install() {
         Ok(telemetry) => telemetry,
@@ -39,7 +40,7 @@ pub fn run(settings: Settings) -> ExitCode {
     };
     log_panics();
     let flush = settings.http.flush_timeout;
-    let code = match in_runtime(settings, telemetry.scrape()) {
+    let code = match in_runtime(settings, &telemetry) {
         Ok(code) => code,
         Err(error) => fail(error),
     };
@@ -47,7 +48,7 @@ pub fn run(settings: Settings) -> ExitCode {
     code
 }
 
-fn in_runtime(settings: Settings, scrape: Option<Scrape>) -> io::Result<ExitCode> {
+fn in_runtime(settings: Settings, telemetry: &Telemetry) -> io::Result<ExitCode> {
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
     let runtime = if options.runtime_profiling {
@@ -57,7 +58,8 @@ fn in_runtime(settings: Settings, scrape: Option<Scrape>) -> io::Result<ExitCode
         // Neither tasks nor polls are measured, nor recorded.
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?
     };
-    let observation = TelemetryHandles { scrape, recorder };
+    let traces = telemetry.trace_store();
+    let observation = TelemetryHandles { scrape: telemetry.scrape(), recorder, traces };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);

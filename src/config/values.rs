@@ -66,6 +66,16 @@ pub(super) fn log_filter(text: &str) -> Result<String, String> {
     })
 }
 
+/// The address of a page about a trace.
+pub(super) fn trace_url(text: &str) -> Result<String, String> {
+    let url = url::Url::parse(text).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
+    url.filter(|_| text.contains("{trace_id}")).map(|_| text.to_owned()).ok_or_else(|| {
+        "must be an http or https URL with {trace_id} in it, such as \
+         http://localhost:3000/trace/{trace_id}"
+            .to_owned()
+    })
+}
+
 /// Levels that the recursive parser can take.
 pub(super) fn nesting(text: &str) -> Result<usize, String> {
     positive(text)

@@ -16,7 +16,8 @@ use opentelemetry_sdk::{
 };
 use otlp_export::{
     BatchExporter, Counters, ExportRuntime, ExportStats, LogSender, MetricSender, OtlpError,
-    OtlpLogLayer, OtlpOptions, Queue, QueueOptions, Sender, Signal, SpanQueue, SpanSender,
+    OtlpLogLayer, OtlpOptions, Queue, QueueOptions, RecordObserver, Sender, Signal, SpanObserver,
+    SpanQueue, SpanSender,
 };
 use tracing::{info, warn};
 use tracing_subscriber::Layer as _;
@@ -26,6 +27,8 @@ use crate::{
     logs::{self, BoxedLayer},
     metrics::{self, CountingExporter, Scrape},
     settings::{ExportSettings, Exporter},
+    trace_store::TraceStore,
+    traces::{RecordAll, UnguessableIds},
     warnings::Warnings,
 };
 
@@ -93,26 +96,45 @@ impl Exporters {
 
     /// Makes the provider of tracers. With nowhere to go, trace ids are made, for responses and log lines,
     /// and nothing is recorded.
-    pub fn spans(&mut self, settings: &ExportSettings) -> Result<SdkTracerProvider, OtlpError> {
+    pub fn spans(
+        &mut self,
+        settings: &ExportSettings,
+        store: Option<&TraceStore>,
+    ) -> Result<SdkTracerProvider, OtlpError> {
         let limits = &settings.span_limits;
         let builder = SdkTracerProvider::builder()
             .with_resource(self.resource.clone())
-            .with_sampler(settings.sampler.clone());
+            .with_id_generator(UnguessableIds);
+        let exports = !matches!(settings.traces, Exporter::None);
+        let builder = match (exports, store) {
+            (true, None) => builder.with_sampler(settings.sampler.clone()),
+            (true, Some(_)) => builder.with_sampler(RecordAll(settings.sampler.clone())),
+            (false, None) => builder.with_sampler(Sampler::AlwaysOff),
+            (false, Some(_)) => builder.with_sampler(RecordAll(Sampler::AlwaysOff)),
+        };
+        let store = store.map(|store| Arc::new(store.clone()) as Arc<dyn SpanObserver>);
         let (queue, counters) = (settings.span_queue, Counters::spans());
         let builder = match &settings.traces {
-            Exporter::None => builder.with_sampler(Sampler::AlwaysOff),
+            Exporter::None => match store {
+                Some(store) => {
+                    SpanQueue::observe_only(store, limits).install(builder, limits.counts)
+                }
+                None => builder,
+            },
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::SpanExporter::default();
                 exporter.set_resource(&self.resource);
                 let queue = self.queue(queue, counters, SpanSender(exporter));
                 self.spans = queue.stats();
-                SpanQueue::new(queue, limits).install(builder, limits.counts)
+                let queue = SpanQueue::new(queue, limits).with_observer(store);
+                queue.install(builder, limits.counts)
             }
             Exporter::Otlp(otlp) => {
                 let sender = self.sender(otlp, Signal::Spans)?;
                 let queue = self.queue(queue, counters, sender);
                 self.spans = queue.stats();
-                SpanQueue::new(queue, limits).install(builder, limits.counts)
+                let queue = SpanQueue::new(queue, limits).with_observer(store);
+                queue.install(builder, limits.counts)
             }
         };
         let provider = builder.build();
@@ -121,11 +143,19 @@ impl Exporters {
         Ok(provider)
     }
 
-    /// Makes the layer that exports events as log records.
-    pub fn records(&mut self, settings: &ExportSettings) -> Result<Option<BoxedLayer>, OtlpError> {
+    /// Makes the layers that export events as log records, and store those of traces.
+    pub fn records(
+        &mut self,
+        settings: &ExportSettings,
+        store: Option<&TraceStore>,
+    ) -> Result<Vec<BoxedLayer>, OtlpError> {
+        let limits = settings.record_limits;
+        let store = store.map(|store| Arc::new(store.clone()) as Arc<dyn RecordObserver>);
         let (queue, counters) = (settings.log_queue, Counters::log_records());
+        let observed =
+            |store: Option<_>| store.map(|store| OtlpLogLayer::observe_only(store, limits).boxed());
         Ok(match &settings.logs {
-            Exporter::None => None,
+            Exporter::None => observed(store).into_iter().collect(),
             Exporter::Console => {
                 let mut exporter = opentelemetry_stdout::LogExporter::default();
                 exporter.set_resource(&self.resource);
@@ -135,15 +165,15 @@ impl Exporters {
                 let provider = provider.with_log_processor(queue).build();
                 let layer = logs::bridge(&provider);
                 self.on_shutdown(move |limit| provider.shutdown_with_timeout(limit));
-                Some(layer)
+                [layer].into_iter().chain(observed(store)).collect()
             }
             Exporter::Otlp(otlp) => {
                 let sender = self.sender(otlp, Signal::Records)?;
                 let queue = self.queue(queue, counters, sender);
                 self.records = queue.stats();
-                let layer = OtlpLogLayer::new(queue.clone(), settings.record_limits).boxed();
+                let layer = OtlpLogLayer::new(queue.clone(), limits).with_observer(store);
                 self.on_shutdown(move |limit| queue.close(limit));
-                Some(layer)
+                vec![layer.boxed()]
             }
         })
     }

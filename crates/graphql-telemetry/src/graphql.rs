@@ -33,6 +33,7 @@ use opentelemetry::{
     trace::{SpanBuilder, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
+pub(crate) use operation::OPERATION_NAMES;
 pub use operation::{Identity, Operation, Source, refused};
 
 use super::{

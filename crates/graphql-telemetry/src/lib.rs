@@ -21,6 +21,7 @@
 //! | a pool | [`sea_orm::PoolMetrics`] |
 //! | WebSockets | [`websocket`] |
 //! | slow polls, and where an operation's time went | [`runtime`] |
+//! | recent traces in the process, with their log lines | [`Builder::trace_store`], [`trace_store`] |
 //! | metrics of the application | [`Builder::metrics`], [`catalog`] |
 //! | `/metrics`, `/livez`, `/readyz`, `/debug/…` | [`admin::Admin`] |
 //!
@@ -60,6 +61,7 @@ pub mod settings;
 mod telemetry;
 mod text;
 mod trace_context;
+pub mod trace_store;
 pub mod traces;
 mod warnings;
 pub mod websocket;

@@ -61,7 +61,7 @@ pub fn warnings() -> BoxedLayer {
 pub fn init(
     (lines, lines_filter): (BoxedLayer, &str),
     tracer: Option<(SdkTracer, Targets)>,
-    records: Option<(BoxedLayer, &str)>,
+    (records, records_filter): (Vec<BoxedLayer>, &str),
     console: Option<BoxedLayer>,
 ) -> Result<(), TelemetryError> {
     let parsed = |filter| {
@@ -75,9 +75,9 @@ pub fn init(
         layers.push(spans(tracer, filter));
     }
     layers.push(lines.with_filter(parsed(lines_filter)?).boxed());
-    if let Some((records, filter)) = records {
+    for records in records {
         let exported = filter_fn(|metadata| !is_not_exported(metadata.target()));
-        layers.push(records.with_filter(parsed(filter)?).with_filter(exported).boxed());
+        layers.push(records.with_filter(parsed(records_filter)?).with_filter(exported).boxed());
     }
     let subscriber = tracing_subscriber::registry().with(layers);
     subscriber.try_init().map_err(|_| TelemetryError::Installed("subscriber of tracing"))

@@ -25,6 +25,7 @@ use crate::{
     metrics::Scrape,
     resource::{Service, resource, set_service},
     settings::{ExportSettings, Exporter, IgnoredValue},
+    trace_store::{TraceStore, TraceStoreOptions},
     traces,
 };
 
@@ -43,6 +44,7 @@ pub struct Builder {
     log_filter: String,
     warnings_filter: String,
     span_filter: Targets,
+    trace_store: Option<TraceStoreOptions>,
     #[cfg(all(feature = "console", tokio_unstable))]
     console: Option<ConsoleOptions>,
 }
@@ -57,6 +59,7 @@ impl Builder {
             log_filter: LOG_FILTER.to_owned(),
             warnings_filter: format!("{krate}=warn"),
             span_filter: Targets::new().with_target(krate, tracing::Level::INFO),
+            trace_store: None,
             #[cfg(all(feature = "console", tokio_unstable))]
             console: None,
         }
@@ -120,6 +123,14 @@ impl Builder {
         self
     }
 
+    /// Stores recent traces in the process, with their log records; by default none. They are recorded
+    /// whether they are sampled and exported or not.
+    #[must_use]
+    pub fn trace_store(mut self, options: Option<TraceStoreOptions>) -> Self {
+        self.trace_store = options;
+        self
+    }
+
     /// Serves tokio-console.
     #[cfg(all(feature = "console", tokio_unstable))]
     #[must_use]
@@ -145,13 +156,15 @@ impl Builder {
         let output = NonBlockingWriter::start(io::stdout())?;
         let guard = output.guard();
         let mut exporters = Exporters::start(resource(settings.resource.clone()))?;
-        let (mut scrape, mut tracer, mut records) = (None, None, None);
+        let (mut scrape, mut tracer, mut records) = (None, None, Vec::new());
+        let trace_store = self.trace_store.clone().filter(|_| !settings.disabled);
+        let trace_store = trace_store.map(TraceStore::new);
         if !settings.disabled {
             scrape = exporters.metrics(settings)?;
-            let provider = exporters.spans(settings)?;
+            let provider = exporters.spans(settings, trace_store.as_ref())?;
             let own = traces::install(&provider).ok_or(TelemetryError::Installed("tracer"))?;
             tracer = Some((own, self.span_filter.clone()));
-            records = exporters.records(settings)?;
+            records = exporters.records(settings, trace_store.as_ref())?;
         }
         let (address, console) = self.listen_for_console()?.unzip();
         self.subscribe(output, tracer, records, console)?;
@@ -166,7 +179,7 @@ impl Builder {
         announce(settings);
         let propagates = settings.propagate;
         traces::set_propagation(propagates);
-        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), scrape, _guard: guard })
+        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), scrape, trace_store, _guard: guard })
     }
 
     /// Listens for tokio-console. Returns where, and the layer that collects for it.
@@ -188,7 +201,7 @@ impl Builder {
         &self,
         output: NonBlockingWriter,
         tracer: Option<(opentelemetry_sdk::trace::SdkTracer, Targets)>,
-        records: Option<BoxedLayer>,
+        records: Vec<BoxedLayer>,
         console: Option<BoxedLayer>,
     ) -> Result<(), TelemetryError> {
         let filter = &with_level(&self.log_filter, self.settings.log_level);
@@ -196,8 +209,7 @@ impl Builder {
             Some(format) => (FmtLayer::new(format, output).boxed(), filter.as_str()),
             None => (logs::warnings(), self.warnings_filter.as_str()),
         };
-        let records = records.map(|records| (records, filter.as_str()));
-        logs::init(lines, tracer, records, console)
+        logs::init(lines, tracer, (records, filter), console)
     }
 }
 
@@ -207,6 +219,7 @@ pub struct Telemetry {
     /// None after a flush. In a mutex, so that it can be shared.
     exporters: Mutex<Option<Exporters>>,
     scrape: Option<Scrape>,
+    trace_store: Option<TraceStore>,
     /// Dropped last: the last log lines are written by then.
     _guard: WorkerGuard,
 }
@@ -229,6 +242,12 @@ impl Telemetry {
     #[must_use]
     pub fn scrape(&self) -> Option<Scrape> {
         self.scrape.clone()
+    }
+
+    /// Returns the store of recent traces, if there is one.
+    #[must_use]
+    pub fn trace_store(&self) -> Option<TraceStore> {
+        self.trace_store.clone()
     }
 
     /// Exports what is left, within `limit` and not within the five seconds of dropping it, and logs what

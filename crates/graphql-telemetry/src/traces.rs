@@ -6,10 +6,12 @@ use std::sync::{
 };
 
 use opentelemetry::{
-    Context, KeyValue,
-    trace::{Span as _, SpanBuilder, TraceContextExt, Tracer as _, TracerProvider},
+    Context, KeyValue, SpanId, TraceId,
+    trace::{Link, Span as _, SpanBuilder, SpanKind, TraceContextExt, Tracer as _, TracerProvider},
 };
-use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
+use opentelemetry_sdk::trace::{
+    IdGenerator, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider, ShouldSample,
+};
 
 use crate::resource::scope;
 
@@ -43,6 +45,44 @@ pub fn start_span<A: IntoIterator<Item = KeyValue>>(
 pub(crate) fn install(provider: &SdkTracerProvider) -> Option<SdkTracer> {
     let tracer = provider.tracer_with_scope(scope());
     TRACER.set(tracer.clone()).is_ok().then_some(tracer)
+}
+
+/// Makes ids that nobody can guess from others: who knows those of a request may look at its trace. The
+/// SDK's generator is not made for that (`SmallRng`).
+#[derive(Debug)]
+pub(crate) struct UnguessableIds;
+
+impl IdGenerator for UnguessableIds {
+    fn new_trace_id(&self) -> TraceId {
+        TraceId::from(rand::random::<u128>())
+    }
+
+    fn new_span_id(&self) -> SpanId {
+        SpanId::from(rand::random::<u64>())
+    }
+}
+
+/// A sampler that has spans recorded which are not sampled, for a store in the process. They are not
+/// exported, and their `sampled` flag is not set.
+#[derive(Clone, Debug)]
+pub(crate) struct RecordAll<S>(pub S);
+
+impl<S: ShouldSample + Clone + 'static> ShouldSample for RecordAll<S> {
+    fn should_sample(
+        &self,
+        parent: Option<&Context>,
+        trace: TraceId,
+        name: &str,
+        kind: &SpanKind,
+        attributes: &[KeyValue],
+        links: &[Link],
+    ) -> SamplingResult {
+        let mut result = self.0.should_sample(parent, trace, name, kind, attributes, links);
+        if result.decision == SamplingDecision::Drop {
+            result.decision = SamplingDecision::RecordOnly;
+        }
+        result
+    }
 }
 
 static PROPAGATES: AtomicBool = AtomicBool::new(true);

@@ -7,10 +7,7 @@ use std::{cell::Cell, mem};
 use opentelemetry_sdk::Resource;
 use prost::bytes::{BufMut, Bytes, BytesMut};
 
-use crate::{
-    protobuf::Writer,
-    queue::{Batch, Queue},
-};
+use crate::{protobuf::Writer, queue::Batch};
 
 thread_local! {
     static WRITER: Cell<Writer> = Cell::default();
@@ -77,21 +74,31 @@ impl Batch for EncodedBatch {
     }
 }
 
-impl Queue<EncodedBatch> {
-    /// Queues what `item` writes, as made by what `scope` writes.
-    pub fn encode(&self, scope: impl FnOnce(&mut Writer), item: impl FnOnce(&mut Writer)) {
-        // Taken and not borrowed: whatever happens here may make another item.
-        let mut writer = WRITER.try_with(Cell::take).unwrap_or_default();
-        writer.clear();
-        writer.message(2, item);
-        let length = writer.written().len();
-        scope(&mut writer);
-        let written = writer.written();
-        let (scope, item) = written.split_at(written.len() - length);
-        self.push(Item { scope, item });
-        // A thread that ends has no place for it any more.
-        let _ = WRITER.try_with(|kept| kept.set(writer));
+impl<'a> Item<'a> {
+    /// The item, as field 2 of `ScopeSpans` or `ScopeLogs`: those of several, one after the other, are
+    /// the content of one.
+    pub const fn encoded(&self) -> &'a [u8] {
+        self.item
     }
+}
+
+/// Encodes what `item` writes, as made by what `scope` writes, and hands it to `receive`.
+pub fn encode(
+    scope: impl FnOnce(&mut Writer),
+    item: impl FnOnce(&mut Writer),
+    receive: impl FnOnce(Item<'_>),
+) {
+    // Taken and not borrowed: whatever happens here may make another item.
+    let mut writer = WRITER.try_with(Cell::take).unwrap_or_default();
+    writer.clear();
+    writer.message(2, item);
+    let length = writer.written().len();
+    scope(&mut writer);
+    let written = writer.written();
+    let (scope, item) = written.split_at(written.len() - length);
+    receive(Item { scope, item });
+    // A thread that ends has no place for it any more.
+    let _ = WRITER.try_with(|kept| kept.set(writer));
 }
 
 /// A whole `ExportTraceServiceRequest` or `ExportLogsServiceRequest`, in pieces: an export is the

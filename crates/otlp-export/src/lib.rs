@@ -20,6 +20,7 @@
 //! |---|---|
 //! | spans, encoded in `SpanProcessor::on_end` | [`SpanQueue`] |
 //! | log records, from events of `tracing` | [`OtlpLogLayer`] |
+//! | the same spans and records for a store in the process, sampled or not | [`SpanObserver`], [`RecordObserver`] |
 //! | gRPC and HTTP, with TLS, compression, and retries by the protocol's rules | [`Sender`] |
 //! | queues bounded by items and bytes | [`Queue`], [`QueueOptions`] |
 //! | what became of each item | [`ExportStats`], and `otel.sdk.*` by the facade `metrics` ([`Counters`]) |
@@ -52,13 +53,13 @@ mod text;
 pub use self::{
     encoded::EncodedBatch,
     limits::{AttributeLimits, SpanBounds, cut},
-    logs::{LogSender, OtlpLogLayer, Record},
+    logs::{LogSender, OtlpLogLayer, Record, RecordObserver},
     metrics::MetricSender,
     options::{OtlpOptions, Protocol, QueueOptions, Tls},
     queue::{Batch, BatchExporter, Counters, ExportStats, Queue, SendError},
     report::{LogReport, Report},
     runtime::ExportRuntime,
     sender::{OtlpError, Sender, Signal},
-    spans::{EnqueueSpan, SpanQueue, SpanSender},
+    spans::{EnqueueSpan, SpanObserver, SpanQueue, SpanSender},
     text::{error_chain, event_name},
 };

@@ -7,10 +7,15 @@
 use std::{
     error::Error,
     fmt,
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
-use opentelemetry::{Context, InstrumentationScope, logs::LogRecord as _, trace::TraceContextExt};
+use opentelemetry::{
+    Context, InstrumentationScope,
+    logs::LogRecord as _,
+    trace::{SpanContext, TraceContextExt},
+};
 use opentelemetry_sdk::{
     error::OTelSdkResult,
     logs::{LogBatch, LogExporter, LogProcessor, SdkLogRecord},
@@ -23,7 +28,7 @@ use tracing::{
 use tracing_subscriber::{Layer, layer};
 
 use crate::{
-    encoded::EncodedBatch,
+    encoded::{EncodedBatch, encode},
     limits::{AttributeLimits, cut},
     protobuf::Writer,
     queue::{BatchExporter, Queue, SendError},
@@ -33,10 +38,19 @@ use crate::{
 /// The field of `LogRecord` that holds attributes.
 const ATTRIBUTES: u8 = 6;
 
+/// Receives each log record that belongs to a trace, where it is made.
+pub trait RecordObserver: Send + Sync {
+    /// `encoded` is the record of `span`'s trace as field 2 of OTLP's `ScopeLogs`. Called on the thread that
+    /// logs, which must not be blocked.
+    fn on_record(&self, span: &SpanContext, encoded: &[u8]);
+}
+
 /// Queues events as log records. Clones share the queue.
 #[derive(Clone)]
 pub struct OtlpLogLayer {
-    queue: Queue<EncodedBatch>,
+    /// None if nothing is exported.
+    queue: Option<Queue<EncodedBatch>>,
+    observer: Option<Arc<dyn RecordObserver>>,
     limits: AttributeLimits,
 }
 
@@ -44,7 +58,20 @@ impl OtlpLogLayer {
     /// Queues records within these limits.
     #[must_use]
     pub const fn new(queue: Queue<EncodedBatch>, limits: AttributeLimits) -> Self {
-        Self { queue, limits }
+        Self { queue: Some(queue), observer: None, limits }
+    }
+
+    /// Exports nothing, and hands the records of traces to `observer` within these limits.
+    #[must_use]
+    pub const fn observe_only(observer: Arc<dyn RecordObserver>, limits: AttributeLimits) -> Self {
+        Self { queue: None, observer: Some(observer), limits }
+    }
+
+    /// Hands the records of traces to `observer`, too.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Option<Arc<dyn RecordObserver>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// Exports what is queued, and takes no more.
@@ -52,7 +79,7 @@ impl OtlpLogLayer {
     /// # Errors
     /// If not all could be exported within `timeout`.
     pub fn shutdown(&self, timeout: Duration) -> OTelSdkResult {
-        self.queue.close(timeout)
+        self.queue.as_ref().map_or(Ok(()), |queue| queue.close(timeout))
     }
 }
 
@@ -61,28 +88,43 @@ impl<S: Subscriber> Layer<S> for OtlpLogLayer {
         if Context::is_current_telemetry_suppressed() {
             return;
         }
+        let span = Context::map_current(|context| context.span().span_context().clone());
+        let observer = self.observer.as_ref().filter(|_| span.is_valid());
+        if observer.is_none() && self.queue.is_none() {
+            return;
+        }
         let target = event.metadata().target();
         let scope = |to: &mut Writer| to.message(1, |inner| inner.text(1, target));
-        self.queue.encode(scope, |to| write(to, event, SystemTime::now(), self.limits));
+        let record = |to: &mut Writer| write(to, event, &span, SystemTime::now(), self.limits);
+        encode(scope, record, |item| {
+            if let Some(observer) = observer {
+                observer.on_record(&span, item.encoded());
+            }
+            if let Some(queue) = &self.queue {
+                queue.push(item);
+            }
+        });
     }
 }
 
 /// The content of a `LogRecord`.
-fn write(to: &mut Writer, event: &Event<'_>, now: SystemTime, limits: AttributeLimits) {
+fn write(
+    to: &mut Writer,
+    event: &Event<'_>,
+    span: &SpanContext,
+    now: SystemTime,
+    limits: AttributeLimits,
+) {
     let metadata = event.metadata();
     if let Some(name) = event_name(metadata.name()) {
         to.text(12, name);
     }
     to.time(11, now);
-    Context::map_current(|context| {
-        let span = context.span();
-        let span = span.span_context();
-        if span.is_valid() {
-            to.id(10, span.span_id().to_bytes());
-            to.id(9, span.trace_id().to_bytes());
-            to.flags(8, span.trace_flags().to_u8().into());
-        }
-    });
+    if span.is_valid() {
+        to.id(10, span.span_id().to_bytes());
+        to.id(9, span.trace_id().to_bytes());
+        to.flags(8, span.trace_flags().to_u8().into());
+    }
     let mut fields = Fields { to, limits, count: 0 };
     event.record(&mut fields);
     let dropped = fields.count.saturating_sub(limits.count);
@@ -194,13 +236,9 @@ impl<E: LogExporter + 'static> BatchExporter for LogSender<E> {
 
 #[cfg(test)]
 mod tests {
-    use std::{
-        io,
-        sync::{Arc, Mutex},
-        time::UNIX_EPOCH,
-    };
+    use std::{io, sync::Mutex, time::UNIX_EPOCH};
 
-    use opentelemetry::trace::{SpanContext, TraceFlags, TraceState};
+    use opentelemetry::trace::{TraceFlags, TraceState};
     use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
     use opentelemetry_proto::tonic::logs::v1 as proto;
     use opentelemetry_sdk::logs::SdkLoggerProvider;
@@ -217,7 +255,9 @@ mod tests {
     impl<S: Subscriber> Layer<S> for Kept {
         fn on_event(&self, event: &Event<'_>, _: layer::Context<'_, S>) {
             let mut writer = Writer::default();
-            write(&mut writer, event, UNIX_EPOCH + Duration::from_nanos(7), AttributeLimits::NONE);
+            let span = Context::map_current(|context| context.span().span_context().clone());
+            let now = UNIX_EPOCH + Duration::from_nanos(7);
+            write(&mut writer, event, &span, now, AttributeLimits::NONE);
             let mut decoded = proto::LogRecord::decode(writer.written()).unwrap();
             // In which order they are says nothing.
             decoded.attributes.reverse();

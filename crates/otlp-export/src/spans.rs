@@ -4,7 +4,7 @@
 //! there cost a service 8.6 % of its CPU in place of 1.6 %, and its queue is bounded by spans and not by
 //! bytes. Can go when the SDK's processor takes encoded spans.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use opentelemetry::{Context, trace::Span as _};
 use opentelemetry_sdk::{
@@ -14,16 +14,33 @@ use opentelemetry_sdk::{
 
 use crate::{
     clock,
-    encoded::EncodedBatch,
+    encoded::{EncodedBatch, Item, encode},
     limits::{AttributeLimits, SpanBounds, limit},
     protobuf,
     queue::{Batch, BatchExporter, Queue, SendError},
 };
 
+/// Receives each recorded span where it ends, whether it is sampled or not.
+pub trait SpanObserver: Send + Sync {
+    /// `encoded` is the span as field 2 of OTLP's `ScopeSpans`. Called on the thread that ended the span,
+    /// which must not be blocked.
+    fn on_end(&self, span: &SpanData, encoded: &[u8]);
+}
+
 /// Queues spans when they end.
 pub struct SpanQueue<B> {
-    queue: Queue<B>,
+    /// None if nothing is exported.
+    queue: Option<Queue<B>>,
+    observer: Option<Arc<dyn SpanObserver>>,
     limits: AttributeLimits,
+}
+
+impl SpanQueue<EncodedBatch> {
+    /// A processor that exports nothing, and hands spans to `observer` within `limits`.
+    #[must_use]
+    pub const fn observe_only(observer: Arc<dyn SpanObserver>, limits: &SpanBounds) -> Self {
+        Self { queue: None, observer: Some(observer), limits: limits.attributes() }
+    }
 }
 
 impl<B: Batch> SpanQueue<B>
@@ -33,7 +50,15 @@ where
     /// A processor whose spans go into `queue`, within `limits`.
     #[must_use]
     pub const fn new(queue: Queue<B>, limits: &SpanBounds) -> Self {
-        Self { queue, limits: limits.attributes() }
+        Self { queue: Some(queue), observer: None, limits: limits.attributes() }
+    }
+
+    /// Hands spans to `observer`, too: also those that are recorded and not sampled, which are not
+    /// exported.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Option<Arc<dyn SpanObserver>>) -> Self {
+        self.observer = observer;
+        self
     }
 
     /// Adds it to a provider, with the limits that the SDK keeps itself.
@@ -59,16 +84,31 @@ pub trait EnqueueSpan {
 
 impl EnqueueSpan for SpanQueue<EncodedBatch> {
     fn enqueue(&self, span: SpanData) {
-        let scope = &span.instrumentation_scope;
-        let item = |to: &mut _| protobuf::span::write(to, &span);
-        self.queue.encode(|to| to.scope(scope, scope.name()), item);
+        encode_span(&span, |item| {
+            if let Some(observer) = &self.observer {
+                observer.on_end(&span, item.encoded());
+            }
+            if let Some(queue) = self.queue.as_ref().filter(|_| span.span_context.is_sampled()) {
+                queue.push(item);
+            }
+        });
     }
 }
 
 impl EnqueueSpan for SpanQueue<Vec<SpanData>> {
     fn enqueue(&self, span: SpanData) {
-        self.queue.push(span);
+        if let Some(observer) = &self.observer {
+            encode_span(&span, |item| observer.on_end(&span, item.encoded()));
+        }
+        if let Some(queue) = self.queue.as_ref().filter(|_| span.span_context.is_sampled()) {
+            queue.push(span);
+        }
     }
+}
+
+fn encode_span(span: &SpanData, receive: impl FnOnce(Item<'_>)) {
+    let scope = &span.instrumentation_scope;
+    encode(|to| to.scope(scope, scope.name()), |to| protobuf::span::write(to, span), receive);
 }
 
 impl<B> SpanQueue<B> {
@@ -102,7 +142,7 @@ where
     }
 
     fn on_end(&self, mut span: SpanData) {
-        if span.span_context.is_sampled() {
+        if span.span_context.is_sampled() || self.observer.is_some() {
             let was_marked = clock::correct(&mut span);
             self.limit(&mut span, was_marked);
             self.enqueue(span);
@@ -110,11 +150,11 @@ where
     }
 
     fn force_flush(&self) -> OTelSdkResult {
-        self.queue.flush(Duration::from_secs(5))
+        self.queue.as_ref().map_or(Ok(()), |queue| queue.flush(Duration::from_secs(5)))
     }
 
     fn shutdown_with_timeout(&self, timeout: Duration) -> OTelSdkResult {
-        self.queue.close(timeout)
+        self.queue.as_ref().map_or(Ok(()), |queue| queue.close(timeout))
     }
 }
 

@@ -30,6 +30,8 @@ use crate::{
 
 /// The span's name until its document is parsed.
 const SPAN_NAME: &str = "GraphQL Operation";
+/// The names that spans of operations have.
+pub(crate) const OPERATION_NAMES: [&str; 4] = ["query", "mutation", "subscription", SPAN_NAME];
 /// Bytes of an operation's name that are recorded: clients choose them.
 const LONGEST_NAME: usize = 256;
 

@@ -1,0 +1,54 @@
+//! The trace of a request, for the client that made it: what the playground shows beside a response.
+//!
+//! It is found by the value of the response's header `traceresponse`, whose ids are random and made here, so
+//! that nobody finds the trace of somebody else's request.
+
+use std::{sync::Arc, time::SystemTime};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use graphql_telemetry::trace_store::TraceView;
+use opentelemetry::{SpanId, TraceId};
+use serde_json::json;
+
+use super::AppState;
+
+/// How long a trace is served after its request: as long as someone looks at the response.
+const MAX_AGE_SECONDS: u64 = 300;
+
+/// Returns what is stored of a request.
+pub async fn trace(
+    State(state): State<Arc<AppState>>,
+    Path(traceresponse): Path<String>,
+) -> Response {
+    let Some(store) = &state.traces else {
+        return not_found("Traces are not stored: the store is switched off by --trace-store 0.");
+    };
+    let ids = parse(&traceresponse);
+    let found = ids.and_then(|(trace, span)| store.request(trace, span)).filter(is_recent);
+    match found {
+        // It may grow, by a late log line.
+        Some(found) => ([(header::CACHE_CONTROL, "no-store")], Json(found)).into_response(),
+        None => not_found("The trace is not stored any more."),
+    }
+}
+
+fn is_recent(trace: &TraceView) -> bool {
+    let age = SystemTime::now().duration_since(trace.start).unwrap_or_default();
+    age.as_secs_f64() - trace.duration < MAX_AGE_SECONDS as f64
+}
+
+/// The ids of `00-{trace id}-{span id}-{flags}`.
+fn parse(traceresponse: &str) -> Option<(TraceId, SpanId)> {
+    let mut parts = traceresponse.split('-');
+    let (trace, span) = (parts.nth(1)?, parts.next()?);
+    Some((TraceId::from_hex(trace).ok()?, SpanId::from_hex(span).ok()?))
+}
+
+fn not_found(why: &str) -> Response {
+    (StatusCode::NOT_FOUND, Json(json!({ "error": why }))).into_response()
+}
