@@ -239,3 +239,6 @@ impl fmt::Debug for TraceStore {
         f.debug_tuple("TraceStore").field(&self.stats()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests;
