@@ -21,7 +21,7 @@ SETTINGS = {
         "OTEL_SDK_DISABLED": "true",
         "COLOPHON_RUNTIME_PROFILING": "false",
         # The line that tells the addresses must come all the same.
-        "RUST_LOG": "warn,colophon::command::serve=info",
+        "RUST_LOG": "warn,colophon::cli::serve=info",
     },
     ON: {"OTEL_TRACES_SAMPLER": "always_on"},
     HUNDREDTH: {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.01"},

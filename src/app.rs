@@ -156,6 +156,7 @@ impl Service {
         let with_admin = Admin {
             routes: admin::Admin::with_sampler(sampler.clone())
                 .recorder(observation.recorder, "start with --flight-recorder")
+                .traces(observation.traces)
                 .stall_limit(settings.runtime.stall_limit)
                 .readiness(health.clone()),
             sampler,

@@ -6,6 +6,7 @@ mod debug;
 mod profiles;
 mod rejection;
 mod tasks;
+mod traces;
 
 use std::{io, net, sync::Arc, thread, time::Duration};
 
@@ -28,7 +29,7 @@ use tokio::{
 };
 use tracing::error;
 
-use crate::{GaugeSampler, Telemetry};
+use crate::{GaugeSampler, Telemetry, trace_store::TraceStore};
 
 /// How long the service's runtime may take to check whether it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -66,6 +67,7 @@ pub struct Admin {
     stall_limit: Duration,
     readiness: Arc<dyn Readiness>,
     authorize: Authorize,
+    traces: Option<TraceStore>,
 }
 
 impl Admin {
@@ -76,7 +78,8 @@ impl Admin {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(telemetry: &Telemetry) -> Self {
-        Self::with_sampler(GaugeSampler::new(telemetry.scrape(), || ()))
+        let sampler = GaugeSampler::new(telemetry.scrape(), || ());
+        Self::with_sampler(sampler).traces(telemetry.trace_store())
     }
 
     /// Returns the routes with a sampler that samples more than the process and the runtime.
@@ -93,6 +96,7 @@ impl Admin {
             stall_limit: STALL_LIMIT,
             readiness: Arc::new(()),
             authorize: Arc::new(|_| Ok(())),
+            traces: None,
         }
     }
 
@@ -109,6 +113,13 @@ impl Admin {
     #[must_use]
     pub const fn stall_limit(mut self, limit: Duration) -> Self {
         self.stall_limit = limit;
+        self
+    }
+
+    /// Sets the store of traces that `/debug/api/…` shows.
+    #[must_use]
+    pub fn traces(mut self, store: Option<TraceStore>) -> Self {
+        self.traces = store;
         self
     }
 
@@ -136,6 +147,7 @@ impl Admin {
         let guarded = Router::new()
             .route("/metrics", get(metrics))
             .merge(debug::router())
+            .merge(traces::router())
             .route_layer(middleware::from_fn_with_state(admin.clone(), guard));
         Router::new()
             .route("/livez", get(livez))

@@ -350,6 +350,40 @@ mod tests {
         assert_eq!(outcome.outstanding(), 1);
     }
 
+    /// Decodes what is observed.
+    #[derive(Default)]
+    struct Observed(Mutex<Vec<proto::LogRecord>>);
+
+    impl RecordObserver for Observed {
+        fn on_record(&self, span: &SpanContext, encoded: &[u8]) {
+            let decoded = proto::ScopeLogs::decode(encoded).unwrap().log_records;
+            assert_eq!(decoded[0].trace_id, span.trace_id().to_bytes());
+            self.0.lock().unwrap().extend(decoded);
+        }
+    }
+
+    #[test]
+    fn hands_the_records_of_traces_to_the_observer() {
+        let observed = Arc::new(Observed::default());
+        let layer = OtlpLogLayer::observe_only(observed.clone(), AttributeLimits::NONE);
+        let layer = tracing_subscriber::registry().with(layer);
+        tracing::subscriber::with_default(layer, || {
+            tracing::info!("of no trace");
+            let span = SpanContext::new(
+                5.into(),
+                6.into(),
+                TraceFlags::default(),
+                false,
+                TraceState::NONE,
+            );
+            let _attached = Context::new().with_remote_span_context(span).attach();
+            tracing::info!(name: "an.event", "of a trace");
+        });
+        let observed = observed.0.lock().unwrap();
+        let names: Vec<_> = observed.iter().map(|record| &*record.event_name).collect();
+        assert_eq!(names, ["an.event"]);
+    }
+
     #[test]
     fn an_event_without_a_name_is_not_called_after_its_place() {
         let [ours, sdks] = made(|| tracing::info!("said"));

@@ -185,7 +185,7 @@ mod tests {
     };
     use opentelemetry_sdk::{
         Resource,
-        trace::{Sampler, SdkTracer, SdkTracerProvider},
+        trace::{Sampler, SamplingDecision, SamplingResult, SdkTracer, SdkTracerProvider},
     };
     use prost::Message as _;
 
@@ -209,6 +209,17 @@ mod tests {
         SpanBounds { counts, value_length: 64 }
     }
 
+    fn settings() -> QueueOptions {
+        QueueOptions {
+            capacity: 10,
+            bytes: 1 << 20,
+            batch: 10,
+            batch_bytes: 1 << 20,
+            delay: Duration::from_hours(1),
+            timeout: LIMIT,
+        }
+    }
+
     /// Decodes what is sent.
     #[derive(Clone, Default)]
     struct Decode(Arc<Mutex<Vec<proto::Span>>>);
@@ -228,18 +239,10 @@ mod tests {
 
     /// The spans that `work` makes, as they are sent.
     fn sent(sampler: Sampler, work: impl FnOnce(&SdkTracer)) -> Vec<proto::Span> {
-        let settings = QueueOptions {
-            capacity: 10,
-            bytes: 1 << 20,
-            batch: 10,
-            batch_bytes: 1 << 20,
-            delay: Duration::from_hours(1),
-            timeout: LIMIT,
-        };
         let counters = Counters::spans();
         let decoded = Decode::default();
         let (queue, exporter) =
-            Queue::new(settings, counters, LogReport::shared(), decoded.clone());
+            Queue::new(settings(), counters, LogReport::shared(), decoded.clone());
         let runtime = ExportRuntime::start().unwrap();
         runtime.handle().spawn(exporter);
         let builder = SdkTracerProvider::builder().with_sampler(sampler);
@@ -328,6 +331,81 @@ mod tests {
         let [span] = &*spans else { panic!("{spans:?}") };
         assert_eq!((&*span.parent_span_id, &*span.trace_state), (&2_u64.to_be_bytes()[..], "a=b"));
         assert!(span.end_time_unix_nano > span.start_time_unix_nano);
+    }
+
+    /// Decodes what is observed.
+    #[derive(Default)]
+    struct Observed(Mutex<Vec<proto::Span>>);
+
+    impl SpanObserver for Observed {
+        fn on_end(&self, span: &SpanData, encoded: &[u8]) {
+            let decoded = proto::ScopeSpans::decode(encoded).unwrap().spans;
+            assert_eq!(decoded[0].name, span.name);
+            self.0.lock().unwrap().extend(decoded);
+        }
+    }
+
+    /// Records all, and samples what is called so.
+    #[derive(Clone, Debug)]
+    struct ByName;
+
+    impl opentelemetry_sdk::trace::ShouldSample for ByName {
+        fn should_sample(
+            &self,
+            _: Option<&Context>,
+            _: opentelemetry::TraceId,
+            name: &str,
+            _: &opentelemetry::trace::SpanKind,
+            _: &[KeyValue],
+            _: &[Link],
+        ) -> SamplingResult {
+            let sampled = name == "sampled";
+            let decision = if sampled {
+                SamplingDecision::RecordAndSample
+            } else {
+                SamplingDecision::RecordOnly
+            };
+            SamplingResult { decision, attributes: Vec::new(), trace_state: Default::default() }
+        }
+    }
+
+    #[test]
+    fn hands_all_recorded_spans_to_the_observer_and_exports_the_sampled() {
+        let observed = Arc::new(Observed::default());
+        let decoded = Decode::default();
+        let (queue, exporter) =
+            Queue::new(settings(), Counters::spans(), LogReport::shared(), decoded.clone());
+        let runtime = ExportRuntime::start().unwrap();
+        runtime.handle().spawn(exporter);
+        let queue = SpanQueue::new(queue, &bounds()).with_observer(Some(observed.clone()));
+        let builder = SdkTracerProvider::builder().with_sampler(ByName);
+        let provider = queue.install(builder, bounds().counts).build();
+        let tracer = provider.tracer("test");
+        for name in ["sampled", "other", "sampled"] {
+            drop(tracer.build_with_context(SpanBuilder::from_name(name), &Context::new()));
+        }
+        provider.shutdown_with_timeout(LIMIT).unwrap();
+        runtime.stop();
+        let names = |spans: &Mutex<Vec<proto::Span>>| {
+            spans.lock().unwrap().iter().map(|it| it.name.clone()).collect::<Vec<_>>()
+        };
+        assert_eq!(names(&observed.0), ["sampled", "other", "sampled"]);
+        assert_eq!(names(&decoded.0), ["sampled", "sampled"]);
+    }
+
+    #[test]
+    fn observes_without_exporting() {
+        let observed = Arc::new(Observed::default());
+        let queue = SpanQueue::observe_only(observed.clone(), &bounds());
+        let builder = SdkTracerProvider::builder().with_sampler(ByName);
+        let provider = queue.install(builder, bounds().counts).build();
+        drop(
+            provider
+                .tracer("test")
+                .build_with_context(SpanBuilder::from_name("a"), &Context::new()),
+        );
+        assert_eq!(observed.0.lock().unwrap().len(), 1);
+        provider.shutdown_with_timeout(LIMIT).unwrap();
     }
 
     #[test]
