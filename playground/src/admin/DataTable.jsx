@@ -1,0 +1,79 @@
+import { Fragment, useMemo, useState } from 'react';
+
+const compare = (a, b) => {
+  if (a == null || b == null) return (a == null) - (b == null);
+  return typeof a === 'string' ? a.localeCompare(b, 'en', { numeric: true }) : a - b;
+};
+
+function sorted(rows, columns, { key, isDescending }) {
+  const column = columns.find((it) => it.key === key);
+  if (!column) return rows;
+  const valueOf = column.value ?? ((row) => row[column.key]);
+  const direction = isDescending ? -1 : 1;
+  return [...rows].sort((a, b) => direction * compare(valueOf(a), valueOf(b)));
+}
+
+function Head({ column, sort, onSort }) {
+  const { key, title, isNumber, hint, isFixed } = column;
+  const isSorted = sort.key === key;
+  const state = isSorted ? { 'aria-sort': sort.isDescending ? 'descending' : 'ascending' } : {};
+  return (
+    <th scope="col" className={isNumber ? 'number' : undefined} title={hint} {...state}>
+      {isFixed ? title : (
+        <button type="button" onClick={() => onSort(column)}>
+          {title}<span aria-hidden="true">{isSorted && (sort.isDescending ? ' ▾' : ' ▴')}</span>
+        </button>
+      )}
+    </th>
+  );
+}
+
+function Cells({ row, columns }) {
+  return columns.map(({ key, isNumber, isHeader, cell, format }) => {
+    const content = cell ? cell(row) : (format ?? String)(row[key]);
+    const className = isNumber ? 'number' : undefined;
+    return isHeader
+      ? <th key={key} scope="row" className={className}>{content}</th>
+      : <td key={key} className={className}>{content}</td>;
+  });
+}
+
+/**
+ * A table that can be sorted by each column. A column is `{ key, title, isNumber, isHeader, format, cell,
+ * value }`; `detail` makes a further line of a row, or null.
+ */
+export function DataTable({ caption, columns, rows, rowKey, initialSort = {}, detail, empty, isFixed }) {
+  const [sort, setSort] = useState(initialSort);
+  const shown = useMemo(() => sorted(rows, columns, sort), [rows, columns, sort]);
+  const onSort = ({ key, isNumber }) => setSort((before) => ({
+    key,
+    isDescending: before.key === key ? !before.isDescending : Boolean(isNumber),
+  }));
+  if (rows.length === 0) return <p className="muted">{empty}</p>;
+  return (
+    <div className="scroll" tabIndex={0} role="region" aria-label={caption}>
+      <table className="data">
+        <caption className="cx-hidden">{caption}</caption>
+        <thead>
+          <tr>
+            {columns.map((column) => (
+              <Head key={column.key} column={isFixed ? { ...column, isFixed } : column} sort={sort} onSort={onSort} />
+            ))}
+          </tr>
+        </thead>
+        <tbody>
+          {shown.map((row, index) => {
+            const key = rowKey ? rowKey(row) : index;
+            const more = detail?.(row);
+            return (
+              <Fragment key={key}>
+                <tr><Cells row={row} columns={columns} /></tr>
+                {more && <tr className="detail"><td colSpan={columns.length}>{more}</td></tr>}
+              </Fragment>
+            );
+          })}
+        </tbody>
+      </table>
+    </div>
+  );
+}
