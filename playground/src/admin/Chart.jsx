@@ -22,18 +22,19 @@ const dataOf = (series) => [samples.time, ...series.map(({ key }) => samples.val
 
 const clock = (time) => new Date(time * 1000).toLocaleTimeString('en-GB');
 
-function optionsOf(element, series, { format, max }, onCursor) {
+function optionsOf(element, series, { format, max, incrs }, onCursor) {
   const grid = { stroke: resolve(element, '--border'), width: 1 };
   const axis = { stroke: resolve(element, '--muted'), grid, ticks: { ...grid, size: 4 }, font: '11px system-ui' };
   return {
     width: element.clientWidth,
     height,
+    padding: [8, 8, 0, 0],
     legend: { show: false },
     cursor: { sync: { key: 'live' }, drag: { x: false, y: false }, points: { size: 5 } },
     scales: { y: { range: (_, low, high) => [Math.min(low ?? 0, 0), max ?? (Math.max(high ?? 0, 0) * 1.1 || 1)] } },
     axes: [
       { ...axis, size: 26, space: 70, values: (_, times) => times.map((time) => clock(time).slice(0, 5)) },
-      { ...axis, size: 66, space: 28, values: (_, values) => values.map(format) },
+      { ...axis, size: 62, space: 28, incrs, values: (_, values) => values.map((it) => format(it).replace('.0 ', ' ')) },
     ],
     series: [{}, ...series.map((_, index) => ({
       stroke: resolve(element, colors[index % colors.length]),
@@ -106,10 +107,10 @@ const Swatch = ({ index }) => (
 );
 
 /** The last 15 minutes of some series, live; its legend has the figures as text. */
-export function Chart({ title, series, format, max }) {
+export function Chart({ title, series, format, max, incrs }) {
   const id = useId();
   const [cursor, setCursor] = useState(null);
-  const place = usePlot(series, { format, max }, setCursor);
+  const place = usePlot(series, { format, max, incrs }, setCursor);
   return (
     <section className="chart" aria-labelledby={id}>
       <h2 id={id}>{title}</h2>

@@ -1,4 +1,4 @@
-import { Fragment, useMemo, useState } from 'react';
+import { Fragment, useEffect, useMemo, useRef, useState } from 'react';
 
 const compare = (a, b) => {
   if (a == null || b == null) return (a == null) - (b == null);
@@ -13,12 +13,15 @@ function sorted(rows, columns, { key, isDescending }) {
   return [...rows].sort((a, b) => direction * compare(valueOf(a), valueOf(b)));
 }
 
+const classOf = ({ isNumber, isMinor }) =>
+  [isNumber && 'number', isMinor && 'minor'].filter(Boolean).join(' ') || undefined;
+
 function Head({ column, sort, onSort }) {
-  const { key, title, isNumber, hint, isFixed } = column;
+  const { key, title, hint, isFixed } = column;
   const isSorted = sort.key === key;
   const state = isSorted ? { 'aria-sort': sort.isDescending ? 'descending' : 'ascending' } : {};
   return (
-    <th scope="col" className={isNumber ? 'number' : undefined} title={hint} {...state}>
+    <th scope="col" className={classOf(column)} title={hint} {...state}>
       {isFixed ? title : (
         <button type="button" onClick={() => onSort(column)}>
           {title}<span aria-hidden="true">{isSorted && (sort.isDescending ? ' ▾' : ' ▴')}</span>
@@ -29,18 +32,33 @@ function Head({ column, sort, onSort }) {
 }
 
 function Cells({ row, columns }) {
-  return columns.map(({ key, isNumber, isHeader, cell, format }) => {
+  return columns.map((column) => {
+    const { key, isHeader, cell, format } = column;
     const content = cell ? cell(row) : (format ?? String)(row[key]);
-    const className = isNumber ? 'number' : undefined;
+    const className = classOf(column);
     return isHeader
       ? <th key={key} scope="row" className={className}>{content}</th>
       : <td key={key} className={className}>{content}</td>;
   });
 }
 
+/** A table wider than the page is scrolled in a box of its own, with the keyboard as well. */
+function Scroll({ label, children }) {
+  const box = useRef(null);
+  const [isWide, setWide] = useState(false);
+  useEffect(() => {
+    const observer = new ResizeObserver(() => setWide(box.current.scrollWidth > box.current.clientWidth));
+    observer.observe(box.current);
+    observer.observe(box.current.firstElementChild);
+    return () => observer.disconnect();
+  }, []);
+  const wide = isWide ? { tabIndex: 0, role: 'group', 'aria-label': `${label}, scrollable` } : {};
+  return <div ref={box} className="scroll" {...wide}>{children}</div>;
+}
+
 /**
- * A table that can be sorted by each column. A column is `{ key, title, isNumber, isHeader, format, cell,
- * value }`; `detail` makes a further line of a row, or null.
+ * A table that can be sorted by each column. A column is `{ key, title, isNumber, isHeader, isMinor, format,
+ * cell, value }`, a minor one hidden on narrow pages; `detail` makes a further line of a row, or null.
  */
 export function DataTable({ caption, columns, rows, rowKey, initialSort = {}, detail, empty, isFixed }) {
   const [sort, setSort] = useState(initialSort);
@@ -51,7 +69,7 @@ export function DataTable({ caption, columns, rows, rowKey, initialSort = {}, de
   }));
   if (rows.length === 0) return <p className="muted">{empty}</p>;
   return (
-    <div className="scroll" tabIndex={0} role="region" aria-label={caption}>
+    <Scroll label={caption}>
       <table className="data">
         <caption className="cx-hidden">{caption}</caption>
         <thead>
@@ -74,6 +92,6 @@ export function DataTable({ caption, columns, rows, rowKey, initialSort = {}, de
           })}
         </tbody>
       </table>
-    </div>
+    </Scroll>
   );
 }

@@ -4,14 +4,20 @@ import { traceHref } from './route.js';
 
 export const Heading = ({ children }) => <h1 tabIndex={-1}>{children}</h1>;
 
+/** An error's line of text, which has no full stop, as a sentence. */
+function sentence(text) {
+  const line = text[0].toUpperCase() + text.slice(1);
+  return /[.!?]$/.test(line) ? line : `${line}.`;
+}
+
 /** Why there is nothing to show, or not the latest. */
 export function Problem({ error, hint }) {
   if (!error) return null;
   const note = hint?.[error.status];
   return (
     <p role="alert" className="problem">
-      <strong>Cannot load this{error.status ? ` (${error.status})` : ''}:</strong> {reasonOf(error)}
-      {note && <> {note}</>}
+      <strong>Not available{error.status ? ` (status ${error.status})` : ''}.</strong>{' '}
+      {sentence(reasonOf(error))} {note}
     </p>
   );
 }

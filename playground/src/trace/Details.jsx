@@ -25,7 +25,7 @@ function Events({ events }) {
   if (events.length === 0) return null;
   return (
     <>
-      <h3>Events</h3>
+      <p className="cx-sub">Events</p>
       <ul className="cx-events">
         {events.map((event, index) => (
           <li key={index}>
@@ -51,7 +51,7 @@ function Links({ links, ...rest }) {
   if (links.length === 0) return null;
   return (
     <>
-      <h3>Links</h3>
+      <p className="cx-sub">Links</p>
       <ul>
         {links.map((link) => (
           <li key={`${link.trace_id}${link.span_id}`}><LinkTo link={link} {...rest} /></li>

@@ -16,7 +16,7 @@ function Axis({ total, logs }) {
         <span className="cx-hidden">Time</span>
         {ticks(total, 4).map((at) => (
           <span key={at} className="cx-tick" aria-hidden="true" style={{ left: stretch(at, at, total).left }}>
-            {duration(at)}
+            {duration(at).replace('.0 ', ' ')}
           </span>
         ))}
         {logs.map((node) => (

@@ -55,21 +55,21 @@ function groupNode(nodes) {
   return group;
 }
 
-const isAlike = (a, b) => a.type === 'span' && b.type === 'span' && a.title === b.title
-  && a.category === b.category && a.children.length === 0 && b.children.length === 0;
+const byStart = (a, b) => a.start - b.start;
+
+const isAlike = (a, b) => a.title === b.title && a.category === b.category
+  && a.children.length === 0 && b.children.length === 0;
 
 function group(children) {
   const runs = [];
-  for (const child of children) {
+  for (const child of children.filter(({ type }) => type === 'span')) {
     const run = runs.at(-1);
     if (run && isAlike(run[0], child)) run.push(child);
     else runs.push([child]);
   }
-  return runs.flatMap((run) => {
-    if (run.length < groupFrom) return run;
-    const made = groupNode(run);
-    return [made];
-  });
+  const spans = runs.flatMap((run) => (run.length < groupFrom ? run : [groupNode(run)]));
+  // A log line between two like spans does not part them.
+  return [...spans, ...children.filter(({ type }) => type !== 'span')].sort(byStart);
 }
 
 function byId(items, key) {
@@ -97,8 +97,6 @@ export function buildTree(trace) {
   for (const node of nodes.values()) arrange(node);
   return { roots: roots.sort(byStart), nodes, logs };
 }
-
-const byStart = (a, b) => a.start - b.start;
 
 function arrange(node) {
   node.children = group(node.children.sort(byStart));

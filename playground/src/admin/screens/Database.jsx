@@ -9,6 +9,7 @@ import { useResource } from '../useResource.js';
 
 const count = (key, title, hint) => ({ key, title, isNumber: true, format: number, hint });
 const time = (key, title, hint) => ({ key, title, isNumber: true, format: duration, hint });
+const minor = (column) => ({ ...column, isMinor: true });
 const wait = (key, title, format = duration) => ({
   key: `wait-${key}`,
   title,
@@ -25,8 +26,9 @@ const poolColumns = [
   count('used', 'In use'), count('idle', 'Idle'), count('max', 'Max'),
   count('waiting', 'Waiting'),
   { key: 'timeouts', title: 'Time-outs', isNumber: true, cell: alarm },
-  count('acquired', 'Acquired', 'Connections handed out since the start'),
-  wait('count', 'Waits', number), wait('mean', 'Mean wait'), wait('p50', 'p50'), wait('p95', 'p95'), wait('p99', 'p99'), wait('max', 'Longest'),
+  minor(count('acquired', 'Acquired', 'Connections handed out since the start')),
+  wait('count', 'Waits', number), wait('mean', 'Mean wait'),
+  minor(wait('p50', 'p50')), wait('p95', 'p95'), minor(wait('p99', 'p99')), wait('max', 'Longest'),
 ];
 
 function statementColumns(open, toggle) {
@@ -41,8 +43,9 @@ function statementColumns(open, toggle) {
         </button>
       ),
     },
-    count('count', 'Count'), count('errors', 'Errors'), count('rows', 'Rows'),
-    time('total', 'Total'), time('mean', 'Mean'), time('p50', 'p50'), time('p95', 'p95'), time('p99', 'p99'), time('max', 'Max'),
+    count('count', 'Count'), count('errors', 'Errors'), minor(count('rows', 'Rows')),
+    time('total', 'Total'), time('mean', 'Mean'),
+    minor(time('p50', 'p50')), time('p95', 'p95'), minor(time('p99', 'p99')), time('max', 'Max'),
     { key: 'slowest', title: 'Slowest', isFixed: true, cell: (row) => <TraceLink id={row.slowest_trace_id} /> },
   ];
 }
@@ -87,6 +90,7 @@ function PoolCharts() {
           key={name}
           title={`Connections of ${name}`}
           format={number}
+          incrs={[1, 2, 5, 10, 20, 50, 100]}
           series={['used', 'idle', 'waiting'].map((it) => ({ key: `pool.${name}.${it}`, label: it === 'used' ? 'in use' : it }))}
         />
       ))}

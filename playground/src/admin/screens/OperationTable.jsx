@@ -25,14 +25,14 @@ function SlowPolls({ row }) {
 const columns = [
   { key: 'start', title: 'Start (UTC)', cell: (row) => <time dateTime={row.start} title={row.start}>{timeOfDay(row.start)}</time> },
   { key: 'name', title: 'Operation', isHeader: true, value: nameOf, cell: (row) => <TraceLink id={row.trace_id}>{nameOf(row)}</TraceLink> },
-  { key: 'root_field', title: 'Root field', format: (it) => it ?? '–' },
+  { key: 'root_field', title: 'Root field', isMinor: true, format: (it) => it ?? '–' },
   { key: 'duration', title: 'Duration', isNumber: true, format: duration },
   { key: 'busy', title: 'Busy, scheduled, idle', cell: (row) => <TaskTime row={row} /> },
-  { key: 'longest_poll', title: 'Longest poll', isNumber: true, format: duration },
+  { key: 'longest_poll', title: 'Longest poll', isNumber: true, isMinor: true, format: duration },
   { key: 'slow_polls', title: 'Slow polls', isNumber: true, cell: (row) => <SlowPolls row={row} /> },
   { key: 'statements', title: 'SQL', isNumber: true, format: number, hint: 'Number of statements' },
   { key: 'error', title: 'Error', cell: ({ error }) => (error ? <span className="cx-badge cx-badge-error">{error}</span> : '–') },
-  { key: 'kept', title: 'Kept as', format: (it) => (it ?? '–').replace('_', ' ') },
+  { key: 'kept', title: 'Kept as', isMinor: true, format: (it) => (it ?? '–').replace('_', ' ') },
 ];
 
 const Key = () => (

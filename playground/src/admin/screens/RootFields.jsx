@@ -9,6 +9,7 @@ const shareColumn = (state) => ({
   key: state,
   title: state[0].toUpperCase() + state.slice(1),
   isNumber: true,
+  isMinor: true,
   value: share(state),
   cell: (row) => percent(share(state)(row)),
   hint: `Share of the operations' time that they were ${state}`,
@@ -25,7 +26,7 @@ const columns = [
   { key: 'rate', title: 'Rate (1/s)', isNumber: true, format: decimal, hint: 'Of the last minute' },
   { key: 'errors', title: 'Errors', isNumber: true, cell: warning('errors', 'cx-badge-error') },
   { key: 'slow_polls', title: 'Slow polls', isNumber: true, cell: warning('slow_polls', '') },
-  ...['mean', 'p50', 'p95', 'p99', 'max'].map((key) => ({ key, title: key, isNumber: true, format: duration })),
+  ...['mean', 'p50', 'p95', 'p99', 'max'].map((key) => ({ key, title: key, isNumber: true, isMinor: key === 'mean', format: duration })),
   ...['busy', 'scheduled', 'idle'].map(shareColumn),
   { key: 'slowest', title: 'Slowest', isFixed: true, cell: (row) => <TraceLink id={row.slowest_trace_id} /> },
 ];

@@ -11,15 +11,19 @@ const maxLines = 8;
 const line = (key, label) => ({ key, label });
 const workerName = (key) => key.replace(/^worker\.(\d+)\.busy$/, 'worker $1');
 
+const powers = (base, steps) => Array.from({ length: 12 }, (_, power) => steps.map((step) => step * base ** power)).flat();
+const whole = powers(10, [1, 2, 5]);
+const binary = powers(4, [1024]);
+
 const charts = [
-  { title: 'Operations per second', format: number, series: [line('operations', 'operations'), line('errors', 'failed')] },
+  { title: 'Operations per second', format: number, incrs: whole, series: [line('operations', 'operations'), line('errors', 'failed')] },
   { title: 'Schedule latency', format: duration, series: [line('schedule.p50', 'p50'), line('schedule.p99', 'p99')] },
   { title: 'Poll time', format: duration, series: [line('poll.p50', 'p50'), line('poll.p99', 'p99')] },
-  { title: 'Queues', format: number, series: [line('queue.global', 'global'), line('queue.local', 'local'), line('queue.blocking', 'blocking')] },
-  { title: 'Tasks', format: number, series: [line('tasks', 'tasks')] },
-  { title: 'Slow polls per second', format: number, series: [line('slow_polls', 'slow polls')] },
+  { title: 'Queues', format: number, incrs: whole, series: [line('queue.global', 'global'), line('queue.local', 'local'), line('queue.blocking', 'blocking')] },
+  { title: 'Tasks', format: number, incrs: whole, series: [line('tasks', 'tasks')] },
+  { title: 'Slow polls per second', format: number, incrs: whole, series: [line('slow_polls', 'slow polls')] },
   { title: 'CPU (cores)', format: decimal, series: [line('cpu', 'cores')] },
-  { title: 'Memory', format: bytes, series: [line('memory', 'resident')] },
+  { title: 'Memory', format: bytes, incrs: binary, series: [line('memory', 'resident')] },
 ];
 
 function Workers() {
