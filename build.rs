@@ -9,8 +9,8 @@ use std::{
 };
 
 const SOURCE: &str = "playground";
-const INPUTS: [&str; 5] =
-    ["index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
+const INPUTS: [&str; 6] =
+    ["admin.html", "index.html", "package-lock.json", "package.json", "src", "vite.config.js"];
 const WITHOUT_FLAGS: &str = "The flag `--cfg tokio_unstable` is missing: RUSTFLAGS in the environment takes \
     the place of the flags in .cargo/config.toml. Unset it, or add them to it: \
     RUSTFLAGS=\"$RUSTFLAGS --cfg tokio_unstable -C force-frame-pointers=yes\".";

@@ -1,3 +1,4 @@
+import { HISTORY_PLUGIN } from '@graphiql/plugin-history';
 import { createLocalStorage } from '@graphiql/toolkit';
 import { GraphiQL } from 'graphiql';
 import { createRoot } from 'react-dom/client';
@@ -9,34 +10,14 @@ import '@graphiql/plugin-doc-explorer/style.css';
 import '@graphiql/plugin-history/style.css';
 import 'graphiql/graphiql.css';
 import './style.css';
+import './playground/trace-pane.css';
 import { examples } from './examples.js';
+import { fetcher } from './playground/fetcher.js';
+import { TRACE_PLUGIN } from './playground/TracePane.jsx';
 
 globalThis.MonacoEnvironment = { getWorker: (_id, label) => new MonacoWorker({ name: label }) };
 
-// Beside the page, whatever path a proxy serves it under.
-const endpoint = new URL('graphql', document.baseURI);
-
-async function post(params, headers) {
-  const response = await fetch(endpoint, {
-    method: 'POST',
-    headers: {
-      'Content-Type': 'application/json',
-      Accept: 'application/graphql-response+json, application/json',
-      ...headers,
-    },
-    body: JSON.stringify(params),
-  });
-  const text = await response.text();
-  try {
-    return JSON.parse(text);
-  } catch {
-    throw new Error(`HTTP ${response.status}: ${text.slice(0, 1000)}`);
-  }
-}
-
-// GraphiQL would show a thrown error with its stack.
-const fetcher = (params, { headers } = {}) =>
-  post(params, headers).catch(({ message }) => ({ errors: [{ message }] }));
+const plugins = [HISTORY_PLUGIN, TRACE_PLUGIN];
 
 const tabs = examples.map(({ title, query, variables }) => ({
   query: `# ${title}\n#\n${query}`,
@@ -54,10 +35,20 @@ if (storage.getItem('graphiql:tabState') === null) {
   storage.setItem('graphiql:variables', tabs[0].variables);
 }
 
+// The first visit opens the trace beside the editors, wide enough to read. Afterwards GraphiQL
+// remembers which pane is open; a closed one it does not tell from one that never was.
+const isFirstVisit = storage.getItem('colophon:trace') === null;
+if (isFirstVisit) {
+  storage.setItem('colophon:trace', 'shown');
+  storage.setItem('graphiql:docExplorerFlex', '0.7');
+}
+
 createRoot(document.getElementById('root')).render(
   <GraphiQL
     fetcher={fetcher}
     storage={storage}
+    plugins={plugins}
+    visiblePlugin={isFirstVisit ? TRACE_PLUGIN : undefined}
     defaultTabs={tabs}
     defaultEditorToolsVisibility="variables"
   >

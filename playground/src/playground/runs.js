@@ -1,0 +1,49 @@
+// The last operation that was run, and its trace.
+import { useSyncExternalStore } from 'react';
+
+/** The trace is complete only after the response; it may be looked for too early. */
+const delays = [20, 150, 400, 1000];
+
+let state = { status: 'none' };
+const listeners = new Set();
+
+function set(changed) {
+  state = changed;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener) {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+export const useRun = () => useSyncExternalStore(subscribe, () => state);
+
+const wait = (ms) => new Promise((resolve) => {
+  setTimeout(resolve, ms);
+});
+
+async function fetchTrace(traceresponse) {
+  const url = new URL(`trace/${encodeURIComponent(traceresponse)}`, document.baseURI);
+  for (const delay of delays) {
+    await wait(delay);
+    const response = await fetch(url, { headers: { Accept: 'application/json' } });
+    if (response.ok) return { status: 'done', trace: await response.json() };
+    if (response.status !== 404) return { status: 'failed', code: response.status };
+  }
+  return { status: 'missing' };
+}
+
+/** Looks for the trace of an operation whose response had this header. */
+export async function follow({ operationName, query }, traceresponse) {
+  const run = { operationName, query };
+  if (!traceresponse) {
+    set({ ...run, status: 'untraced' });
+    return;
+  }
+  const started = { ...run, status: 'loading' };
+  set(started);
+  const found = await fetchTrace(traceresponse).catch(() => ({ status: 'unreachable' }));
+  // Another one may have been run meanwhile.
+  if (state === started) set({ ...run, ...found });
+}

@@ -1,0 +1,7 @@
+import './tokens.css';
+import './trace.css';
+import './waterfall.css';
+
+export { TraceView } from './TraceView.jsx';
+export { CopyButton } from './CopyButton.jsx';
+export { selectionPath } from './tree.js';
