@@ -1,16 +1,10 @@
 // The playground in a real browser, typed into as a person would.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
 import { after, before, beforeEach, afterEach, describe, test } from 'node:test';
-import { chromium } from 'playwright-core';
+import {
+  editor, elsewhere, launch, newPage, openPlayground, run as runIn, type as typeInto,
+} from './browser.mjs';
 import { start } from './service.mjs';
-
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium';
-const args = [
-  '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
-];
-const editor = '.graphiql-query-editor';
 
 describe('playground', () => {
   let service;
@@ -21,9 +15,8 @@ describe('playground', () => {
   let response;
 
   before(async () => {
-    assert.ok(existsSync(executablePath), `no browser at ${executablePath}: install chromium`);
     service = await start();
-    browser = await chromium.launch({ executablePath, args });
+    browser = await launch();
   });
   after(async () => {
     await browser?.close();
@@ -31,63 +24,16 @@ describe('playground', () => {
   });
 
   beforeEach(async () => {
-    page = await (await browser.newContext()).newPage();
-    page.setDefaultTimeout(30_000);
-    complaints = [];
-    requests = [];
-    page.on('console', (message) => message.type() === 'error' && complaints.push(message.text()));
-    page.on('pageerror', (error) => complaints.push(String(error)));
-    page.on('request', (request) => requests.push(request.url()));
-    page.on('websocket', (socket) => requests.push(socket.url()));
-    await page.exposeFunction('complain', (text) => complaints.push(text));
-    await page.addInitScript(() => document.addEventListener('securitypolicyviolation', (event) => {
-      globalThis.complain(`${event.effectiveDirective} forbids ${event.blockedURI}`);
-    }));
-    const schema = page.waitForResponse((r) => r.request().postData()?.includes('IntrospectionQuery'));
-    response = await page.goto(service.playground);
-    await page.locator(`${editor} .view-line`).first().waitFor();
-    await (await schema).finished();
-    await page.waitForFunction(() => !document.querySelector('.graphiql-spinner'));
+    ({ page, complaints, requests } = await newPage(browser));
+    response = await openPlayground(page, service.playground);
   });
   afterEach(() => page?.context().close());
 
-  async function type(document) {
-    await page.locator(`${editor} .view-line`).first().click();
-    await page.keyboard.press('Control+A');
-    await page.keyboard.press('Delete');
-    await page.keyboard.type(document);
-  }
+  const type = (document) => typeInto(page, document);
+  const run = (name) => runIn(page, name);
 
   const typed = () => page.evaluate(() => globalThis.__MONACO.editor.getModels()
     .find((m) => m.uri.path.endsWith('operation.graphql')).getValue());
-
-  // GraphiQL learns the operation's name some 100 ms after a tab is opened or typed into, and
-  // nothing on the page shows when; until then it sends the name of the operation before.
-  async function run(name) {
-    await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
-    const until = Date.now() + 10_000;
-    for (;;) {
-      const answer = await runOnce(name);
-      const early = answer.errors?.[0].extensions?.code === 'OPERATION_RESOLUTION_FAILURE';
-      if (!early || Date.now() > until) return answer;
-    }
-  }
-
-  async function runOnce(name) {
-    const answered = page.waitForResponse((r) => r.url().endsWith('/graphql')
-      && r.request().postDataJSON().query.includes(` ${name}`));
-    await page.locator('.graphiql-execute-button').click();
-    const answer = await (await answered).json();
-    // What the person sees, not only what came over the wire.
-    await page.waitForFunction((expected) => {
-      const model = globalThis.__MONACO.editor.getModels()
-        .find((m) => m.uri.path.endsWith('response.json'));
-      try {
-        return JSON.stringify(JSON.parse(model.getValue())) === expected;
-      } catch { return false; }
-    }, JSON.stringify(answer));
-    return answer;
-  }
 
   test('loads without a complaint and asks no other host', async () => {
     // The workers come last: what they break, they break by then.
@@ -99,9 +45,7 @@ describe('playground', () => {
     assert.match(policy, /default-src 'none'; script-src 'self';/);
     assert.doesNotMatch(policy, /unsafe-eval|script-src[^;]*unsafe-inline/);
     assert.ok(requests.length > 3);
-    const elsewhere = requests.filter((url) => !url.startsWith('data:')
-      && new URL(url).origin !== new URL(service.playground).origin);
-    assert.deepEqual(elsewhere, []);
+    assert.deepEqual(elsewhere(requests, service.playground), []);
     assert.deepEqual(complaints, []);
   });
 

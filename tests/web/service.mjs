@@ -20,10 +20,10 @@ export function token() {
 }
 
 /**
- * A service with the sample and further arguments, which asks for tokens if there are lines of any;
+ * A service with the sample, further arguments and variables, which asks for tokens if there are lines of any;
  * `stop` ends it and answers its exit code.
  */
-export async function start({ tokens, further = [] } = {}) {
+export async function start({ tokens, further = [], variables = {} } = {}) {
   const folder = await mkdtemp(join(tmpdir(), 'colophon-'));
   const file = join(folder, 'tokens');
   if (tokens) await writeFile(file, tokens);
@@ -31,7 +31,7 @@ export async function start({ tokens, further = [] } = {}) {
     'serve', '--sample', '--listen', '127.0.0.1:0', '--admin-listen', '127.0.0.1:0',
     '--database-url', `sqlite://${folder}/books.db?mode=rwc`, '--log-format', 'json',
     ...(tokens ? ['--tokens-file', file] : []), ...further,
-  ], { stdio: ['ignore', 'pipe', 'inherit'], env });
+  ], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...env, ...variables } });
   const ended = new Promise((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', resolve);
@@ -52,6 +52,8 @@ export async function start({ tokens, further = [] } = {}) {
   return {
     url: `http://${first['listen.public']}`,
     playground: first['listen.playground'],
+    admin: `http://${first['listen.admin']}`,
+    pid: child.pid,
     async stop() {
       child.kill('SIGTERM');
       const stuck = setTimeout(() => child.kill('SIGKILL'), 30_000);

@@ -1,0 +1,241 @@
+// The trace beside the query: each field of the laboratory has its finger-print, and its figures are those
+// of the spans that arrive at a collector.
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { labels, noteOf, categoryOf, titleOf } from '../../playground/src/trace/describe.js';
+import { duration } from '../../playground/src/trace/format.js';
+import { elsewhere, launch, newPage, openPlayground, run, type } from './browser.mjs';
+import { startCollector } from './collector.mjs';
+import { start } from './service.mjs';
+
+const post = (service, query) => fetch(`${service.url}/graphql`, {
+  method: 'POST',
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify({ query }),
+});
+
+describe('the pane Trace', () => {
+  let collector;
+  let service;
+  let browser;
+  let page;
+  let complaints;
+  let requests;
+
+  before(async () => {
+    collector = await startCollector();
+    service = await start({
+      further: ['--lab', '--trace-url', 'http://localhost:1/trace/{trace_id}'],
+      variables: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '50' },
+    });
+    browser = await launch();
+  });
+  after(async () => {
+    await browser?.close();
+    if (service) assert.equal(await service.stop(), 0);
+    await collector?.stop();
+  });
+  beforeEach(async () => {
+    ({ page, complaints, requests } = await newPage(browser));
+    await openPlayground(page, service.playground);
+  });
+  afterEach(async () => {
+    const found = complaints;
+    await page.context().close();
+    assert.deepEqual(found, []);
+  });
+
+  const pane = () => page.getByRole('region', { name: 'Trace' });
+
+  /** Runs an operation, and returns what the pane shows of it. */
+  async function trace(document) {
+    const [, name] = document.match(/(?:query|mutation) (\w+)/);
+    const before = await pane().locator('code').first().textContent({ timeout: 1 }).catch(() => null);
+    await type(page, document);
+    const response = await run(page, name);
+    await page.waitForFunction((old) => {
+      const id = document.querySelector('[aria-label="Trace"] code')?.textContent;
+      return id && id !== old;
+    }, before);
+    const rows = await pane().locator('[role=treegrid] .cx-row:not(.cx-axis)').evaluateAll((all) => all.map((row) => ({
+      tag: row.querySelector('.cx-tag').textContent,
+      title: row.querySelector('.cx-title').textContent,
+      note: row.querySelector('.cx-note')?.textContent ?? '',
+      took: row.querySelector('.cx-took').firstChild?.textContent ?? '',
+    })));
+    const findings = await pane().getByRole('list', { name: 'Findings' }).locator('.cx-message').allTextContents();
+    return { id: await pane().locator('code').first().textContent(), response, rows, findings };
+  }
+
+  /** Whether the rows are the spans that arrived at the collector, with their figures. */
+  async function assertExported({ id, rows }) {
+    const shown = rows.filter(({ tag }) => Object.values(labels).includes(tag) && tag !== labels.log);
+    const spans = await collector.spans(id, shown.length);
+    const expected = spans.map((span) => {
+      const category = categoryOf(span);
+      return [labels[category], titleOf(category, span), noteOf(category, span), duration(span.duration)].join(' | ');
+    });
+    const seen = shown.map(({ tag, title, note, took }) => [tag, title, note, took].join(' | '));
+    assert.deepEqual(seen.toSorted(), expected.toSorted());
+  }
+
+  const only = (rows, tag) => rows.filter((row) => row.tag === tag);
+  const ms = (text) => Number(text.match(/([\d.]+) ms/)[1]);
+
+  test('fields, batches and SQL of a list, in one picture', async () => {
+    const found = await trace('query Books { books(first: 5) { nodes { title authors { name } } } }');
+    await assertExported(found);
+    assert.deepEqual(found.findings, []);
+    const titles = (tag) => only(found.rows, tag).map(({ title }) => title);
+    assert.deepEqual(titles('HTTP'), ['POST /graphql']);
+    assert.deepEqual(titles('field'), ['Query.books', 'Book.authors']);
+    assert.match(only(found.rows, 'field')[1].note, /^5 calls, total .+, longest /);
+    assert.deepEqual(titles('batch'), ['batch authors']);
+    assert.equal(only(found.rows, 'batch')[0].note, '5 keys');
+    assert.deepEqual(titles('SQL'), ['SELECT book', 'SELECT book_author author']);
+    assert.equal(only(found.rows, 'SQL')[0].note, '6 rows');
+    assert.deepEqual(only(found.rows, 'INFO').map(({ title }) => title), ['answered']);
+    assert.deepEqual(elsewhere(requests, service.playground), []);
+  });
+
+  for (const [field, work] of [['labBlock', 'blocks'], ['labSpin', 'computes']]) {
+    test(`a field that ${work}: a slow poll, all of it busy`, async () => {
+      const found = await trace(`query Held { ${field}(ms: 150) }`);
+      await assertExported(found);
+      const [finding, ...others] = found.findings;
+      assert.deepEqual(others, []);
+      assert.match(finding, new RegExp(`^a poll held the worker \\d+ ms in Query.${field}$`));
+      assert.ok(ms(finding) >= 150, finding);
+      const { note } = only(found.rows, 'operation')[0];
+      assert.ok(ms(note.match(/busy [^,]+/)[0]) >= 150, note);
+      assert.match(note, /, 1 slow$/);
+      assert.equal(only(found.rows, 'WARN').length, 1);
+    });
+  }
+
+  for (const field of ['labSleep', 'labLock']) {
+    test(`${field}: idle, and nothing wrong`, async () => {
+      const found = await trace(`query Waits { ${field}(ms: 150) }`);
+      await assertExported(found);
+      assert.deepEqual(found.findings, []);
+      const { note } = only(found.rows, 'operation')[0];
+      assert.ok(ms(note.match(/idle [^,]+/)[0]) >= 149, note);
+    });
+  }
+
+  test('labSlowSql: the statement that took the time', async () => {
+    const found = await trace('query Slow { labSlowSql(ms: 300) }');
+    await assertExported(found);
+    assert.equal(found.findings.length, 1);
+    assert.match(found.findings[0], /^SELECT took \d+ ms of \d+ ms$/);
+    await pane().getByRole('row', { name: /SELECT/ }).click();
+    await pane().getByText('WITH RECURSIVE').last().waitFor();
+  });
+
+  test('labNPlusOne: N+1', async () => {
+    const found = await trace('query Many { labNPlusOne(first: 5) }');
+    await assertExported(found);
+    assert.deepEqual(found.findings, ['6 statements below Query.labNPlusOne: N+1']);
+    assert.equal(only(found.rows, 'SQL').length, 6);
+  });
+
+  test('labExhaustPool: the wait for a connection of another operation', async () => {
+    const other = post(service, '{ labExhaustPool(ms: 600) }');
+    await sleep(50);
+    const found = await trace('query Late { books(first: 1) { nodes { title } } }');
+    assert.ok((await other).ok);
+    await assertExported(found);
+    const [finding] = found.findings;
+    assert.match(finding, /^waited \d+ ms for a connection$/);
+    const [wait] = only(found.rows, 'wait');
+    assert.equal(wait.took, `${(await waited(found.id)).toFixed(1)} ms`);
+  });
+
+  const waited = async (id) => {
+    const spans = await collector.spans(id, 1);
+    return spans.find(({ name }) => name === 'db.pool.acquire').duration * 1e3;
+  };
+
+  test('labStarve: the wait for a worker of another operation', async () => {
+    await type(page, 'query Starved { books(first: 20) { nodes { title authors { name } } } }');
+    const other = post(service, '{ labStarve(ms: 4000) }');
+    await sleep(50);
+    const found = await trace('query Starved { books(first: 20) { nodes { title authors { name } } } } ');
+    assert.ok((await other).ok);
+    await assertExported(found);
+    assert.equal(found.findings.length, 1);
+    assert.match(found.findings[0], /^woken, and waited \d+ ms for a worker$/);
+  });
+
+  test('labPanic: the failure', async () => {
+    const found = await trace('query Fails { labPanic }');
+    await assertExported(found);
+    assert.ok(found.findings.some((it) => /failed: a resolver panicked$/.test(it)), found.findings);
+    assert.ok(only(found.rows, 'ERROR').some(({ title }) => /asked to panic/.test(title)));
+  });
+
+  test('labLeak: an operation like others, whose task is left behind', async () => {
+    const found = await trace('query Leaks { labLeak }');
+    await assertExported(found);
+    assert.deepEqual(found.findings, []);
+  });
+
+  test('a span marks its field in the document, also by keyboard', async () => {
+    await trace('query Marked { list: books(first: 2) { nodes { by: authors { name } } } }');
+    const marked = () => page.locator('.graphiql-query-editor .cx-marked, .graphiql-query-editor [class*=marked]');
+    await pane().getByRole('row', { name: /Book\.authors/ }).hover();
+    await marked().first().waitFor();
+    assert.match((await marked().allTextContents()).join(''), /by/);
+    await pane().getByRole('row', { name: /Query\.books/ }).focus();
+    await page.waitForFunction(() => document.querySelector('.graphiql-query-editor [class*=marked]')
+      ?.textContent.includes('list'));
+    await page.keyboard.press('ArrowDown');
+    await page.keyboard.press('Enter');
+    await pane().getByText('db.query.text').first().waitFor();
+  });
+
+  test('the trace id copies, and leads to the back end', async () => {
+    await page.context().grantPermissions(['clipboard-read', 'clipboard-write']);
+    const { id } = await trace('query Copied { books(first: 1) { nodes { title } } }');
+    await pane().getByRole('button', { name: 'Copy trace id' }).click();
+    await page.waitForFunction((expected) => navigator.clipboard.readText().then((it) => it === expected), id);
+    const href = await pane().getByRole('link', { name: /back end/ }).getAttribute('href');
+    assert.equal(href, `http://localhost:1/trace/${id}`);
+  });
+
+  test('nobody sees the trace of others', async () => {
+    const response = await post(service, '{ books(first: 1) { nodes { title } } }');
+    const [, id, span] = response.headers.get('traceresponse').split('-');
+    const status = async (value) => (await fetch(`${service.url}/trace/${value}`)).status;
+    assert.equal(await status(`00-${id}-${span}-00`), 200);
+    const other = span.replace(/^./, (digit) => (digit === 'f' ? '0' : 'f'));
+    assert.equal(await status(`00-${id}-${other}-00`), 404);
+    assert.equal(await status(id), 404);
+    assert.equal(await status(`00-${'0'.repeat(32)}-${span}-00`), 404);
+    // Who sends a trace id of its own choice to another one's browser knows no more than that.
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const traced = await fetch(`${service.url}/graphql`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', traceparent },
+      body: JSON.stringify({ query: '{ books(first: 1) { nodes { title } } }' }),
+    });
+    assert.equal(await status(traceparent), 404);
+    assert.equal(await status(traced.headers.get('traceresponse')), 200);
+  });
+});
+
+test('without a store the pane says so', async () => {
+  const service = await start({ further: ['--trace-store', '0'] });
+  const browser = await launch();
+  try {
+    const { page } = await newPage(browser);
+    await openPlayground(page, service.playground);
+    await type(page, 'query Plain { books(first: 1) { nodes { title } } }');
+    await run(page, 'Plain');
+    await page.getByRole('region', { name: 'Trace' }).getByText('--trace-store 0').waitFor();
+  } finally {
+    await browser.close();
+    assert.equal(await service.stop(), 0);
+  }
+});
