@@ -23,6 +23,8 @@
 //! | slow polls, and where an operation's time went | [`runtime`] |
 //! | metrics of the application | [`Builder::metrics`], [`catalog`] |
 //! | `/metrics`, `/livez`, `/readyz`, `/debug/…` | [`admin::Admin`] |
+//! | the last 15 minutes, slow polls, tasks, profiles, pools and losses as JSON | `/debug/api/…` of [`admin::Admin`] |
+//! | an admin page, and the settings it shows | [`admin::Admin::pages`], [`admin::Admin::settings`] |
 //!
 //! # Platforms
 //!
@@ -32,6 +34,7 @@
 //! | metrics of the process | yes | yes | uptime only |
 //! | slow polls | all tasks | tasks of `runtime-insight` | all tasks |
 //! | `/debug/tasks` | yes | 501 | 501 |
+//! | `/debug/api/history` | yes | without queues' depth, poll times and latencies | without CPU and memory |
 //! | CPU profiles (feature `profiles`) | yes | yes | 501 |
 //! | recordings (feature `profiles`) | yes | polls only | without CPU samples |
 //! | tokio-console (feature `console`) | yes | no | yes |
@@ -44,6 +47,7 @@ pub mod attribute;
 pub mod catalog;
 mod error;
 mod exception;
+mod export_status;
 mod exporters;
 mod gauges;
 pub mod graphql;
@@ -57,8 +61,10 @@ mod resource;
 pub mod runtime;
 pub mod sea_orm;
 pub mod settings;
+mod slow_polls;
 mod telemetry;
 mod text;
+mod totals;
 mod trace_context;
 pub mod traces;
 mod warnings;
@@ -66,6 +72,7 @@ pub mod websocket;
 
 pub use self::{
     error::TelemetryError,
+    export_status::ExportStatus,
     gauges::GaugeSampler,
     telemetry::{Builder, Telemetry},
     text::intern,

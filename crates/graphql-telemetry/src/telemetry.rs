@@ -20,6 +20,7 @@ use crate::{
     catalog,
     error::TelemetryError,
     exception,
+    export_status::ExportStatus,
     exporters::Exporters,
     logs::{self, BoxedLayer, FmtLayer, LogFormat, NonBlockingWriter, WorkerGuard},
     metrics::Scrape,
@@ -166,7 +167,8 @@ impl Builder {
         announce(settings);
         let propagates = settings.propagate;
         traces::set_propagation(propagates);
-        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), scrape, _guard: guard })
+        let status = exporters.status(settings);
+        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), status, scrape, _guard: guard })
     }
 
     /// Listens for tokio-console. Returns where, and the layer that collects for it.
@@ -206,6 +208,7 @@ impl Builder {
 pub struct Telemetry {
     /// None after a flush. In a mutex, so that it can be shared.
     exporters: Mutex<Option<Exporters>>,
+    status: ExportStatus,
     scrape: Option<Scrape>,
     /// Dropped last: the last log lines are written by then.
     _guard: WorkerGuard,
@@ -229,6 +232,12 @@ impl Telemetry {
     #[must_use]
     pub fn scrape(&self) -> Option<Scrape> {
         self.scrape.clone()
+    }
+
+    /// Returns what is produced, exported and lost, while the process runs.
+    #[must_use]
+    pub fn export_status(&self) -> ExportStatus {
+        self.status.clone()
     }
 
     /// Exports what is left, within `limit` and not within the five seconds of dropping it, and logs what
