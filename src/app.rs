@@ -8,7 +8,10 @@ use std::{
 };
 
 use graphql_telemetry::{
-    self as telemetry, GaugeSampler, admin, graphql::ErrorCode, metrics::Scrape,
+    self as telemetry, ExportStatus, GaugeSampler,
+    admin::{self, Setting},
+    graphql::ErrorCode,
+    metrics::Scrape,
 };
 use runtime_insight::recorder::FlightRecorder;
 use tokio::{net::TcpListener, time::sleep};
@@ -46,15 +49,20 @@ pub struct Service {
     public: (Server, TcpListener),
     health: Health,
     admin: (Admin, net::TcpListener),
+    sampler: GaugeSampler,
 }
 
-/// The telemetry that the service serves and samples.
+/// The telemetry that the service serves and samples, and what else the admin listener shows.
 #[derive(Clone)]
 pub struct TelemetryHandles {
     /// The metrics to serve, unless there are none.
     pub scrape: Option<Scrape>,
     /// What records the runtime when asked to.
     pub recorder: FlightRecorder,
+    /// What becomes of the telemetry.
+    pub exports: ExportStatus,
+    /// The effective settings, secrets masked.
+    pub settings: Vec<Setting>,
 }
 
 /// Why a service could not be built.
@@ -152,17 +160,19 @@ impl Service {
         let with_admin = Admin {
             routes: admin::Admin::with_sampler(sampler.clone())
                 .recorder(observation.recorder, "start with --flight-recorder")
+                .export_status(observation.exports)
+                .settings(observation.settings)
                 .stall_limit(settings.runtime.stall_limit)
                 .readiness(health.clone()),
-            sampler,
             hosts: Hosts::new(
                 http.admin_listen,
                 security.admin_token.is_none(),
                 &security.allowed_hosts,
             ),
             token: AdminToken::new(security.admin_token.clone()),
+            has_ui: settings.serves_admin_ui(),
         };
-        Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin) })
+        Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin), sampler })
     }
 
     /// Where the catalog and the admin routes are served.
@@ -180,10 +190,9 @@ impl Service {
     /// # Errors
     /// If admin listener failed.
     pub async fn run(self, mut signals: Signals) -> io::Result<bool> {
-        let Self { settings, db, engine, public, health, admin } = self;
+        let Self { settings, db, engine, public, health, admin, sampler } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
-        let sampler = admin.sampler.clone();
         admin.start(admin_listener, &settings.limits.requests)?;
         let accept = {
             let public = public.clone();

@@ -141,12 +141,12 @@ mod tests {
 
     #[test]
     fn counts_what_is_queued() {
-        let stats = Arc::<ExportStats>::default();
-        let signal = SignalState::new("traces", &Exporter::Console, &stats);
+        let counts = Arc::<ExportStats>::default();
+        let signal = SignalState::new("traces", &Exporter::Console, &counts);
         let status = ExportStatus::new(&Resource::builder_empty().build(), vec![signal], true);
-        stats.count_produced(10);
-        stats.count_exported(6);
-        stats.count_lost(1);
+        counts.count_produced(10);
+        counts.count_exported(6);
+        counts.count_lost(1);
         assert_eq!(
             json!(status.signals()),
             json!([{ "signal": "traces", "destination": "console", "produced": 10, "exported": 6,

@@ -100,12 +100,12 @@ mod tests {
         ]);
         let profile = Profile { since: 0, stacks, names };
         let Stacks { functions, stacks } = SymbolizedProfile { profile, functions }.stacks();
-        let named = stacks.iter().map(|stack| {
+        let found = stacks.iter().map(|stack| {
             let frames: Vec<_> = stack.frames.iter().map(|it| &*functions[*it]).collect();
             (stack.group, &*stack.thread, frames, stack.samples)
         });
         assert_eq!(
-            named.collect::<Vec<_>>(),
+            found.collect::<Vec<_>>(),
             [
                 (Some("Query.spin"), "worker", vec!["main", "spin"], 5),
                 (None, "worker", vec!["main", "run", "{closure#0} src/lib.rs:7"], 1),
