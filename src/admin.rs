@@ -1,6 +1,8 @@
 //! The second listener, for operators: loopback by default, and never the public one. On a thread
 //! with a runtime of its own, so that it answers when the service's workers are blocked.
 
+mod ui;
+
 use std::{
     io, net,
     sync::{
@@ -17,16 +19,13 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
-use graphql_telemetry::{
-    GaugeSampler,
-    admin::{self, Readiness},
-};
+use graphql_telemetry::admin::{self, Readiness, Setting};
 use serde_json::{Map, Value};
 use tokio::{net::TcpListener, runtime::Builder};
 use tracing::error;
 
 use crate::{
-    config::limits::RequestLimits,
+    config::{EffectiveSetting, limits::RequestLimits},
     database::Database,
     http::{
         bearer, headers,
@@ -44,12 +43,12 @@ const CONNECTIONS: usize = 64;
 pub struct Admin {
     /// Its routes.
     pub routes: admin::Admin,
-    /// What is measured by looking.
-    pub sampler: GaugeSampler,
     /// The names by which it may be asked.
     pub hosts: Hosts,
     /// What one must have to look at more than the health.
     pub token: AdminToken,
+    /// Whether browsers get the admin UI.
+    pub has_ui: bool,
 }
 
 impl Admin {
@@ -68,7 +67,7 @@ impl Admin {
         let serve = async move {
             listener.set_nonblocking(true)?;
             let listener = TcpListener::from_std(listener)?;
-            self.sampler.spawn();
+            self.routes.spawn_samplers();
             let name = "admin connection";
             Server::new(name, self.router(), &limits).accept(listener).await;
             Ok::<_, io::Error>(())
@@ -82,7 +81,8 @@ impl Admin {
     }
 
     fn router(self) -> Router {
-        let Self { routes, hosts, token, .. } = self;
+        let Self { routes, hosts, token, has_ui } = self;
+        let routes = if has_ui { routes.pages(ui::router()) } else { routes };
         routes
             .authorize(move |headers| authorize(&token, headers))
             .router()
@@ -92,6 +92,18 @@ impl Admin {
                 response
             }))
     }
+}
+
+/// The settings as the admin API shows them.
+pub fn shown(settings: Vec<EffectiveSetting>) -> Vec<Setting> {
+    let some = |text: String| Some(text).filter(|text| !text.is_empty());
+    let setting = |EffectiveSetting { flag, variable, value, source }| Setting {
+        flag: some(flag),
+        variable: some(variable),
+        value: some(value),
+        source,
+    };
+    settings.into_iter().map(setting).collect()
 }
 
 async fn check_host(State(hosts): State<Hosts>, request: Request, next: Next) -> Response {

@@ -8,7 +8,10 @@ use std::{
 };
 
 use graphql_telemetry::{
-    self as telemetry, GaugeSampler, admin, graphql::ErrorCode, metrics::Scrape,
+    self as telemetry, ExportStatus, GaugeSampler,
+    admin::{self, Setting},
+    graphql::ErrorCode,
+    metrics::Scrape,
     trace_store::TraceStore,
 };
 use runtime_insight::recorder::FlightRecorder;
@@ -47,9 +50,10 @@ pub struct Service {
     public: (Server, TcpListener),
     health: Health,
     admin: (Admin, net::TcpListener),
+    sampler: GaugeSampler,
 }
 
-/// The telemetry that the service serves and samples.
+/// The telemetry that the service serves and samples, and what else the admin listener shows.
 #[derive(Clone)]
 pub struct TelemetryHandles {
     /// The metrics to serve, unless there are none.
@@ -58,6 +62,10 @@ pub struct TelemetryHandles {
     pub recorder: FlightRecorder,
     /// The recent traces, unless none are stored.
     pub traces: Option<TraceStore>,
+    /// What becomes of the telemetry.
+    pub exports: ExportStatus,
+    /// The effective settings, secrets masked.
+    pub settings: Vec<Setting>,
 }
 
 /// Why a service could not be built.
@@ -157,17 +165,19 @@ impl Service {
             routes: admin::Admin::with_sampler(sampler.clone())
                 .recorder(observation.recorder, "start with --flight-recorder")
                 .traces(observation.traces)
+                .export_status(observation.exports)
+                .settings(observation.settings)
                 .stall_limit(settings.runtime.stall_limit)
                 .readiness(health.clone()),
-            sampler,
             hosts: Hosts::new(
                 http.admin_listen,
                 security.admin_token.is_none(),
                 &security.allowed_hosts,
             ),
             token: AdminToken::new(security.admin_token.clone()),
+            has_ui: settings.serves_admin_ui(),
         };
-        Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin) })
+        Ok(Self { settings, db, engine, public, health, admin: (with_admin, admin), sampler })
     }
 
     /// Where the catalog and the admin routes are served.
@@ -185,10 +195,9 @@ impl Service {
     /// # Errors
     /// If admin listener failed.
     pub async fn run(self, mut signals: Signals) -> io::Result<bool> {
-        let Self { settings, db, engine, public, health, admin } = self;
+        let Self { settings, db, engine, public, health, admin, sampler } = self;
         let (public, listener) = public;
         let (admin, admin_listener) = admin;
-        let sampler = admin.sampler.clone();
         admin.start(admin_listener, &settings.limits.requests)?;
         let accept = {
             let public = public.clone();

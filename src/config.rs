@@ -3,6 +3,7 @@
 
 pub mod database;
 pub mod documents;
+mod effective;
 pub mod files;
 pub mod http;
 pub mod import;
@@ -11,14 +12,16 @@ pub mod runtime;
 pub mod security;
 pub mod values;
 
-use clap::{Args, Parser, Subcommand, parser::ValueSource};
+use clap::{Args, Parser, Subcommand};
 pub use database::mask;
+pub use effective::{EffectiveSetting, effective_settings};
 use graphql_telemetry::{logs::LogFormat, trace_store::TraceStoreOptions};
 use tracing_subscriber::filter::Targets;
 
 use self::{
     database::DatabaseSettings,
     documents::DocumentSettings,
+    effective::shown,
     http::HttpSettings,
     import::ImportSettings,
     limits::Limits,
@@ -181,62 +184,11 @@ impl Settings {
         let backend_url = self.trace_url.clone();
         (mebibytes > 0).then(|| TraceStoreOptions { bytes: mebibytes << 20, backend_url })
     }
-}
 
-/// One line of `colophon config`.
-#[derive(Debug)]
-pub struct EffectiveSetting {
-    /// The flag, such as `--listen`.
-    pub flag: String,
-    /// The environment variable.
-    pub variable: String,
-    /// The effective value, masked.
-    pub value: String,
-    /// Which of flag, variable, file and default it comes from.
-    pub source: &'static str,
-}
-
-/// The effective settings of a parsed command line, each with its origin.
-#[must_use]
-pub fn effective_settings(matches: &clap::ArgMatches) -> Vec<EffectiveSetting> {
-    // clap reports global arguments with the innermost command that they were given at.
-    let mut innermost = matches;
-    while let Some((_, deeper)) = innermost.subcommand() {
-        innermost = deeper;
-    }
-    let command = command();
-    let settings = command.get_arguments().filter(|arg| arg.is_global_set());
-    settings
-        .filter_map(|arg| {
-            let id = arg.get_id().as_str();
-            let value = match innermost.get_raw(id) {
-                Some(values) => values.map(|v| v.to_string_lossy()).collect::<Vec<_>>().join(" "),
-                None if arg.get_action().takes_values() => String::new(),
-                None => innermost.get_flag(id).to_string(),
-            };
-            let source = match innermost.value_source(id) {
-                Some(ValueSource::CommandLine) => "flag",
-                Some(ValueSource::EnvVariable) => "environment",
-                _ if files::is_in_file(arg) => "file",
-                _ => "default",
-            };
-            Some(EffectiveSetting {
-                flag: format!("--{}", arg.get_long()?),
-                variable: arg.get_env()?.to_string_lossy().into_owned(),
-                value: shown(arg, &value),
-                source,
-            })
-        })
-        .collect()
-}
-
-/// What may be seen of a setting's value: of a URL all but its password, of another secret nothing.
-fn shown(arg: &clap::Arg, value: &str) -> String {
-    let is_url = arg.get_id() == "database_url";
-    if files::is_secret(arg) && !is_url && !value.is_empty() {
-        "***".to_owned()
-    } else {
-        mask(value)
+    /// Whether the admin listener serves the admin UI.
+    #[must_use]
+    pub fn serves_admin_ui(&self) -> bool {
+        self.http.admin_ui.unwrap_or(!self.security.production)
     }
 }
 
@@ -295,6 +247,18 @@ mod tests {
         for part in ["--listen", "COLOPHON_LISTEN", "'here'", "127.0.0.1:8000"] {
             assert!(text.contains(part), "{part} is missing in: {text}");
         }
+    }
+
+    #[test]
+    fn serves_the_admin_ui_unless_in_production() {
+        let serves = |arguments: &[&str]| {
+            let arguments = [&["colophon"], arguments].concat();
+            Cli::try_parse_from(arguments).unwrap().settings.serves_admin_ui()
+        };
+        assert!(serves(&[]));
+        assert!(!serves(&["--admin-ui", "false"]));
+        assert!(!serves(&["--production"]));
+        assert!(serves(&["--production", "--admin-ui", "true"]));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The public listener: GraphQL over HTTP and WebSocket, the playground, and the accept loop.
 
+pub mod assets;
 pub mod bearer;
 pub mod compression;
 pub mod csrf;

@@ -29,7 +29,7 @@ fn main() -> ExitCode {
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let settings = cli.settings;
     match cli.command.unwrap_or(Command::Serve) {
-        Command::Serve => cli::serve::run(settings),
+        Command::Serve => cli::serve::run(settings, config::effective_settings(&matches)),
         Command::Migrate { direction } => {
             cli::work(&settings, cli::migrate::run(direction, &settings.database))
         }

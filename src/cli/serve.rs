@@ -2,14 +2,15 @@
 
 use std::{io, net::SocketAddr, panic::Location, process::ExitCode, time::Duration};
 
-use graphql_telemetry::{Telemetry, runtime, settings::ExportSettings};
+use graphql_telemetry::{Telemetry, admin::Setting, runtime, settings::ExportSettings};
 use runtime_insight::recorder::FlightRecorder;
 use tracing::{error, info};
 
 use crate::{
+    admin,
     app::{Service, TelemetryHandles},
     cli::{fail, telemetry_failed, usage_error},
-    config::Settings,
+    config::{EffectiveSetting, Settings},
     shutdown::Signals,
 };
 
@@ -17,9 +18,9 @@ use crate::{
 const SHUTDOWN_LIMIT: Duration = Duration::from_secs(1);
 
 /// Serves until SIGTERM or SIGINT. Telemetry is the first to start and the last to end, also when
-/// serving failed.
+/// serving failed. `effective` are the settings as the admin listener shows them.
 #[must_use]
-pub fn run(settings: Settings) -> ExitCode {
+pub fn run(settings: Settings, effective: Vec<EffectiveSetting>) -> ExitCode {
     if settings.runtime.lab && !settings.http.listen.ip().is_loopback() {
         return fail("--lab (or COLOPHON_LAB) is for loopback only, which --listen is not");
     }
@@ -40,7 +41,7 @@ pub fn run(settings: Settings) -> ExitCode {
     };
     log_panics();
     let flush = settings.http.flush_timeout;
-    let code = match in_runtime(settings, &telemetry) {
+    let code = match in_runtime(settings, &telemetry, admin::shown(effective)) {
         Ok(code) => code,
         Err(error) => fail(error),
     };
@@ -48,7 +49,11 @@ pub fn run(settings: Settings) -> ExitCode {
     code
 }
 
-fn in_runtime(settings: Settings, telemetry: &Telemetry) -> io::Result<ExitCode> {
+fn in_runtime(
+    settings: Settings,
+    telemetry: &Telemetry,
+    effective: Vec<Setting>,
+) -> io::Result<ExitCode> {
     let options = &settings.runtime;
     let recorder = FlightRecorder::start(options.flight_recorder, options.recording_size)?;
     let runtime = if options.runtime_profiling {
@@ -58,8 +63,13 @@ fn in_runtime(settings: Settings, telemetry: &Telemetry) -> io::Result<ExitCode>
         // Neither tasks nor polls are measured, nor recorded.
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("worker").build()?
     };
-    let traces = telemetry.trace_store();
-    let observation = TelemetryHandles { scrape: telemetry.scrape(), recorder, traces };
+    let observation = TelemetryHandles {
+        scrape: telemetry.scrape(),
+        recorder,
+        exports: telemetry.export_status(),
+        settings: effective,
+        traces: telemetry.trace_store(),
+    };
     let code = runtime.block_on(serve(settings, observation));
     // A worker that is blocked for good must not keep the process.
     runtime.shutdown_timeout(SHUTDOWN_LIMIT);
@@ -71,12 +81,13 @@ async fn serve(settings: Settings, observation: TelemetryHandles) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(error),
     };
+    let offer = Offer::new(&settings);
     let service = match Service::build(settings, observation).await {
         Ok(service) => service,
         Err(error) => return fail(error),
     };
     match service.addresses() {
-        Ok((public, admin)) => announce(public, admin),
+        Ok((public, admin)) => announce(public, admin, offer),
         Err(error) => return fail(error),
     }
     match service.run(signals).await {
@@ -88,13 +99,42 @@ async fn serve(settings: Settings, observation: TelemetryHandles) -> ExitCode {
     }
 }
 
-/// Logs where the playground is, readable for people and machines.
-fn announce(public: SocketAddr, admin: SocketAddr) {
+/// What the listeners have for browsers.
+#[derive(Clone, Copy)]
+struct Offer {
+    playground: bool,
+    admin_ui: bool,
+}
+
+impl Offer {
+    fn new(settings: &Settings) -> Self {
+        let playground = !settings.security.production;
+        Self { playground, admin_ui: settings.serves_admin_ui() }
+    }
+
+    /// Says what is at each address.
+    fn describe(self, public: &str, admin: &str) -> String {
+        let public = if self.playground {
+            format!("{public}: run a query and see its trace")
+        } else {
+            format!("{public}/graphql: the GraphQL API")
+        };
+        let admin = if self.admin_ui {
+            format!("{admin}: what the process is doing")
+        } else {
+            format!("{admin}: metrics, health and debugging for tools; / lists the endpoints")
+        };
+        format!("{public}; {admin}")
+    }
+}
+
+/// Logs what is where, readable for people and machines.
+fn announce(public: SocketAddr, admin: SocketAddr, offer: Offer) {
     let playground = link(public);
     info!(
         name: "service.listening",
         { listen.public = %public, listen.admin = %admin, listen.playground = playground },
-        "open {playground} in a browser"
+        "{}", offer.describe(&playground, &link(admin))
     );
 }
 
@@ -121,4 +161,24 @@ fn log_panics() {
             "{message}"
         );
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn describes_what_is_served() {
+        let describe = |playground, admin_ui| {
+            Offer { playground, admin_ui }.describe("http://localhost:1", "http://localhost:2")
+        };
+        assert_eq!(
+            describe(true, true),
+            "http://localhost:1: run a query and see its trace; \
+             http://localhost:2: what the process is doing"
+        );
+        let production = describe(false, false);
+        assert!(production.starts_with("http://localhost:1/graphql: "), "{production}");
+        assert!(production.contains("http://localhost:2: metrics"), "{production}");
+    }
 }

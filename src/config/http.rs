@@ -14,10 +14,14 @@ pub struct HttpSettings {
     #[arg(long, global = true, env = "COLOPHON_LISTEN", default_value = "127.0.0.1:8000",
         value_parser = address, value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Where to serve /livez, /readyz and /metrics
+    /// Where to serve the admin UI, /livez, /readyz, /metrics and /debug
     #[arg(long, global = true, env = "COLOPHON_ADMIN_LISTEN", default_value = "127.0.0.1:9464",
         value_parser = address, value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
+    /// Whether the admin listener serves the admin UI; by default it does, but with --production
+    #[arg(long, global = true, env = "COLOPHON_ADMIN_UI", value_parser = switch,
+        action = ArgAction::Set, value_name = "true|false")]
+    pub admin_ui: Option<bool>,
     /// Compress responses by gzip, Brotli or Zstandard for clients that accept it; a proxy
     /// in front may do it instead
     #[arg(long, global = true, env = "COLOPHON_COMPRESSION", default_value = "true",

@@ -1,12 +1,13 @@
 //! The routes for operators: metrics, health, and what the runtime is doing. To be served by a listener
 //! that is not the public one.
 
+mod api;
 mod debug;
+mod index;
 #[cfg(feature = "profiles")]
 mod profiles;
 mod rejection;
 mod tasks;
-mod traces;
 
 use std::{io, net, sync::Arc, thread, time::Duration};
 
@@ -29,12 +30,16 @@ use tokio::{
 };
 use tracing::error;
 
-use crate::{GaugeSampler, Telemetry, trace_store::TraceStore};
+use self::api::history::History;
+pub use self::api::settings::Setting;
+use crate::{ExportStatus, GaugeSampler, Telemetry, trace_store::TraceStore};
 
 /// How long the service's runtime may take to check whether it is ready.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long all workers may be blocked before `/livez` fails, unless set otherwise.
 const STALL_LIMIT: Duration = Duration::from_secs(5);
+/// What is said about a path that is not served.
+const NOT_FOUND: &str = "not found; / lists the endpoints";
 
 /// Whether a service is ready, for `/readyz`.
 pub trait Readiness: Send + Sync + 'static {
@@ -57,7 +62,8 @@ impl Readiness for () {
 
 type Authorize = Arc<dyn Fn(&HeaderMap) -> Result<(), Box<Response>> + Send + Sync>;
 
-/// The routes for operators: `/metrics`, `/livez`, `/readyz` and `/debug/…`.
+/// The routes for operators: `/metrics`, `/livez`, `/readyz`, `/debug/…`, and `/`, which lists them or is a
+/// page.
 #[derive(Clone)]
 pub struct Admin {
     sampler: GaugeSampler,
@@ -68,6 +74,10 @@ pub struct Admin {
     readiness: Arc<dyn Readiness>,
     authorize: Authorize,
     traces: Option<TraceStore>,
+    history: Arc<History>,
+    telemetry: Option<ExportStatus>,
+    settings: Arc<[Setting]>,
+    pages: Option<Router>,
 }
 
 impl Admin {
@@ -78,8 +88,9 @@ impl Admin {
     /// Outside a tokio runtime.
     #[must_use]
     pub fn new(telemetry: &Telemetry) -> Self {
-        let sampler = GaugeSampler::new(telemetry.scrape(), || ());
-        Self::with_sampler(sampler).traces(telemetry.trace_store())
+        Self::with_sampler(GaugeSampler::new(telemetry.scrape(), || ()))
+            .export_status(telemetry.export_status())
+            .traces(telemetry.trace_store())
     }
 
     /// Returns the routes with a sampler that samples more than the process and the runtime.
@@ -97,6 +108,10 @@ impl Admin {
             readiness: Arc::new(()),
             authorize: Arc::new(|_| Ok(())),
             traces: None,
+            history: Arc::default(),
+            telemetry: None,
+            settings: Arc::default(),
+            pages: None,
         }
     }
 
@@ -141,18 +156,53 @@ impl Admin {
         self
     }
 
+    /// Sets what `/debug/api/telemetry` shows, which [`new`](Self::new) has set already.
+    #[must_use]
+    pub fn export_status(mut self, status: ExportStatus) -> Self {
+        self.telemetry = Some(status);
+        self
+    }
+
+    /// Sets what `/debug/api/settings` shows. Secrets must be masked.
+    #[must_use]
+    pub fn settings(mut self, settings: Vec<Setting>) -> Self {
+        self.settings = settings.into();
+        self
+    }
+
+    /// Sets pages that everybody may load, whatever [`authorize`](Self::authorize) says: `/`, which browsers
+    /// get and others not, and the files that it needs.
+    #[must_use]
+    pub fn pages(mut self, pages: Router) -> Self {
+        self.pages = Some(pages);
+        self
+    }
+
+    /// Spawns the tasks that sample on the current runtime, for ever: the gauges every five seconds, and
+    /// each second the history that `/debug/api/history` and `/debug/api/events` show, which is empty
+    /// without. [`serve`](Self::serve) does so.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime.
+    pub fn spawn_samplers(&self) {
+        self.sampler.spawn();
+        self.history.spawn(&self.runtime, self.sampler.clone());
+    }
+
     /// Returns the router.
     pub fn router(self) -> Router {
         let admin = Arc::new(self);
         let guarded = Router::new()
             .route("/metrics", get(metrics))
             .merge(debug::router())
-            .merge(traces::router())
+            .merge(api::router())
             .route_layer(middleware::from_fn_with_state(admin.clone(), guard));
         Router::new()
+            .route("/", get(index::index))
             .route("/livez", get(livez))
             .route("/readyz", get(readyz))
             .merge(guarded)
+            .fallback(index::other)
             .with_state(admin)
     }
 
@@ -168,7 +218,7 @@ impl Admin {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         let serve = async move {
             let listener = TcpListener::from_std(listener)?;
-            self.sampler.spawn();
+            self.spawn_samplers();
             axum::serve(listener, self.router()).await
         };
         thread::Builder::new().name("admin".to_owned()).spawn(move || {

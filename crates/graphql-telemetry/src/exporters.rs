@@ -24,6 +24,7 @@ use tracing_subscriber::Layer as _;
 
 use crate::{
     error::TelemetryError,
+    export_status::{ExportStatus, SignalState},
     logs::{self, BoxedLayer},
     metrics::{self, CountingExporter, Scrape},
     settings::{ExportSettings, Exporter},
@@ -176,6 +177,18 @@ impl Exporters {
                 vec![layer.boxed()]
             }
         })
+    }
+
+    /// Returns what becomes of the signals. After all of them were made.
+    pub fn status(&self, settings: &ExportSettings) -> ExportStatus {
+        let none = Exporter::None;
+        let used = |exporter| if settings.disabled { &none } else { exporter };
+        let signals = vec![
+            SignalState::new("traces", used(&settings.traces), &self.spans),
+            SignalState::new("metrics", used(&settings.metrics), &self.points),
+            SignalState::new("logs", used(&settings.logs), &self.records),
+        ];
+        ExportStatus::new(&self.resource, signals, settings.scrape && !settings.disabled)
     }
 
     fn sender(&self, otlp: &OtlpOptions, signal: Signal) -> Result<Sender, OtlpError> {

@@ -23,7 +23,8 @@ struct Parts {
 }
 
 impl GaugeSampler {
-    /// Looks at the runtime that it is called in, and does `other` as often.
+    /// Looks at the runtime that it is called in, and does `other` as often. An [`Admin`](crate::admin::Admin)
+    /// that is served does `other` each second as well, so that it should take microseconds.
     ///
     /// # Panics
     /// Outside a tokio runtime.
@@ -42,6 +43,11 @@ impl GaugeSampler {
     pub fn sample(&self) {
         self.0.process.sample();
         self.0.runtime.sample();
+        self.sample_others();
+    }
+
+    /// Looks at what is neither the process nor the runtime.
+    pub(crate) fn sample_others(&self) {
         (self.0.other)();
     }
 

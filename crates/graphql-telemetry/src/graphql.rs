@@ -40,6 +40,7 @@ use super::{
     attribute,
     catalog::{GRAPHQL_ERRORS, GRAPHQL_PROCESSING, GRAPHQL_WAIT},
     handle_cache::HandleCache,
+    totals,
     traces::start_span,
 };
 
@@ -98,6 +99,7 @@ pub fn waited(duration: Duration) {
 
 /// Counts an error of a response.
 pub fn count_error(code: impl Into<ErrorCode>) {
+    totals::ERRORS.increment();
     errors().get(code.into().name).increment(1);
 }
 

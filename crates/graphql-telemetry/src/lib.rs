@@ -24,6 +24,8 @@
 //! | recent traces in the process, with their log lines | [`Builder::trace_store`], [`trace_store`] |
 //! | metrics of the application | [`Builder::metrics`], [`catalog`] |
 //! | `/metrics`, `/livez`, `/readyz`, `/debug/…` | [`admin::Admin`] |
+//! | the last 15 minutes, slow polls, tasks, profiles, pools and losses as JSON | `/debug/api/…` of [`admin::Admin`] |
+//! | an admin page, and the settings it shows | [`admin::Admin::pages`], [`admin::Admin::settings`] |
 //!
 //! # Platforms
 //!
@@ -33,6 +35,7 @@
 //! | metrics of the process | yes | yes | uptime only |
 //! | slow polls | all tasks | tasks of `runtime-insight` | all tasks |
 //! | `/debug/tasks` | yes | 501 | 501 |
+//! | `/debug/api/history` | yes | without queues' depth, poll times and latencies | without CPU and memory |
 //! | CPU profiles (feature `profiles`) | yes | yes | 501 |
 //! | recordings (feature `profiles`) | yes | polls only | without CPU samples |
 //! | tokio-console (feature `console`) | yes | no | yes |
@@ -45,6 +48,7 @@ pub mod attribute;
 pub mod catalog;
 mod error;
 mod exception;
+mod export_status;
 mod exporters;
 mod gauges;
 pub mod graphql;
@@ -58,8 +62,10 @@ mod resource;
 pub mod runtime;
 pub mod sea_orm;
 pub mod settings;
+mod slow_polls;
 mod telemetry;
 mod text;
+mod totals;
 mod trace_context;
 pub mod trace_store;
 pub mod traces;
@@ -68,6 +74,7 @@ pub mod websocket;
 
 pub use self::{
     error::TelemetryError,
+    export_status::ExportStatus,
     gauges::GaugeSampler,
     telemetry::{Builder, Telemetry},
     text::intern,

@@ -12,6 +12,7 @@ use super::{
     attribute,
     catalog::{SLOW_POLLS, TASK_TIME},
     handle_cache::HandleCache,
+    slow_polls as recent, totals,
 };
 
 /// The root field of what is no operation.
@@ -25,9 +26,11 @@ pub fn builder() -> Builder {
     Builder::new().on_slow_poll(report)
 }
 
-/// Counts a slow poll and logs it, ten a second at most.
+/// Counts a slow poll, keeps it for the admin API, and logs it, ten a second at most.
 fn report(slow: &SlowPoll<'_>) {
     static LIMITER: RateLimiter = RateLimiter::new(10.0, 10.0);
+    totals::SLOW_POLLS.increment();
+    recent::record(slow);
     let operation = slow.operation();
     slow_polls().get(operation.map_or(RUNTIME, |operation| operation.group)).increment(1);
     let Some(suppressed) = LIMITER.admit() else { return };

@@ -14,6 +14,7 @@ use metrics::Gauge;
 
 #[cfg(feature = "stream")]
 pub use self::instrumented::InstrumentedStream;
+pub(crate) use self::pool::pools;
 pub use self::{
     comment::CommentMode,
     fault::{DatabaseFault, FaultClass},

@@ -20,6 +20,7 @@ use crate::{
     catalog,
     error::TelemetryError,
     exception,
+    export_status::ExportStatus,
     exporters::Exporters,
     logs::{self, BoxedLayer, FmtLayer, LogFormat, NonBlockingWriter, WorkerGuard},
     metrics::Scrape,
@@ -179,7 +180,9 @@ impl Builder {
         announce(settings);
         let propagates = settings.propagate;
         traces::set_propagation(propagates);
-        Ok(Telemetry { exporters: Mutex::new(Some(exporters)), scrape, trace_store, _guard: guard })
+        let status = exporters.status(settings);
+        let exporters = Mutex::new(Some(exporters));
+        Ok(Telemetry { exporters, status, scrape, trace_store, _guard: guard })
     }
 
     /// Listens for tokio-console. Returns where, and the layer that collects for it.
@@ -218,6 +221,7 @@ impl Builder {
 pub struct Telemetry {
     /// None after a flush. In a mutex, so that it can be shared.
     exporters: Mutex<Option<Exporters>>,
+    status: ExportStatus,
     scrape: Option<Scrape>,
     trace_store: Option<TraceStore>,
     /// Dropped last: the last log lines are written by then.
@@ -248,6 +252,12 @@ impl Telemetry {
     #[must_use]
     pub fn trace_store(&self) -> Option<TraceStore> {
         self.trace_store.clone()
+    }
+
+    /// Returns what is produced, exported and lost, while the process runs.
+    #[must_use]
+    pub fn export_status(&self) -> ExportStatus {
+        self.status.clone()
     }
 
     /// Exports what is left, within `limit` and not within the five seconds of dropping it, and logs what

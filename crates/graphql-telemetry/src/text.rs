@@ -3,9 +3,12 @@
 use std::{
     collections::HashSet,
     sync::{LazyLock, Mutex, PoisonError},
+    time::SystemTime,
 };
 
+use humantime::format_rfc3339_micros;
 use otlp_export::cut;
+use serde::Serializer;
 
 /// The characters of a text that a client chose, such as a path: these are in each request, and any of
 /// them may be as long as a request may be.
@@ -30,6 +33,11 @@ pub fn intern(text: &str) -> &'static str {
     let text: &'static str = text.to_owned().leak();
     texts.insert(text);
     text
+}
+
+/// Serializes a time as RFC 3339 in UTC, with microseconds.
+pub fn serialize_time<S: Serializer>(time: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_rfc3339_micros(*time))
 }
 
 #[cfg(test)]

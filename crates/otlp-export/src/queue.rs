@@ -122,6 +122,7 @@ impl<B: Batch> Queue<B> {
         let shared = &self.shared;
         shared.stats.count_produced(1);
         if shared.closed.load(Ordering::Acquire) {
+            shared.stats.count_lost(1);
             shared.counters.after_shutdown.increment(1);
             return;
         }
@@ -130,10 +131,12 @@ impl<B: Batch> Queue<B> {
             Pushed::Queued { fills_batch: true } => shared.wake.notify_one(),
             Pushed::Queued { fills_batch: false } => {}
             Pushed::NoRoom => {
+                shared.stats.count_lost(1);
                 shared.counters.queue_full.increment(1);
                 shared.report.dropped();
             }
             Pushed::TooLarge => {
+                shared.stats.count_lost(1);
                 shared.counters.too_large.increment(1);
                 shared.report.dropped();
             }
@@ -226,6 +229,7 @@ impl<B: Batch> Shared<B> {
         };
         self.counters.exported.increment(count - lost);
         self.stats.count_exported(count - lost);
+        self.stats.count_lost(lost);
         match result {
             Ok(()) => self.report.recovered(),
             Err(error) => {
@@ -331,6 +335,7 @@ mod tests {
         assert_eq!(*sent.lock().unwrap(), batches);
         assert_eq!(counts, [6, 2, 1, 6, 0, 0, 0]);
         assert_eq!((stats.exported(), stats.outstanding()), (6, 3));
+        assert_eq!((stats.produced(), stats.lost(), stats.queued()), (9, 3, 0));
     }
 
     #[test]
@@ -344,6 +349,7 @@ mod tests {
         });
         assert_eq!(counts, [6, 2, 1, 2, 2, 2, 0]);
         assert_eq!((stats.exported(), stats.outstanding()), (2, 7));
+        assert_eq!((stats.lost(), stats.queued()), (7, 0));
     }
 
     #[test]

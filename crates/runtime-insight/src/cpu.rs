@@ -6,6 +6,7 @@
 pub(crate) mod output;
 mod pprof;
 pub(crate) mod source;
+mod stacks;
 pub(crate) mod timeline;
 
 use std::{
@@ -19,8 +20,11 @@ use dial9::core::{FlushContext, clock_monotonic_ns};
 use dial9_perf_self_profile::{EventSource, PerfSampler, SamplerConfig, SamplingMode};
 use tracing::info;
 
-pub use self::output::SymbolizedProfile;
 use self::source::CpuSample;
+pub use self::{
+    output::SymbolizedProfile,
+    stacks::{Stack, Stacks},
+};
 
 /// Samples of each busy thread a second. Not a round number, so as not to keep in step with what
 /// happens every hundredth of a second.

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use runtime_insight::dump::{self, DumpError};
+use runtime_insight::dump::{self, Dump, DumpError};
 use tokio::task::spawn_blocking;
 
 use super::{Admin, rejection::Rejection, tasks};
@@ -29,21 +29,27 @@ pub fn router() -> Router<Arc<Admin>> {
 }
 
 #[cfg(not(feature = "profiles"))]
-async fn without_profiles() -> Rejection {
+pub(super) async fn without_profiles() -> Rejection {
     let why = "This service was built without the feature `profiles`.".to_owned();
     Rejection(StatusCode::NOT_IMPLEMENTED, why)
 }
 
-/// All live tasks and where they are parked: JSON if asked for, text otherwise.
-async fn tasks(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Rejection> {
-    let made = spawn_blocking(move || dump::dump(&admin.runtime, DUMP_LIMIT)).await;
-    let dump = made.map_err(Rejection::failed)?.map_err(|error| {
+/// Dumps the live tasks.
+pub(super) async fn dump(admin: &Admin) -> Result<Dump, Rejection> {
+    let runtime = admin.runtime.clone();
+    let made = spawn_blocking(move || dump::dump(&runtime, DUMP_LIMIT)).await;
+    made.map_err(Rejection::failed)?.map_err(|error| {
         let status = match error {
             DumpError::Busy => StatusCode::CONFLICT,
             DumpError::Unsupported => StatusCode::NOT_IMPLEMENTED,
         };
         Rejection(status, error.to_string())
-    })?;
+    })
+}
+
+/// All live tasks and where they are parked: JSON if asked for, text otherwise.
+async fn tasks(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Result<Response, Rejection> {
+    let dump = dump(&admin).await?;
     let accepted = headers.get(header::ACCEPT).and_then(|accepted| accepted.to_str().ok());
     Ok(if accepted.is_some_and(|accepted| accepted.contains("application/json")) {
         Json(dump).into_response()

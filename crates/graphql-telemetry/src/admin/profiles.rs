@@ -33,7 +33,7 @@ pub fn router() -> Router<Arc<Admin>> {
 
 /// How long to look.
 #[derive(Deserialize)]
-struct Stretch {
+pub(super) struct Stretch {
     seconds: Option<u64>,
 }
 
@@ -49,10 +49,12 @@ impl Stretch {
     }
 }
 
-type Asked = Result<Query<Stretch>, QueryRejection>;
+/// The query `seconds=…`.
+pub(super) type SecondsQuery = Result<Query<Stretch>, QueryRejection>;
 
-fn time(asked: Asked, otherwise: u64) -> Result<Duration, Rejection> {
-    let Query(stretch) = asked.unwrap_or(Query(Stretch { seconds: Some(0) }));
+/// Returns how long to look: as the query says, or for `otherwise` seconds.
+pub(super) fn time(query: SecondsQuery, otherwise: u64) -> Result<Duration, Rejection> {
+    let Query(stretch) = query.unwrap_or(Query(Stretch { seconds: Some(0) }));
     stretch.time(otherwise)
 }
 
@@ -64,7 +66,10 @@ fn recorder(admin: &Admin) -> Result<(&FlightRecorder, &'static str), Rejection>
 }
 
 /// Records for so many seconds, for dial9's viewer.
-async fn record(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Rejection> {
+async fn record(
+    State(admin): State<Arc<Admin>>,
+    asked: SecondsQuery,
+) -> Result<Response, Rejection> {
     let time = time(asked, 10)?;
     let (recorder, enable) = recorder(&admin)?;
     recording(recorder.record(time).await, enable)
@@ -92,7 +97,10 @@ fn recording(made: Result<Recording, RecordError>, enable: &str) -> Result<Respo
 }
 
 /// Where CPU time went in so many seconds, for `go tool pprof` and what else reads its format.
-async fn pprof(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Rejection> {
+async fn pprof(
+    State(admin): State<Arc<Admin>>,
+    asked: SecondsQuery,
+) -> Result<Response, Rejection> {
     let time = time(asked, 30)?;
     let file =
         profile(&admin, time, move |profile| profile.pprof(time, attribute::ROOT_FIELD)).await?;
@@ -100,7 +108,10 @@ async fn pprof(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response
 }
 
 /// The same as a picture.
-async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Response, Rejection> {
+async fn flame_graph(
+    State(admin): State<Arc<Admin>>,
+    asked: SecondsQuery,
+) -> Result<Response, Rejection> {
     let picture = profile(&admin, time(asked, 30)?, SymbolizedProfile::flame_graph).await?;
     // Its script zooms and searches.
     let policy = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; \
@@ -110,11 +121,12 @@ async fn flame_graph(State(admin): State<Arc<Admin>>, asked: Asked) -> Result<Re
     Ok((headers, picture).into_response())
 }
 
-async fn profile(
+/// Profiles the CPU for `time`, and returns what `write` makes of it.
+pub(super) async fn profile<T: Send + 'static>(
     admin: &Admin,
     time: Duration,
-    write: impl FnOnce(&SymbolizedProfile) -> io::Result<Vec<u8>> + Send + 'static,
-) -> Result<Vec<u8>, Rejection> {
+    write: impl FnOnce(&SymbolizedProfile) -> io::Result<T> + Send + 'static,
+) -> Result<T, Rejection> {
     let profile = recorder(admin)?.0.cpu().profile(time).await.map_err(|error| {
         let status = match error {
             ProfileError::Busy => StatusCode::CONFLICT,

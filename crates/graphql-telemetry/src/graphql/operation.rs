@@ -24,6 +24,7 @@ use crate::{
     handle_cache::HandleCache,
     runtime::record_task_time,
     text::intern,
+    totals,
     traces::start_span,
     websocket,
 };
@@ -213,6 +214,7 @@ impl Drop for Operation {
             error,
         };
         let duration = self.started.elapsed();
+        totals::OPERATIONS.increment();
         durations().get(key).record(duration.as_secs_f64());
         #[cfg(feature = "profiles")]
         if let Some(identity) = &self.identity {
@@ -233,6 +235,7 @@ impl Drop for Operation {
 /// Tells of an operation that was rejected before anything was known of it. It has no span.
 pub fn refused(code: impl Into<ErrorCode>, duration: Duration) {
     let key = OperationKey { error: Some(code.into().name), ..OperationKey::default() };
+    totals::OPERATIONS.increment();
     durations().get(key).record(duration.as_secs_f64());
 }
 

@@ -43,6 +43,7 @@ impl<E: PushMetricExporter> PushMetricExporter for CountingExporter<E> {
                 self.warnings.recovered();
             }
             Err(error) => {
+                self.outcome.count_lost(count);
                 let failed = Label::new(ERROR_TYPE, "export_failed");
                 POINTS_EXPORTED.counter(vec![failed]).increment(count);
                 self.warnings.failed(error);

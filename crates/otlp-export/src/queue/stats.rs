@@ -16,19 +16,38 @@ use opentelemetry_semantic_conventions::{
 pub struct ExportStats {
     produced: AtomicU64,
     exported: AtomicU64,
+    lost: AtomicU64,
 }
 
 impl ExportStats {
+    /// Items that were produced, whatever became of them.
+    #[must_use]
+    pub fn produced(&self) -> u64 {
+        self.produced.load(Ordering::Relaxed)
+    }
+
     /// Items that the receiver took.
     #[must_use]
     pub fn exported(&self) -> u64 {
         self.exported.load(Ordering::Relaxed)
     }
 
+    /// Items that are lost: dropped before they were sent, or not taken by the receiver.
+    #[must_use]
+    pub fn lost(&self) -> u64 {
+        self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Items that are neither exported nor lost: queued, or being sent.
+    #[must_use]
+    pub fn queued(&self) -> u64 {
+        self.outstanding().saturating_sub(self.lost())
+    }
+
     /// Items that no receiver has taken. At the end, those are lost.
     #[must_use]
     pub fn outstanding(&self) -> u64 {
-        self.produced.load(Ordering::Relaxed).saturating_sub(self.exported())
+        self.produced().saturating_sub(self.exported())
     }
 
     /// Counts items that were produced.
@@ -39,6 +58,11 @@ impl ExportStats {
     /// Counts items that the receiver took.
     pub fn count_exported(&self, items: u64) {
         self.exported.fetch_add(items, Ordering::Relaxed);
+    }
+
+    /// Counts items that no receiver will get.
+    pub fn count_lost(&self, items: u64) {
+        self.lost.fetch_add(items, Ordering::Relaxed);
     }
 }
 

@@ -21,17 +21,17 @@ use crate::symbols::{short, without_hash};
 const PERIOD: Duration = Duration::from_nanos(1_000_000_000 / FREQUENCY);
 
 /// A function at an address; several, if calls were inlined.
-struct Function {
-    name: String,
-    file: String,
-    line: u32,
+pub(super) struct Function {
+    pub name: String,
+    pub file: String,
+    pub line: u32,
 }
 
 /// A profile whose addresses have names.
 pub struct SymbolizedProfile {
-    profile: Profile,
+    pub(super) profile: Profile,
     /// By address, innermost first.
-    functions: HashMap<u64, Vec<Function>>,
+    pub(super) functions: HashMap<u64, Vec<Function>>,
 }
 
 impl Profile {
@@ -54,7 +54,7 @@ impl Profile {
         SymbolizedProfile { profile: self, functions }
     }
 
-    fn thread(&self, sampled: &Sampled) -> &str {
+    pub(super) fn thread(&self, sampled: &Sampled) -> &str {
         self.names.get(&sampled.thread).map_or("?", |name| name)
     }
 }
@@ -162,11 +162,9 @@ impl SymbolizedProfile {
                     line.push(';');
                     line.push_str(group);
                 }
-                for address in sampled.stack.iter().rev() {
-                    for function in self.functions[address].iter().rev() {
-                        line.push(';');
-                        line.push_str(&function.label());
-                    }
+                for name in self.names(sampled) {
+                    line.push(';');
+                    line.push_str(&name.replace(';', ":"));
                 }
                 format!("{line} {}", weight.nanoseconds / 1000)
             })
@@ -179,16 +177,21 @@ impl SymbolizedProfile {
             .map_err(io::Error::other)?;
         Ok(picture)
     }
+
+    /// The names of the functions of a stack, from the outermost on.
+    pub(super) fn names(&self, sampled: &Sampled) -> impl Iterator<Item = String> {
+        let functions = sampled.stack.iter().rev().flat_map(|it| self.functions[it].iter().rev());
+        functions.map(Function::label)
+    }
 }
 
 impl Function {
     /// Its name; closures, which have none, with their place.
     fn label(&self) -> String {
-        let name = self.name.replace(';', ":");
-        if name.starts_with('{') && !self.file.is_empty() {
-            format!("{name} {}:{}", self.file, self.line)
+        if self.name.starts_with('{') && !self.file.is_empty() {
+            format!("{} {}:{}", self.name, self.file, self.line)
         } else {
-            name
+            self.name.clone()
         }
     }
 }

@@ -3,33 +3,27 @@
 use std::sync::Arc;
 
 use axum::{
-    Json, Router,
+    Json,
     extract::{Path, Query, State, rejection::QueryRejection},
     http::StatusCode,
-    routing::get,
 };
 use opentelemetry::TraceId;
 
-use super::{Admin, rejection::Rejection};
-use crate::trace_store::{Operations, OperationsQuery, RootFields, TraceStore, TraceView};
+use crate::{
+    admin::{Admin, rejection::Rejection},
+    trace_store::{Operations, OperationsQuery, RootFields, TraceStore, TraceView},
+};
 
 /// Operations in a response, at most.
 const MAX_OPERATIONS: usize = 1000;
-
-/// The routes.
-pub fn router() -> Router<Arc<Admin>> {
-    Router::new()
-        .route("/debug/api/operations", get(operations))
-        .route("/debug/api/root-fields", get(root_fields))
-        .route("/debug/api/traces/{trace_id}", get(trace))
-}
 
 fn store(admin: &Admin) -> Result<&TraceStore, Rejection> {
     let why = "No traces are stored: the store is switched off.";
     admin.traces.as_ref().ok_or_else(|| Rejection(StatusCode::NOT_FOUND, why.to_owned()))
 }
 
-async fn operations(
+/// `GET /debug/api/operations`
+pub async fn operations(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<OperationsQuery>, QueryRejection>,
 ) -> Result<Json<Operations>, Rejection> {
@@ -42,11 +36,13 @@ async fn operations(
     Ok(Json(store(&admin)?.operations(&query)))
 }
 
-async fn root_fields(State(admin): State<Arc<Admin>>) -> Result<Json<RootFields>, Rejection> {
+/// `GET /debug/api/root-fields`
+pub async fn root_fields(State(admin): State<Arc<Admin>>) -> Result<Json<RootFields>, Rejection> {
     Ok(Json(store(&admin)?.root_fields()))
 }
 
-async fn trace(
+/// `GET /debug/api/traces/{trace_id}`
+pub async fn trace(
     State(admin): State<Arc<Admin>>,
     Path(trace_id): Path<String>,
 ) -> Result<Json<TraceView>, Rejection> {

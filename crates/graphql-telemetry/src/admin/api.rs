@@ -1,0 +1,46 @@
+//! `/debug/api/…`: what the runtime is doing and did lately, as JSON for the admin UI and for scripts.
+//! `docs/admin-api.md` of the repository describes it.
+
+mod database;
+mod events;
+pub(super) mod history;
+mod profile;
+pub(super) mod settings;
+mod slow_polls;
+mod tasks;
+mod telemetry;
+#[cfg(test)]
+mod tests;
+mod traces;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::StatusCode,
+    routing::{any, get},
+};
+
+use super::{Admin, rejection::Rejection};
+
+/// The routes.
+pub fn router() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/debug/api/operations", get(traces::operations))
+        .route("/debug/api/root-fields", get(traces::root_fields))
+        .route("/debug/api/traces/{trace_id}", get(traces::trace))
+        .route("/debug/api/history", get(history::get))
+        .route("/debug/api/events", get(events::get))
+        .route("/debug/api/slow-polls", get(slow_polls::get))
+        .route("/debug/api/tasks", get(tasks::get))
+        .route("/debug/api/profile", get(profile::get))
+        .route("/debug/api/database", get(database::get))
+        .route("/debug/api/telemetry", get(telemetry::get))
+        .route("/debug/api/settings", get(settings::get))
+        // Among the guarded routes: without the token, nobody sees which exist.
+        .route("/debug/api/{*path}", any(not_found))
+}
+
+async fn not_found() -> Rejection {
+    Rejection(StatusCode::NOT_FOUND, super::NOT_FOUND.to_owned())
+}
