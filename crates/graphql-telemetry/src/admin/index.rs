@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{Admin, NOT_FOUND, rejection::Rejection};
 
 /// The endpoints, with a sentence each.
-pub(super) const ENDPOINTS: [(&str, &str); 16] = [
+pub(super) const ENDPOINTS: [(&str, &str); 19] = [
     ("/", "This list; in a browser the admin UI, where it is served."),
     ("/livez", "Whether the process is alive: 503 while all workers are blocked."),
     ("/readyz", "Whether the service can do its work."),
@@ -21,6 +21,9 @@ pub(super) const ENDPOINTS: [(&str, &str); 16] = [
     ("/debug/pprof/profile", "A CPU profile of ?seconds=30, for `go tool pprof`."),
     ("/debug/pprof/flamegraph", "The same as an SVG."),
     ("/debug/recording", "POST records the runtime for ?seconds=10, GET gets the last minutes."),
+    ("/debug/api/operations", "The operations of recent traces, by ?order=, ?only=, ?root_field=."),
+    ("/debug/api/root-fields", "Figures of all operations since the start, by root field."),
+    ("/debug/api/traces/{trace_id}", "A recent trace, with its log lines."),
     ("/debug/api/history", "The last 15 minutes: workers, queues, polls, operations, pools."),
     ("/debug/api/events", "Server-sent events: a sample each second, and slow polls."),
     ("/debug/api/slow-polls", "The last 100 polls that blocked a worker."),
