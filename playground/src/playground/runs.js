@@ -14,6 +14,7 @@ function set(changed) {
 
 function subscribe(listener) {
   listeners.add(listener);
+  load();
   return () => listeners.delete(listener);
 }
 
@@ -34,16 +35,19 @@ async function fetchTrace(traceresponse) {
   return { status: 'missing' };
 }
 
-/** Looks for the trace of an operation whose response had this header. */
-export async function follow({ operationName, query }, traceresponse) {
-  const run = { operationName, query };
-  if (!traceresponse) {
-    set({ ...run, status: 'untraced' });
-    return;
-  }
-  const started = { ...run, status: 'loading' };
-  set(started);
+/** Loads the trace of the last operation, once the pane is open. */
+async function load() {
+  if (state.status !== 'pending' || listeners.size === 0) return;
+  const { operationName, traceresponse } = state;
+  const loading = { operationName, status: 'loading' };
+  set(loading);
   const found = await fetchTrace(traceresponse).catch(() => ({ status: 'unreachable' }));
   // Another one may have been run meanwhile.
-  if (state === started) set({ ...run, ...found });
+  if (state === loading) set({ operationName, ...found });
+}
+
+/** Called when an operation has been run, whose response had this header or none. */
+export function follow({ operationName }, traceresponse) {
+  set(traceresponse ? { operationName, status: 'pending', traceresponse } : { operationName, status: 'untraced' });
+  load();
 }
