@@ -2,7 +2,7 @@
 import { useSyncExternalStore } from 'react';
 
 /** The trace is complete only after the response; it may be looked for too early. */
-const delays = [20, 150, 400, 1000];
+const delays = [20, 200, 800];
 
 let state = { status: 'none' };
 const listeners = new Set();
@@ -24,15 +24,23 @@ const wait = (ms) => new Promise((resolve) => {
   setTimeout(resolve, ms);
 });
 
+/** Why there is no trace, or null where the response does not say. */
+async function reasonOf(response) {
+  const { error } = await response.json().catch(() => ({}));
+  return error && error !== 'not found' ? error : null;
+}
+
 async function fetchTrace(traceresponse) {
   const url = new URL(`trace/${encodeURIComponent(traceresponse)}`, document.baseURI);
+  let reason = null;
   for (const delay of delays) {
     await wait(delay);
     const response = await fetch(url, { headers: { Accept: 'application/json' } });
     if (response.ok) return { status: 'done', trace: await response.json() };
     if (response.status !== 404) return { status: 'failed', code: response.status };
+    reason = await reasonOf(response);
   }
-  return { status: 'missing' };
+  return { status: 'missing', reason };
 }
 
 /** Loads the trace of the last operation, once the pane is open. */
