@@ -1,4 +1,4 @@
-import { useEffect, useId, useMemo, useRef, useState } from 'react';
+import { memo, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { count, percent } from '../trace/format.js';
 import { layout } from './flame.js';
 
@@ -24,27 +24,38 @@ function neighbor(boxes, box, key) {
   }
 }
 
-function Box({ box, id, total, isCurrent, isFocus, isMatch, ...handlers }) {
-  const { node, depth, x, width, position, size } = box;
-  const kind = isOwn(node.name) ? 'own' : `library${depth % 2}`;
-  return (
-    <div
-      role="treeitem"
-      id={id}
-      tabIndex={isCurrent ? 0 : -1}
-      className={`frame ${kind} ${isMatch ? 'match' : ''} ${isFocus ? 'zoomed' : ''}`}
-      style={{ insetInlineStart: `${x * 100}%`, width: `${width * 100}%`, top: depth * rowHeight }}
-      aria-level={depth + 1}
-      aria-posinset={position}
-      aria-setsize={size}
-      aria-selected={isFocus}
-      aria-label={textOf(node, total)}
-      {...handlers}
-    >
-      {node.name}
-    </div>
-  );
-}
+const classOf = ({ node, depth }, isFocus, isMatch) => [
+  'frame',
+  isOwn(node.name) ? 'own' : `library${depth % 2}`,
+  isMatch && 'match',
+  isFocus && 'zoomed',
+].filter(Boolean).join(' ');
+
+/** The frames; there may be thousands, which a pointer over them must not draw again. */
+const Boxes = memo(function Boxes({ boxes, prefix, total, currentIndex, focus, matches }) {
+  return boxes.map((box, index) => {
+    const { node, depth, x, width, position, size } = box;
+    const isFocus = node === focus;
+    return (
+      <div
+        key={index}
+        role="treeitem"
+        id={`${prefix}-${index}`}
+        data-index={index}
+        tabIndex={index === currentIndex ? 0 : -1}
+        className={classOf(box, isFocus && node.parent, matches(node))}
+        style={{ insetInlineStart: `${x * 100}%`, width: `${width * 100}%`, top: depth * rowHeight }}
+        aria-level={depth + 1}
+        aria-posinset={position}
+        aria-setsize={size}
+        aria-selected={isFocus}
+        aria-label={textOf(node, total)}
+      >
+        {node.name}
+      </div>
+    );
+  });
+});
 
 /** Below its frame, and within the graph. */
 function Tooltip({ box, total }) {
@@ -63,7 +74,6 @@ function Tooltip({ box, total }) {
 /** A flame graph, outermost function on top. Click or Enter zooms, Escape shows everything again. */
 export function FlameGraph({ root, matches }) {
   const prefix = useId();
-  const graph = useRef(null);
   const [focus, setFocus] = useState(root);
   const [current, setCurrent] = useState(root);
   const [shown, setShown] = useState(null);
@@ -86,8 +96,10 @@ export function FlameGraph({ root, matches }) {
     setFocus(node);
     setShown(null);
   };
-  const onKeyDown = (event, box) => {
-    const next = neighbor(boxes, box, event.key);
+  const boxOf = (event) => boxes[event.target.dataset.index];
+  const onKeyDown = (event) => {
+    const box = boxOf(event);
+    const next = box && neighbor(boxes, box, event.key);
     if (next) go(next.node);
     else if (event.key === 'Enter' || event.key === ' ') zoom(box.node);
     else if (event.key === 'Escape') zoom(root);
@@ -107,26 +119,22 @@ export function FlameGraph({ root, matches }) {
         role="tree"
         aria-label="Flame graph"
         className="flame"
-        ref={graph}
         style={{ height: depth * rowHeight + 48 }}
+        onClick={(event) => boxOf(event) && zoom(boxOf(event).node)}
+        onKeyDown={onKeyDown}
+        onMouseOver={(event) => setShown(boxOf(event)?.node ?? null)}
         onMouseLeave={() => setShown(null)}
+        onFocus={(event) => setShown(boxOf(event)?.node ?? null)}
+        onBlur={() => setShown(null)}
       >
-        {boxes.map((box, index) => (
-          <Box
-            key={index}
-            id={`${prefix}-${index}`}
-            box={box}
-            total={root.value}
-            isCurrent={index === currentIndex}
-            isFocus={box.node === focus && focus !== root}
-            isMatch={matches(box.node)}
-            onClick={() => zoom(box.node)}
-            onKeyDown={(event) => onKeyDown(event, box)}
-            onMouseEnter={() => setShown(box.node)}
-            onFocus={() => setShown(box.node)}
-            onBlur={() => setShown(null)}
-          />
-        ))}
+        <Boxes
+          boxes={boxes}
+          prefix={prefix}
+          total={root.value}
+          currentIndex={currentIndex}
+          focus={focus}
+          matches={matches}
+        />
         {visible && <Tooltip box={visible} total={root.value} />}
       </div>
     </>

@@ -6,8 +6,9 @@ import { screens } from './screens/index.js';
 import { useStore } from './store.js';
 import { nextTheme, theme } from './theme.js';
 
-function secondsUntil(time) {
-  return Math.max(0, Math.ceil((time - Date.now()) / 1000));
+function nextAttempt(time) {
+  const seconds = Math.ceil((time - Date.now()) / 1000);
+  return seconds > 0 ? `next attempt in ${seconds} s` : 'connecting';
 }
 
 function Connection() {
@@ -22,7 +23,7 @@ function Connection() {
   return (
     <span className={`connection ${status}`}>
       <span role="status">{texts[status]}</span>
-      {retryAt && <span className="muted">, next attempt in {secondsUntil(retryAt)} s</span>}
+      {retryAt && <span className="muted">, {nextAttempt(retryAt)}</span>}
     </span>
   );
 }

@@ -2,6 +2,7 @@ export const noOperation = '(no operation)';
 
 /** Narrower frames cannot be seen. */
 const narrowest = 0.001;
+const maxBoxes = 8000;
 
 const newNode = (name, parent) => ({ name, parent, value: 0, self: 0, children: new Map() });
 
@@ -65,7 +66,7 @@ export function layout(focus) {
     const children = widestFirst(parent);
     children.forEach((node, index) => {
       const width = node.value / focus.value;
-      if (width >= narrowest) {
+      if (width >= narrowest && boxes.length < maxBoxes) {
         boxes.push({ node, depth, x, width, position: index + 1, size: children.length });
         place(node, depth + 1, x);
       }

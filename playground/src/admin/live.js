@@ -17,15 +17,26 @@ export const slowPolls = createStore([]);
 /** `{ status: 'connecting' | 'live' | 'disconnected', retryAt }` */
 export const connection = createStore({ status: 'connecting' });
 
-const notify = () => tick.set(tick.get() + 1);
+/** Slow polls may come by the hundred: they are shown a few times a second at most. */
+const pause = 300;
+let newSlowPolls = [];
+let timer = null;
+
+function show() {
+  timer = null;
+  if (newSlowPolls.length > 0) slowPolls.set([...newSlowPolls, ...slowPolls.get()].slice(0, maxSlowPolls));
+  newSlowPolls = [];
+  tick.set(tick.get() + 1);
+}
+
+const showSoon = () => {
+  timer ??= setTimeout(show, pause);
+};
 
 function onEvent(name, data) {
-  if (name === 'sample') {
-    samples.push(data);
-    notify();
-  } else if (name === 'slow_poll') {
-    slowPolls.set([data, ...slowPolls.get()].slice(0, maxSlowPolls));
-  }
+  if (name === 'sample') samples.push(data);
+  else if (name === 'slow_poll') newSlowPolls = [data, ...newSlowPolls.slice(0, maxSlowPolls - 1)];
+  showSoon();
 }
 
 async function loadPast(signal) {
@@ -34,8 +45,9 @@ async function loadPast(signal) {
     get('slow-polls', { signal }),
   ]);
   samples.load(history);
+  newSlowPolls = [];
   slowPolls.set(past.slice(0, maxSlowPolls));
-  notify();
+  show();
 }
 
 /** One connection, until it breaks. */
@@ -43,10 +55,10 @@ async function connect(signal, onOpen) {
   const controller = new AbortController();
   const stop = () => controller.abort();
   signal.addEventListener('abort', stop);
-  let timer;
+  let deadline;
   const isAlive = () => {
-    clearTimeout(timer);
-    timer = setTimeout(stop, silence);
+    clearTimeout(deadline);
+    deadline = setTimeout(stop, silence);
   };
   try {
     isAlive();
@@ -59,7 +71,7 @@ async function connect(signal, onOpen) {
       },
     });
   } finally {
-    clearTimeout(timer);
+    clearTimeout(deadline);
     signal.removeEventListener('abort', stop);
   }
 }

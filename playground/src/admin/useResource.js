@@ -15,8 +15,10 @@ export function useResource(path, params, { every = 0 } = {}) {
     const controller = new AbortController();
     const { signal } = controller;
     let timer;
+    let isFirst = true;
     const load = async () => {
-      if (!document.hidden) {
+      if (isFirst || !document.hidden) {
+        isFirst = false;
         const result = await get(path, { params, signal }).then(
           (data) => ({ data }),
           (error) => ({ error }),

@@ -4,11 +4,13 @@ import { useRun } from './runs.js';
 
 const messages = {
   none: () => 'Run an operation to see where its time goes.',
+  pending: () => 'Loading the trace…',
   loading: () => 'Loading the trace…',
   untraced: () => 'There is no trace: the response had no header traceresponse. '
     + 'Tracing is switched off, or a proxy removed the header.',
-  missing: () => 'There is no trace: it is not stored any more, or the service runs without a trace store '
-    + '(--trace-store 0).',
+  missing: ({ reason }) => (reason
+    ? `There is no trace. ${reason}`
+    : 'There is no trace: it is not stored any more, or the service does not serve traces.'),
   unreachable: () => 'There is no trace: the service cannot be reached.',
   failed: ({ code }) => `There is no trace: the service responded with status ${code}.`,
 };

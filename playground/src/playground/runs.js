@@ -2,7 +2,7 @@
 import { useSyncExternalStore } from 'react';
 
 /** The trace is complete only after the response; it may be looked for too early. */
-const delays = [20, 150, 400, 1000];
+const delays = [20, 200, 800];
 
 let state = { status: 'none' };
 const listeners = new Set();
@@ -14,6 +14,7 @@ function set(changed) {
 
 function subscribe(listener) {
   listeners.add(listener);
+  load();
   return () => listeners.delete(listener);
 }
 
@@ -23,27 +24,38 @@ const wait = (ms) => new Promise((resolve) => {
   setTimeout(resolve, ms);
 });
 
+/** Why there is no trace, or null where the response does not say. */
+async function reasonOf(response) {
+  const { error } = await response.json().catch(() => ({}));
+  return error && error !== 'not found' ? error : null;
+}
+
 async function fetchTrace(traceresponse) {
   const url = new URL(`trace/${encodeURIComponent(traceresponse)}`, document.baseURI);
+  let reason = null;
   for (const delay of delays) {
     await wait(delay);
     const response = await fetch(url, { headers: { Accept: 'application/json' } });
     if (response.ok) return { status: 'done', trace: await response.json() };
     if (response.status !== 404) return { status: 'failed', code: response.status };
+    reason = await reasonOf(response);
   }
-  return { status: 'missing' };
+  return { status: 'missing', reason };
 }
 
-/** Looks for the trace of an operation whose response had this header. */
-export async function follow({ operationName, query }, traceresponse) {
-  const run = { operationName, query };
-  if (!traceresponse) {
-    set({ ...run, status: 'untraced' });
-    return;
-  }
-  const started = { ...run, status: 'loading' };
-  set(started);
+/** Loads the trace of the last operation, once the pane is open. */
+async function load() {
+  if (state.status !== 'pending' || listeners.size === 0) return;
+  const { operationName, traceresponse } = state;
+  const loading = { operationName, status: 'loading' };
+  set(loading);
   const found = await fetchTrace(traceresponse).catch(() => ({ status: 'unreachable' }));
   // Another one may have been run meanwhile.
-  if (state === started) set({ ...run, ...found });
+  if (state === loading) set({ operationName, ...found });
+}
+
+/** Called when an operation has been run, whose response had this header or none. */
+export function follow({ operationName }, traceresponse) {
+  set(traceresponse ? { operationName, status: 'pending', traceresponse } : { operationName, status: 'untraced' });
+  load();
 }

@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useState } from 'react';
+import { useCallback, useEffect, useMemo, useState } from 'react';
 import { count, number, percent } from '../../trace/format.js';
 import { DataTable } from '../DataTable.jsx';
 import { buildFlame, hottest, matched, rootFields } from '../flame.js';
@@ -49,7 +49,7 @@ function Graph({ profile }) {
   const root = useMemo(() => buildFlame(profile, rootField), [profile, rootField]);
   const fields = useMemo(() => rootFields(profile), [profile]);
   const wanted = search.trim().toLowerCase();
-  const matches = (node) => wanted !== '' && node.name.toLowerCase().includes(wanted);
+  const matches = useCallback((node) => wanted !== '' && node.name.toLowerCase().includes(wanted), [wanted]);
   const options = [['', 'all'], ...fields.map(([name, samples]) => [name, `${name}: ${percent(samples / profile.samples)}`])];
   if (profile.samples === 0) return <p>No samples: the CPU was idle for {profile.seconds} s.</p>;
   return (

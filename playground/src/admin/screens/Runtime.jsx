@@ -5,15 +5,16 @@ import { Heading } from '../parts.jsx';
 import { useStore } from '../store.js';
 import { SlowPolls } from './SlowPolls.jsx';
 
-/** More lines than that cannot be told apart; the meters have each worker. */
-const maxLines = 8;
+/** Of more workers, the lines cannot be told apart. */
+const maxLines = 4;
 
 const line = (key, label) => ({ key, label });
 const workerName = (key) => key.replace(/^worker\.(\d+)\.busy$/, 'worker $1');
+const ofMany = [line('workers.max', 'busiest'), line('workers.mean', 'mean'), line('workers.min', 'least busy')];
 
-const powers = (base, steps) => Array.from({ length: 12 }, (_, power) => steps.map((step) => step * base ** power)).flat();
-const whole = powers(10, [1, 2, 5]);
-const binary = powers(4, [1024]);
+/** Distances of ticks. */
+const whole = Array.from({ length: 12 }, (_, power) => [1, 2, 5].map((step) => step * 10 ** power)).flat();
+const binary = Array.from({ length: 40 }, (_, power) => 2 ** power);
 
 const charts = [
   { title: 'Operations per second', format: number, incrs: whole, series: [line('operations', 'operations'), line('errors', 'failed')] },
@@ -29,26 +30,29 @@ const charts = [
 function Workers() {
   useStore(tick);
   const keys = samples.names(/^worker\.\d+\.busy$/);
+  const isMany = keys.length > maxLines;
+  const series = isMany ? ofMany : keys.map((key) => line(key, workerName(key)));
   return (
     <>
-      {keys.length > 0 && (
-        <Chart
-          title="Workers' busy share"
-          format={percent}
-          max={1}
-          series={keys.slice(0, maxLines).map((key) => line(key, workerName(key)))}
-        />
-      )}
-      {keys.length > maxLines && (
-        <ul className="meters" aria-label="Workers now">
-          {keys.map((key) => (
-            <li key={key}>{workerName(key)}: {percent(samples.values(key).at(-1))}</li>
-          ))}
-        </ul>
+      {keys.length > 0 && <Chart title="Workers' busy share" format={percent} max={1} series={series} />}
+      {isMany && (
+        <section className="chart" aria-labelledby="workers-now">
+          <h2 id="workers-now">Workers now</h2>
+          <ul className="meters">
+            {keys.map((key) => <WorkerMeter key={key} name={workerName(key)} share={samples.values(key).at(-1)} />)}
+          </ul>
+        </section>
       )}
     </>
   );
 }
+
+const WorkerMeter = ({ name, share }) => (
+  <li>
+    <span className="fill" style={{ width: `${(share ?? 0) * 100}%` }} aria-hidden="true" />
+    {name}<span className="share">{percent(share)}</span>
+  </li>
+);
 
 export function Runtime() {
   return (
