@@ -6,8 +6,21 @@ use testing::{Db, Service};
 
 const TOKEN: &str = "0123456789s3cret";
 /// Paths that tell more than whether the service is well.
-const TELLING: [&str; 4] =
-    ["/metrics", "/debug/tasks", "/debug/pprof/profile?seconds=1", "/debug/recording"];
+const TELLING: [&str; 13] = [
+    "/metrics",
+    "/debug/tasks",
+    "/debug/pprof/profile?seconds=1",
+    "/debug/recording",
+    "/debug/api/history",
+    "/debug/api/events",
+    "/debug/api/slow-polls",
+    "/debug/api/tasks",
+    "/debug/api/profile?seconds=1",
+    "/debug/api/database",
+    "/debug/api/telemetry",
+    "/debug/api/settings",
+    "/debug/api/nothing",
+];
 
 async fn get(service: &Service, path: &str, token: Option<&str>) -> reqwest::Response {
     let request = service.client.get(format!("{}{path}", service.admin));
@@ -33,6 +46,13 @@ async fn metrics_and_debugging_take_the_token() {
             assert_eq!(get(&service, path, token).await.status(), 200, "{path}");
         }
     }
+    // The page and the list of endpoints have no data.
+    assert_eq!(get(&service, "/", None).await.status(), 200);
+    assert_eq!(get(&service, "/assets/nothing.js", None).await.status(), 404);
+    let settings = get(&service, "/debug/api/settings", Some(TOKEN)).await;
+    assert_eq!(settings.status(), 200);
+    let settings = settings.text().await.unwrap();
+    assert!(settings.contains("COLOPHON_ADMIN_TOKEN") && !settings.contains(TOKEN), "{settings}");
     assert_eq!(get(&service, "/metrics", Some(TOKEN)).await.status(), 200);
     assert_eq!(get(&service, "/debug/tasks", Some(TOKEN)).await.status(), 200);
     let health = |command: &mut Command| {
