@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help run check release test soak bench targets micro lint schema playground collector observe dashboards up down clean
+.PHONY: help run check release test soak bench targets micro lint schema playground screenshots collector observe dashboards up down clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,11 @@ schema: ## Write schema.graphql anew
 playground: ## Build the playground anew into the program (needs npm)
 	touch build.rs
 	cargo build
+
+screenshots: ## Take the pictures of the documents anew, into docs/images (needs npm and Chromium)
+	cargo build --quiet
+	npm --prefix tests/web ci --no-audit --no-fund
+	node tests/web/screenshots.mjs docs/images
 
 collector: ## Build the OpenTelemetry Collector once, unless there is one (needs Go)
 	@scripts/collector

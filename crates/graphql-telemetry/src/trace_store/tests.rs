@@ -87,16 +87,18 @@ fn shows_a_request_only_what_is_below_it() {
 fn stays_within_its_bytes() {
     let (store, tracer) = store(256 << 10);
     let mut all = HashSet::new();
-    for number in 0..20_000_u32 {
+    for number in 0..100_000_u32 {
         let root_field = ["Query.books", "Query.authors"][number as usize % 2];
         let error = KeyValue::new("error.type", "BAD_USER_INPUT");
         let more = if number % 10 == 0 { vec![error] } else { Vec::new() };
         all.insert(operation(&tracer, &Context::new(), root_field, 1, more).trace_id());
-        let stats = store.stats();
-        assert!(stats.bytes <= stats.limit, "{stats:?}");
+        if number % 100 == 0 {
+            let stats = store.stats();
+            assert!(stats.bytes <= stats.limit, "{stats:?}");
+        }
     }
     let stats = store.stats();
-    assert_eq!((all.len(), stats.recorded, stats.dropped), (20_000, 20_000, 0));
+    assert_eq!((all.len(), stats.recorded, stats.dropped), (100_000, 100_000, 0));
     assert!((50..2000).contains(&stats.traces), "{stats:?}");
 }
 

@@ -3,8 +3,9 @@ import { duration, number, timeOfDay } from '../../trace/format.js';
 import { DataTable } from '../DataTable.jsx';
 import { TraceLink } from '../parts.jsx';
 
+// Of a trace without an operation, the root's name.
 const nameOf = ({ type, name, root_field: rootField }) =>
-  [type ?? 'operation', name ?? (rootField ? `(${rootField})` : '(unknown)')].join(' ');
+  [type, name ?? (rootField ? `(${rootField})` : 'not understood')].filter(Boolean).join(' ');
 
 function TaskTime({ row }) {
   if (row.busy === null) return '–';
