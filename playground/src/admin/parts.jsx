@@ -26,9 +26,15 @@ export function Loading({ resource }) {
   return resource.isLoading && !resource.data ? <p className="muted">Loading…</p> : null;
 }
 
-export const Refresh = ({ resource }) => (
-  <button type="button" className="cx-button" onClick={resource.reload}>Refresh</button>
-);
+/** `isExclusive`: what loads is made once at a time. The button keeps the focus meanwhile. */
+export function Refresh({ resource: { isLoading, reload }, isExclusive = false }) {
+  const waits = isExclusive && isLoading;
+  return (
+    <button type="button" className="cx-button" aria-disabled={waits || undefined} onClick={waits ? undefined : reload}>
+      Refresh
+    </button>
+  );
+}
 
 export function TraceLink({ id, children }) {
   if (!id) return '–';

@@ -33,7 +33,7 @@ export function Tasks() {
       <Heading>Tasks</Heading>
       <div className="controls">
         <Filter label="Filter" value={filter} onChange={setFilter} />
-        <Refresh resource={resource} />
+        <Refresh resource={resource} isExclusive />
         {resource.isLoading && resource.data && <span role="status">Loading…</span>}
       </div>
       <Problem error={resource.error} hint={hint} />
