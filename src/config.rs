@@ -31,9 +31,6 @@ use self::{
 };
 use crate::security::scopes::Scope;
 
-/// Memory for recent traces, in MiB, unless set or in production.
-const DEFAULT_TRACE_STORE: u16 = 16;
-
 /// An observable GraphQL service: a catalog of books with traces, metrics and profiles.
 ///
 /// The default command is serve. Each setting is a flag or an environment variable; the flag
@@ -179,8 +176,8 @@ impl Settings {
     /// Which recent traces to store, if any.
     #[must_use]
     pub fn trace_store(&self) -> Option<TraceStoreOptions> {
-        let default = if self.security.production { 0 } else { DEFAULT_TRACE_STORE };
-        let mebibytes = usize::from(self.trace_store.unwrap_or(default));
+        let default = || default_trace_store(self.security.production);
+        let mebibytes = usize::from(self.trace_store.unwrap_or_else(default));
         let backend_url = self.trace_url.clone();
         (mebibytes > 0).then(|| TraceStoreOptions { bytes: mebibytes << 20, backend_url })
     }
@@ -190,6 +187,11 @@ impl Settings {
     pub fn serves_admin_ui(&self) -> bool {
         self.http.admin_ui.unwrap_or(!self.security.production)
     }
+}
+
+/// Memory for recent traces, in MiB, unless set.
+const fn default_trace_store(is_production: bool) -> u16 {
+    if is_production { 0 } else { 16 }
 }
 
 /// The command line's grammar.

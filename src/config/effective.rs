@@ -3,7 +3,7 @@
 
 use clap::parser::ValueSource;
 
-use super::{command, files, mask};
+use super::{command, default_trace_store, files, mask};
 
 /// One line of `colophon config`.
 #[derive(Debug)]
@@ -36,7 +36,7 @@ fn effective(arg: &clap::Arg, matches: &clap::ArgMatches) -> Option<EffectiveSet
     let id = arg.get_id().as_str();
     let value = match matches.get_raw(id) {
         Some(values) => values.map(|v| v.to_string_lossy()).collect::<Vec<_>>().join(" "),
-        None if arg.get_action().takes_values() => String::new(),
+        None if arg.get_action().takes_values() => dependent_default(id, matches),
         None => matches.get_flag(id).to_string(),
     };
     let source = match matches.value_source(id) {
@@ -51,6 +51,16 @@ fn effective(arg: &clap::Arg, matches: &clap::ArgMatches) -> Option<EffectiveSet
         value: shown(arg, &value),
         source,
     })
+}
+
+/// The default of a setting that depends on another one.
+fn dependent_default(id: &str, matches: &clap::ArgMatches) -> String {
+    let is_production = matches.get_flag("production");
+    match id {
+        "admin_ui" => (!is_production).to_string(),
+        "trace_store" => default_trace_store(is_production).to_string(),
+        _ => String::new(),
+    }
 }
 
 fn open_telemetry() -> impl Iterator<Item = EffectiveSetting> {

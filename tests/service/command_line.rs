@@ -64,6 +64,18 @@ fn config_shows_every_setting_with_its_origin() {
 }
 
 #[test]
+fn config_shows_defaults_that_depend_on_other_settings() {
+    for (arguments, store, admin_ui) in
+        [(&["config"][..], "16", "true"), (&["config", "--production"], "0", "false")]
+    {
+        let text = stdout(&program(arguments).output().unwrap());
+        let line = |flag: &str| text.lines().find(|line| line.starts_with(flag)).unwrap();
+        assert!(line("--trace-store").ends_with(&format!("default     {store}")), "{text}");
+        assert!(line("--admin-ui").ends_with(&format!("default     {admin_ui}")), "{text}");
+    }
+}
+
+#[test]
 fn help_names_commands_and_variables() {
     let text = stdout(&program(&["--help"]).output().unwrap());
     for part in
