@@ -30,6 +30,8 @@ async function traffic() {
 
 async function playground(page, document) {
   await openPlayground(page, service.playground);
+  // The first tab has variables for its own query.
+  await page.getByRole('button', { name: 'New tab' }).click();
   const [, operation] = document.match(/query (\w+)/);
   await type(page, document);
   await page.getByRole('button', { name: /Prettify/ }).click();

@@ -1,10 +1,8 @@
 import { memo, useEffect, useId, useMemo, useRef, useState } from 'react';
 import { count, percent } from '../trace/format.js';
-import { layout } from './flame.js';
+import { isOwn, layout } from './flame.js';
 
 const rowHeight = 20;
-
-const isOwn = (name) => /^[<&*([]*(colophon|graphql_telemetry|runtime_insight|otlp_export)::/.test(name);
 
 const textOf = (node, total) =>
   `${node.name}: ${count(node.value, 'sample')}, ${percent(node.value / total)}; itself ${percent(node.self / total)}`;

@@ -27,13 +27,27 @@ export function rootFields({ stacks }) {
   return [...found].sort((a, b) => b[1] - a[1]);
 }
 
-/** The stacks as a tree of functions: of one root field, or of all, each with a node of its own. */
-export function buildFlame({ functions, stacks }, rootField) {
+/** A function of the service or its crates: by its path or, where the program has line tables, its file. */
+export const isOwn = (name) =>
+  /^[<&*([]*(colophon|graphql_telemetry|runtime_insight|otlp_export)::| (src|crates)\//.test(name);
+
+/** The frames from the first own one on; all, if there is none. */
+function fromOwn(path) {
+  const first = path.findIndex(isOwn);
+  return first > 0 ? path.slice(first) : path;
+}
+
+/**
+ * The stacks as a tree of functions: of one root field, or of all, each with a node of its own. With `onlyOwn`
+ * they begin at the service's own code, and not where its threads do.
+ */
+export function buildFlame({ functions, stacks }, rootField, onlyOwn) {
   const root = newNode(rootField || 'all samples', null);
   for (const stack of stacks) {
     const name = rootFieldOf(stack);
     if (rootField && name !== rootField) continue;
-    const path = stack.frames.map((index) => functions[index]);
+    const whole = stack.frames.map((index) => functions[index]);
+    const path = onlyOwn ? fromOwn(whole) : whole;
     if (!rootField) path.unshift(name);
     let node = root;
     node.value += stack.samples;

@@ -73,7 +73,8 @@ function fieldNote(span) {
   if (calls === undefined) return '';
   const parts = [count(calls, 'call'), `total ${duration(span.duration)}`];
   const longest = attributes['graphql.field.duration.max'];
-  if (longest !== undefined) parts.push(`longest ${duration(longest)}`);
+  // A call begins a little before the span that is made for it.
+  if (longest !== undefined) parts.push(`longest ${duration(Math.min(longest, span.duration))}`);
   const errors = attributes['graphql.field.errors'];
   if (errors > 0) parts.push(`${number(errors)} failed`);
   return parts.join(', ');

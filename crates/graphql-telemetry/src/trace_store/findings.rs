@@ -119,6 +119,10 @@ fn slow_statement(operation: &SpanView, spans: &[SpanView]) -> Option<Finding> {
     if slowest.duration < MIN_STATEMENT || slowest.duration < operation.duration / 2.0 {
         return None;
     }
+    // Of a task that was busy meanwhile, the rows were there and nobody read them.
+    if number(operation, "tokio.task.idle").is_some_and(|idle| idle < slowest.duration / 2.0) {
+        return None;
+    }
     let (took, all) = (milliseconds(slowest.duration), milliseconds(operation.duration));
     let message = format!("{} took {took} of {all}", slowest.name);
     Some(finding(FindingKind::SlowStatement, slowest, message))

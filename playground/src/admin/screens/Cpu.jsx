@@ -46,7 +46,8 @@ function Hottest({ root }) {
 function Graph({ profile }) {
   const [rootField, setRootField] = useState('');
   const [search, setSearch] = useState('');
-  const root = useMemo(() => buildFlame(profile, rootField), [profile, rootField]);
+  const [onlyOwn, setOnlyOwn] = useState(true);
+  const root = useMemo(() => buildFlame(profile, rootField, onlyOwn), [profile, rootField, onlyOwn]);
   const fields = useMemo(() => rootFields(profile), [profile]);
   const wanted = search.trim().toLowerCase();
   const matches = useCallback((node) => wanted !== '' && node.name.toLowerCase().includes(wanted), [wanted]);
@@ -58,11 +59,14 @@ function Graph({ profile }) {
       <div className="controls">
         <Choice label="Root field" value={rootField} options={options} onChange={setRootField} />
         <Filter label="Search" value={search} onChange={setSearch} />
+        <label className="choice">
+          <input type="checkbox" checked={onlyOwn} onChange={() => setOnlyOwn(!onlyOwn)} /> Begin at the service’s own code
+        </label>
         <span role="status" className="muted">
           {wanted && `${percent(matched(root, matches) / root.value)} of the samples match`}
         </span>
       </div>
-      <FlameGraph key={rootField} root={root} matches={matches} />
+      <FlameGraph key={`${rootField} ${onlyOwn}`} root={root} matches={matches} />
       <Hottest root={root} />
     </>
   );
