@@ -20,7 +20,7 @@ use crate::security::scopes::Scope;
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Security")]
 pub struct SecuritySettings {
-    /// Disable introspection and the playground
+    /// Disable introspection, the playground and, unless --admin-ui is set, the admin UI
     #[arg(long, global = true, env = "COLOPHON_PRODUCTION", value_parser = switch)]
     pub production: bool,
     /// Disable authentication, on any address

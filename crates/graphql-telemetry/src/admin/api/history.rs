@@ -2,7 +2,8 @@
 //!
 //! It takes 7.2 kB for the times and 3.6 kB for each series, which are determined when sampling starts: one
 //! for each worker, three for each pool, and 13 others. With four workers and two pools these are 23
-//! series and 90 kB. A sample takes 50 µs, most of it to read `/proc/self/stat`.
+//! series and 90 kB. A sample took 40 µs in a build without optimization, most of it to read
+//! `/proc/self/stat`.
 
 mod counts;
 mod pools;
@@ -172,21 +173,16 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(sampler.sample().len(), names.len());
         }
-        let started = Instant::now();
-        for _ in 0..1000 {
-            sampler.sample();
-        }
-        eprintln!("{:?} for a sample of {} series", started.elapsed() / 1000, names.len());
     }
 
-    #[tokio::test]
-    async fn sends_samples_to_subscribers() {
+    #[test]
+    fn sends_samples_to_subscribers() {
         let history = History::default();
         *history.ring() = Ring::new(vec!["tasks".to_owned()]);
         history.record(SystemTime::UNIX_EPOCH, &[1.0]);
         let mut subscriber = history.subscribe();
         let time = SystemTime::UNIX_EPOCH + Duration::from_millis(1500);
         history.record(time, &[2.0]);
-        assert_eq!(&*subscriber.recv().await.unwrap(), r#"{"time":1.5,"series":{"tasks":2}}"#);
+        assert_eq!(&*subscriber.try_recv().unwrap(), r#"{"time":1.5,"series":{"tasks":2}}"#);
     }
 }
