@@ -179,7 +179,7 @@ impl Settings {
         let default = || default_trace_store(self.security.production);
         let mebibytes = usize::from(self.trace_store.unwrap_or_else(default));
         let backend_url = self.trace_url.clone();
-        (mebibytes > 0).then(|| TraceStoreOptions { bytes: mebibytes << 20, backend_url })
+        (mebibytes > 0).then_some(TraceStoreOptions { bytes: mebibytes << 20, backend_url })
     }
 
     /// Whether the admin listener serves the admin UI.

@@ -3,7 +3,10 @@
 //! It is found by the value of the response's header `traceresponse`, whose ids are random and made here, so
 //! that nobody finds the trace of somebody else's request.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Json,
@@ -18,7 +21,7 @@ use serde_json::json;
 use super::AppState;
 
 /// How long a trace is served after its request: as long as someone looks at the response.
-const MAX_AGE_SECONDS: u64 = 300;
+const MAX_AGE: Duration = Duration::from_mins(5);
 
 /// Returns what is stored of a request.
 pub async fn trace(
@@ -39,7 +42,7 @@ pub async fn trace(
 
 fn is_recent(trace: &TraceView) -> bool {
     let age = SystemTime::now().duration_since(trace.start).unwrap_or_default();
-    age.as_secs_f64() - trace.duration < MAX_AGE_SECONDS as f64
+    age.as_secs_f64() - trace.duration < MAX_AGE.as_secs_f64()
 }
 
 /// The ids of `00-{trace id}-{span id}-{flags}`.

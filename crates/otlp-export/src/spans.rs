@@ -176,8 +176,8 @@ mod tests {
     use opentelemetry::{
         KeyValue,
         trace::{
-            Link, Span as _, SpanBuilder, SpanContext, TraceContextExt, TraceFlags, Tracer as _,
-            TracerProvider as _,
+            Link, Span as _, SpanBuilder, SpanContext, TraceContextExt, TraceFlags, TraceState,
+            Tracer as _, TracerProvider as _,
         },
     };
     use opentelemetry_proto::tonic::{
@@ -365,7 +365,7 @@ mod tests {
             } else {
                 SamplingDecision::RecordOnly
             };
-            SamplingResult { decision, attributes: Vec::new(), trace_state: Default::default() }
+            SamplingResult { decision, attributes: Vec::new(), trace_state: TraceState::NONE }
         }
     }
 

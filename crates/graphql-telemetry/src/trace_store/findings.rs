@@ -75,11 +75,11 @@ fn error(operation: &SpanView, spans: &[SpanView]) -> Option<Finding> {
     if !operation.error {
         return None;
     }
-    let exceptions = spans
+    let mut exceptions = spans
         .iter()
         .filter_map(|span| Some((span, span.events.iter().find(|it| it.name == "exception")?)));
     // The innermost.
-    if let Some((span, exception)) = exceptions.last() {
+    if let Some((span, exception)) = exceptions.next_back() {
         let message = exception.attributes.get(attr::EXCEPTION_MESSAGE).and_then(Value::as_str);
         let message = format!("{} failed: {}", span.name, message.unwrap_or("an exception"));
         return Some(finding(FindingKind::Error, span, message));
@@ -93,9 +93,9 @@ fn slow_poll(operation: &SpanView, logs: &[LogView]) -> Option<Finding> {
     let count = integer(operation, "tokio.task.slow_polls").filter(|count| *count > 0)?;
     let longest = milliseconds(number(operation, "tokio.task.longest_poll")?);
     let of_operation = logs.iter().filter(|log| log.name == "tokio.slow_poll");
-    let field = of_operation
+    let mut field = of_operation
         .filter_map(|log| log.attributes.get(attribute::FIELD_COORDINATE).and_then(Value::as_str));
-    let place = field.last().map(|field| format!(" in {field}")).unwrap_or_default();
+    let place = field.next_back().map(|field| format!(" in {field}")).unwrap_or_default();
     let message = if count == 1 {
         format!("a poll held the worker {longest}{place}")
     } else {

@@ -110,14 +110,13 @@ impl Retained {
 
     fn reason(&mut self, id: TraceId, trace: &Trace) -> Group {
         let operations = &trace.operations;
-        let is_among_slowest = operations
-            .iter()
-            .fold(false, |is_slow, operation| self.is_among_slowest(operation, id) || is_slow);
+        // Of all of them: each is counted.
+        let slowest = operations.iter().filter(|it| self.is_among_slowest(it, id)).count();
         if trace.failed || operations.iter().any(|operation| operation.error.is_some()) {
             Group::Error
         } else if operations.iter().any(OperationSummary::has_slow_polls) {
             Group::SlowPoll
-        } else if is_among_slowest {
+        } else if slowest > 0 {
             Group::Slowest
         } else if self.number % SAMPLING == 1 {
             Group::Sampled

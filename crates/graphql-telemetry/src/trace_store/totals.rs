@@ -19,7 +19,7 @@ use crate::latency::{Latencies, LatencySummary};
 /// Root fields that are counted; a schema has fewer.
 const MAX_ROOT_FIELDS: usize = 1000;
 /// The seconds that a rate is of.
-const WINDOW: usize = 60;
+const WINDOW: u32 = 60;
 
 /// The figures of operations since the start.
 pub(super) struct Totals {
@@ -42,7 +42,7 @@ struct State {
     idle: f64,
     slowest: (Duration, TraceId),
     /// Operations of each of the last seconds, with the second's number.
-    seconds: [(u64, u32); WINDOW],
+    seconds: [(u64, u32); WINDOW as usize],
 }
 
 impl Default for State {
@@ -54,7 +54,7 @@ impl Default for State {
             scheduled: 0.0,
             idle: 0.0,
             slowest: (Duration::ZERO, TraceId::INVALID),
-            seconds: [(0, 0); WINDOW],
+            seconds: [(0, 0); WINDOW as usize],
         }
     }
 }
@@ -141,7 +141,7 @@ impl State {
         if operation.duration >= self.slowest.0 {
             self.slowest = (operation.duration, operation.trace_id);
         }
-        let slot = usize::try_from(second).unwrap_or(0) % WINDOW;
+        let slot = usize::try_from(second % u64::from(WINDOW)).unwrap_or(0);
         let (of, count) = &mut self.seconds[slot];
         if *of != second {
             (*of, *count) = (second, 0);
@@ -152,9 +152,9 @@ impl State {
     /// Operations per second in the last minute, or since the start if that is less.
     fn rate(&self, now: Duration) -> f64 {
         let last = now.as_secs();
-        let recent = self.seconds.iter().filter(|(second, _)| second + WINDOW as u64 > last);
+        let recent = self.seconds.iter().filter(|(second, _)| second + u64::from(WINDOW) > last);
         let count: u32 = recent.map(|(_, count)| count).sum();
-        f64::from(count) / now.as_secs_f64().clamp(1.0, WINDOW as f64)
+        f64::from(count) / now.as_secs_f64().clamp(1.0, f64::from(WINDOW))
     }
 }
 
