@@ -26,7 +26,8 @@ describe('the pane Trace', () => {
   before(async () => {
     collector = await startCollector();
     service = await start({
-      further: ['--lab', '--trace-url', 'http://localhost:1/trace/{trace_id}'],
+      // On a machine that is busy, a build without optimization has slow polls of its own.
+      further: ['--lab', '--slow-poll', '150ms', '--pool-wait', '10s', '--trace-url', 'http://localhost:1/trace/{trace_id}'],
       variables: { OTEL_EXPORTER_OTLP_ENDPOINT: collector.endpoint, OTEL_BSP_SCHEDULE_DELAY: '50' },
     });
     browser = await launch();
@@ -37,7 +38,8 @@ describe('the pane Trace', () => {
     await collector?.stop();
   });
   beforeEach(async () => {
-    ({ page, complaints, requests } = await newPage(browser));
+    // The browser says so of the failure that is asked for.
+    ({ page, complaints, requests } = await newPage(browser, { expected: /status of 500/ }));
     await openPlayground(page, service.playground);
   });
   afterEach(async () => {
@@ -48,16 +50,22 @@ describe('the pane Trace', () => {
 
   const pane = () => page.getByRole('region', { name: 'Trace' });
 
-  /** Runs an operation, and returns what the pane shows of it. */
-  async function trace(document) {
+  /** Runs an operation, perhaps beside another, and returns what the pane shows of it. */
+  async function trace(document, other) {
     const [, name] = document.match(/(?:query|mutation) (\w+)/);
     const before = await pane().locator('code').first().textContent({ timeout: 1 }).catch(() => null);
     await type(page, document);
+    await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
+    const beside = other && post(service, other);
+    if (other) await sleep(50);
     const response = await run(page, name);
+    assert.ok(!other || (await beside).ok);
     await page.waitForFunction((old) => {
       const id = document.querySelector('[aria-label="Trace"] code')?.textContent;
       return id && id !== old;
     }, before);
+    // Spans that are alike are one row until it is opened.
+    for (const row of await pane().locator('.cx-row[aria-expanded=false] .cx-twisty').all()) await row.click();
     const rows = await pane().locator('[role=treegrid] .cx-row:not(.cx-axis)').evaluateAll((all) => all.map((row) => ({
       tag: row.querySelector('.cx-tag').textContent,
       title: row.querySelector('.cx-title').textContent,
@@ -70,7 +78,8 @@ describe('the pane Trace', () => {
 
   /** Whether the rows are the spans that arrived at the collector, with their figures. */
   async function assertExported({ id, rows }) {
-    const shown = rows.filter(({ tag }) => Object.values(labels).includes(tag) && tag !== labels.log);
+    const shown = rows.filter(({ tag }) => Object.values(labels).includes(tag) && tag !== labels.log)
+      .filter(({ note }) => !/^\d+ spans, /.test(note));
     const spans = await collector.spans(id, shown.length);
     const expected = spans.map((span) => {
       const category = categoryOf(span);
@@ -101,14 +110,14 @@ describe('the pane Trace', () => {
 
   for (const [field, work] of [['labBlock', 'blocks'], ['labSpin', 'computes']]) {
     test(`a field that ${work}: a slow poll, all of it busy`, async () => {
-      const found = await trace(`query Held { ${field}(ms: 150) }`);
+      const found = await trace(`query Held { ${field}(ms: 400) }`);
       await assertExported(found);
       const [finding, ...others] = found.findings;
       assert.deepEqual(others, []);
       assert.match(finding, new RegExp(`^a poll held the worker \\d+ ms in Query.${field}$`));
-      assert.ok(ms(finding) >= 150, finding);
+      assert.ok(ms(finding) >= 400, finding);
       const { note } = only(found.rows, 'operation')[0];
-      assert.ok(ms(note.match(/busy [^,]+/)[0]) >= 150, note);
+      assert.ok(ms(note.match(/busy [^,]+/)[0]) >= 400, note);
       assert.match(note, /, 1 slow$/);
       assert.equal(only(found.rows, 'WARN').length, 1);
     });
@@ -137,16 +146,13 @@ describe('the pane Trace', () => {
     const found = await trace('query Many { labNPlusOne(first: 5) }');
     await assertExported(found);
     assert.deepEqual(found.findings, ['6 statements below Query.labNPlusOne: N+1']);
-    assert.equal(only(found.rows, 'SQL').length, 6);
+    assert.equal(only(found.rows, 'SQL').filter(({ note }) => /^1 row$/.test(note)).length, 5);
   });
 
   test('labExhaustPool: the wait for a connection of another operation', async () => {
-    const other = post(service, '{ labExhaustPool(ms: 600) }');
-    await sleep(50);
-    const found = await trace('query Late { books(first: 1) { nodes { title } } }');
-    assert.ok((await other).ok);
+    const found = await trace('query Late { books(first: 1) { nodes { title } } }', '{ labExhaustPool(ms: 2500) }');
     await assertExported(found);
-    const [finding] = found.findings;
+    const finding = found.findings.find((it) => it.includes('connection'));
     assert.match(finding, /^waited \d+ ms for a connection$/);
     const [wait] = only(found.rows, 'wait');
     assert.equal(wait.took, `${(await waited(found.id)).toFixed(1)} ms`);
@@ -158,14 +164,10 @@ describe('the pane Trace', () => {
   };
 
   test('labStarve: the wait for a worker of another operation', async () => {
-    await type(page, 'query Starved { books(first: 20) { nodes { title authors { name } } } }');
-    const other = post(service, '{ labStarve(ms: 4000) }');
-    await sleep(50);
-    const found = await trace('query Starved { books(first: 20) { nodes { title authors { name } } } } ');
-    assert.ok((await other).ok);
+    const document = 'query Starved { books(first: 20) { nodes { title authors { name } } } }';
+    const found = await trace(document, '{ labStarve(ms: 3000) }');
     await assertExported(found);
-    assert.equal(found.findings.length, 1);
-    assert.match(found.findings[0], /^woken, and waited \d+ ms for a worker$/);
+    assert.ok(found.findings.some((it) => /^woken, and waited \d+ ms for a worker$/.test(it)), found.findings);
   });
 
   test('labPanic: the failure', async () => {
@@ -183,16 +185,15 @@ describe('the pane Trace', () => {
 
   test('a span marks its field in the document, also by keyboard', async () => {
     await trace('query Marked { list: books(first: 2) { nodes { by: authors { name } } } }');
-    const marked = () => page.locator('.graphiql-query-editor .cx-marked, .graphiql-query-editor [class*=marked]');
+    const marked = () => page.locator('.graphiql-query-editor .cx-marked-field');
     await pane().getByRole('row', { name: /Book\.authors/ }).hover();
     await marked().first().waitFor();
-    assert.match((await marked().allTextContents()).join(''), /by/);
+    await marked().filter({ hasText: 'by' }).first().waitFor();
     await pane().getByRole('row', { name: /Query\.books/ }).focus();
-    await page.waitForFunction(() => document.querySelector('.graphiql-query-editor [class*=marked]')
-      ?.textContent.includes('list'));
+    await marked().filter({ hasText: 'list' }).first().waitFor();
     await page.keyboard.press('ArrowDown');
     await page.keyboard.press('Enter');
-    await pane().getByText('db.query.text').first().waitFor();
+    await pane().locator('pre', { hasText: 'FROM "book"' }).waitFor();
   });
 
   test('the trace id copies, and leads to the back end', async () => {
