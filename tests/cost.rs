@@ -41,7 +41,7 @@ fn service() {
         }
     });
     // Its end is that of the test that started it.
-    let _ = serve::run(Cli::parse_from(["colophon", "serve", "--sample"]).settings);
+    let _ = serve::run(Cli::parse_from(["colophon", "serve", "--sample"]).settings, Vec::new());
 }
 
 /// A service that counts.

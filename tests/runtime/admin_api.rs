@@ -37,10 +37,10 @@ impl Events {
     /// The data of the next event of this name that is as wanted.
     async fn find(&mut self, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
-            while let Some((event, rest)) = self.unread.split_once("\n\n") {
-                let data = event.strip_prefix(&format!("event: {name}\ndata: ")).map(str::to_owned);
-                self.unread = rest.to_owned();
-                let data = data.map(|data| serde_json::from_str(&data).unwrap());
+            while let Some(end) = self.unread.find("\n\n") {
+                let event: String = self.unread.drain(..end + 2).collect();
+                let data = event.trim_end().strip_prefix(&format!("event: {name}\ndata: "));
+                let data = data.map(|data| serde_json::from_str(data).unwrap());
                 if let Some(data) = data.filter(&is_it) {
                     return data;
                 }
