@@ -39,7 +39,7 @@ impl Events {
         loop {
             while let Some(end) = self.unread.find("\n\n") {
                 let event: String = self.unread.drain(..end + 2).collect();
-                let data = event.strip_prefix(&format!("event: {name}\ndata: "));
+                let data = event.trim_end().strip_prefix(&format!("event: {name}\ndata: "));
                 let data = data.map(|data| serde_json::from_str(data).unwrap());
                 if let Some(data) = data.filter(&is_it) {
                     return data;
