@@ -155,12 +155,12 @@ describe('the pane Trace', () => {
     const finding = found.findings.find((it) => it.includes('connection'));
     assert.match(finding, /^waited \d+ ms for a connection$/);
     const [wait] = only(found.rows, 'wait');
-    assert.equal(wait.took, `${(await waited(found.id)).toFixed(1)} ms`);
+    assert.equal(wait.took, duration(await waited(found.id)));
   });
 
   const waited = async (id) => {
     const spans = await collector.spans(id, 1);
-    return spans.find(({ name }) => name === 'db.pool.acquire').duration * 1e3;
+    return spans.find(({ name }) => name === 'db.pool.acquire').duration;
   };
 
   test('labStarve: the wait for a worker of another operation', async () => {

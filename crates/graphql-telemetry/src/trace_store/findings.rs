@@ -105,10 +105,7 @@ fn slow_poll(operation: &SpanView, logs: &[LogView]) -> Option<Finding> {
 }
 
 fn late_schedule(operation: &SpanView) -> Option<Finding> {
-    let scheduled = number(operation, "tokio.task.scheduled")?;
-    if scheduled < MIN_WAIT || scheduled < operation.duration / 4.0 {
-        return None;
-    }
+    let scheduled = number(operation, "tokio.task.scheduled").filter(|time| *time >= MIN_WAIT)?;
     let message = format!("woken, and waited {} for a worker", milliseconds(scheduled));
     Some(finding(FindingKind::LateSchedule, operation, message))
 }
