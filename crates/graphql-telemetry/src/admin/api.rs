@@ -4,6 +4,7 @@
 mod database;
 mod events;
 pub(super) mod history;
+#[cfg(feature = "profiles")]
 mod profile;
 pub(super) mod settings;
 mod slow_polls;
@@ -21,7 +22,11 @@ use axum::{
     routing::{any, get},
 };
 
+#[cfg(not(feature = "profiles"))]
+use super::debug::without_profiles as profile;
 use super::{Admin, rejection::Rejection};
+#[cfg(feature = "profiles")]
+use profile::get as profile;
 
 /// The routes.
 pub fn router() -> Router<Arc<Admin>> {
@@ -33,7 +38,7 @@ pub fn router() -> Router<Arc<Admin>> {
         .route("/debug/api/events", get(events::get))
         .route("/debug/api/slow-polls", get(slow_polls::get))
         .route("/debug/api/tasks", get(tasks::get))
-        .route("/debug/api/profile", get(profile::get))
+        .route("/debug/api/profile", get(profile))
         .route("/debug/api/database", get(database::get))
         .route("/debug/api/telemetry", get(telemetry::get))
         .route("/debug/api/settings", get(settings::get))

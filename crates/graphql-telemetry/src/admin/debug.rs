@@ -29,7 +29,7 @@ pub fn router() -> Router<Arc<Admin>> {
 }
 
 #[cfg(not(feature = "profiles"))]
-pub(super) async fn without_profiles() -> Rejection {
+pub async fn without_profiles() -> Rejection {
     let why = "This service was built without the feature `profiles`.".to_owned();
     Rejection(StatusCode::NOT_IMPLEMENTED, why)
 }

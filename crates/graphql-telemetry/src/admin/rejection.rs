@@ -8,7 +8,7 @@ use axum::{
 };
 
 /// Why there is nothing to see.
-pub(super) struct Rejection(pub StatusCode, pub String);
+pub struct Rejection(pub StatusCode, pub String);
 
 impl Rejection {
     pub fn failed(error: impl Display) -> Self {
