@@ -1,11 +1,11 @@
-// The pictures of the documents: node screenshots.mjs FOLDER. A service with its laboratory, in a real browser,
+// The pictures of the documents: node screenshots.mjs FOLDER [NAME…]. A service with its laboratory, in a real browser,
 // light and dark. `make screenshots` writes them into docs/images.
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { launch, newPage, openPlayground, run, type } from './browser.mjs';
 import { start } from './service.mjs';
 
-const [folder] = process.argv.slice(2);
+const [folder, ...names] = process.argv.slice(2);
 await mkdir(folder, { recursive: true });
 const service = await start({ further: ['--lab'] });
 const browser = await launch();
@@ -57,6 +57,9 @@ async function flameGraph(page) {
   await page.getByRole('tree', { name: 'Flame graph' }).waitFor({ timeout: 60_000 });
 }
 
+/** Of a stack one wants to see both ends. */
+const heights = { 'flame-graph': 1400 };
+
 const pictures = {
   trace: (page) => playground(page, 'query ListBooks { books(first: 50) { nodes { title publishedYear authors { name } } } }'),
   'slow-poll': (page) => playground(page, 'query Blocked { books(first: 5) { nodes { title authors { name } } } labBlock }'),
@@ -79,7 +82,9 @@ try {
   await traffic();
   for (const colorScheme of ['light', 'dark']) {
     for (const [name, show] of Object.entries(pictures)) {
-      const { page, complaints } = await newPage(browser, { colorScheme, viewport: { width: 1440, height: 860 } });
+      if (names.length > 0 && !names.includes(name)) continue;
+      const viewport = { width: 1440, height: heights[name] ?? 860 };
+      const { page, complaints } = await newPage(browser, { colorScheme, viewport });
       await show(page);
       await page.screenshot({ path: join(folder, `${name}-${colorScheme}.png`) });
       if (complaints.length > 0) throw new Error(`${name}: ${complaints}`);
