@@ -3,7 +3,10 @@ use std::{env::args, thread::sleep, time::Duration};
 
 use async_graphql::{Context, EmptyMutation, EmptySubscription, Error, Object, Result, Schema};
 use axum::{Router, routing::post_service};
-use graphql_telemetry::{Telemetry, admin::Admin, graphql, http, runtime, sea_orm::Instrumented};
+use graphql_telemetry::{
+    Telemetry, admin::Admin, graphql, http, runtime, sea_orm::Instrumented,
+    trace_store::TraceStoreOptions,
+};
 use sea_orm::{ConnectionTrait, DatabaseConnection, Statement, TryGetable};
 
 const SETUP: &str = "CREATE TABLE purchase AS WITH RECURSIVE n(id) AS (SELECT 1 UNION ALL \
@@ -39,7 +42,8 @@ impl Query {
 }
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let telemetry = Telemetry::builder("orders", "1.0.0").from_env()?.install()?;
+    let telemetry = Telemetry::builder("orders", "1.0.0").from_env()?;
+    let telemetry = telemetry.trace_store(Some(TraceStoreOptions::default())).install()?;
     runtime::builder().build()?.block_on(async {
         let url = "sqlite::memory:";
         let db = Instrumented::new(sea_orm::Database::connect(url).await?, url);

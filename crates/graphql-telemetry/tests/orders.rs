@@ -179,6 +179,34 @@ async fn exports_the_rest_on_shutdown() {
     assert!(receiver.spans().iter().any(|span| span.name == "POST /graphql"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn stores_recent_traces() {
+    let receiver = Receiver::start().await;
+    let service = start(&receiver);
+    let (id, _) = service.traced("{ orders { items } }", json!({})).await;
+    let get = async |path: &str| -> serde_json::Value {
+        let url = format!("{}/debug/api/{path}", service.admin);
+        let response = service.client.get(url).send().await.expect("a response");
+        response.json().await.expect("JSON")
+    };
+    let listed = get("operations?root_field=Query.orders").await;
+    let operation = &listed["operations"][0];
+    assert_eq!(
+        (operation["trace_id"].as_str(), &operation["statements"]),
+        (Some(&*id), &51.into())
+    );
+    let trace = get(&format!("traces/{id}")).await;
+    let findings = trace["findings"].as_array().expect("a list");
+    let n_plus_one = findings.iter().find(|finding| finding["kind"] == "n_plus_one");
+    assert_eq!(n_plus_one.expect("it")["message"], "50 statements below Order.items: N+1");
+    assert_eq!(trace["spans"].as_array().map(Vec::len), Some(7 + 51));
+    let lines = trace["logs"].as_array().expect("a list");
+    assert!(lines.iter().any(|line| line["name"] == "http.access"), "{lines:?}");
+    let statements = get("database").await;
+    assert_eq!(statements["statements"][0]["summary"], "SELECT purchase");
+    assert_eq!(statements["statements"][0]["count"], 51);
+}
+
 #[cfg(all(target_os = "linux", tokio_unstable))]
 #[tokio::test(flavor = "multi_thread")]
 async fn dumps_named_tasks() {
