@@ -63,4 +63,4 @@ down: ## End what `make up` began; its data is kept
 
 clean: ## Remove what was built
 	cargo clean
-	rm -rf tests/web/node_modules collector/dashboards/node_modules
+	rm -rf tests/web/node_modules collector/dashboards/node_modules playground/node_modules playground/dist
