@@ -1,8 +1,8 @@
 // The last operation that was run, and its trace.
 import { useSyncExternalStore } from 'react';
 
-/** The trace is complete only after the response; it may be looked for too early. */
-const delays = [20, 200, 800];
+/** Milliseconds: the spans end before the response is sent, but a slow poll is logged after it. */
+const delay = 20;
 
 let state = { status: 'none' };
 const listeners = new Set();
@@ -32,15 +32,11 @@ async function reasonOf(response) {
 
 async function fetchTrace(traceresponse) {
   const url = new URL(`trace/${encodeURIComponent(traceresponse)}`, document.baseURI);
-  let reason = null;
-  for (const delay of delays) {
-    await wait(delay);
-    const response = await fetch(url, { headers: { Accept: 'application/json' } });
-    if (response.ok) return { status: 'done', trace: await response.json() };
-    if (response.status !== 404) return { status: 'failed', code: response.status };
-    reason = await reasonOf(response);
-  }
-  return { status: 'missing', reason };
+  await wait(delay);
+  const response = await fetch(url, { headers: { Accept: 'application/json' } });
+  if (response.ok) return { status: 'done', trace: await response.json() };
+  if (response.status !== 404) return { status: 'failed', code: response.status };
+  return { status: 'missing', reason: await reasonOf(response) };
 }
 
 /** Loads the trace of the last operation, once the pane is open. */
