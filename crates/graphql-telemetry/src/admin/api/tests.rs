@@ -16,6 +16,7 @@ use super::*;
 use crate::{
     GaugeSampler,
     admin::{Setting, index::ENDPOINTS},
+    trace_store::{TraceStore, TraceStoreOptions},
 };
 
 const LIMIT: Duration = Duration::from_secs(10);
@@ -55,7 +56,7 @@ async fn guards_all_but_health_and_the_list() {
 
 #[tokio::test]
 async fn lists_the_endpoints_that_are_served() {
-    let mut router = admin().router();
+    let mut router = admin().traces(Some(TraceStore::new(TraceStoreOptions::default()))).router();
     let response = send(&mut router, "/", "*/*").await;
     assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
     let list = text(response).await;
@@ -63,11 +64,39 @@ async fn lists_the_endpoints_that_are_served() {
         let (path, sentence) = line.split_once(' ').unwrap();
         assert!(path.starts_with('/') && sentence.ends_with('.'), "{line}");
         let status = send(&mut router, path, "*/*").await.status();
-        // Nothing to scrape, no telemetry.
-        let is_off = ["/metrics", "/debug/api/telemetry"].contains(&path);
+        // Nothing to scrape, no telemetry, no such trace.
+        let is_off = ["/metrics", "/debug/api/telemetry", "/debug/api/traces/{trace_id}"];
+        let is_off = is_off.contains(&path);
         assert_eq!(status == 404, is_off, "{path}: {status}");
     }
     assert!(list.contains("/debug/api/history "), "{list}");
+}
+
+#[tokio::test]
+async fn rejects_parameters_that_operations_do_not_have() {
+    let mut router = admin().traces(Some(TraceStore::new(TraceStoreOptions::default()))).router();
+    for (query, status) in [
+        ("", 200),
+        ("?order=slowest&only=slow_polls&root_field=Query.books&limit=1000", 200),
+        ("?limit=0", 400),
+        ("?limit=1001", 400),
+        ("?limit=many", 400),
+        ("?order=fastest", 400),
+        ("?onyl=failed", 400),
+    ] {
+        let response = send(&mut router, &format!("/debug/api/operations{query}"), "*/*").await;
+        assert_eq!(response.status(), status, "{query}");
+    }
+}
+
+#[tokio::test]
+async fn without_a_store_there_are_no_traces() {
+    let mut router = admin().router();
+    for path in ["operations", "root-fields", "traces/0af7651916cd43dd8448eb211c80319c"] {
+        let response = send(&mut router, &format!("/debug/api/{path}"), "*/*").await;
+        assert_eq!(response.status(), 404, "{path}");
+        assert!(text(response).await.contains("switched off"), "{path}");
+    }
 }
 
 #[tokio::test]
