@@ -37,7 +37,7 @@ export const Row = memo(function Row({
   row, id, total, isCurrent, isCollapsed, isOpen, onToggle, onDetails, onEnter, onFocus, ...rest
 }) {
   const { node, level, position, size } = row;
-  const took = node.type === 'log' ? '' : duration(node.end - node.start);
+  const took = node.type === 'log' ? '' : duration(node.type === 'span' ? node.span.duration : node.end - node.start);
   return (
     <>
       <div
