@@ -50,6 +50,10 @@ describe('the pane Trace', () => {
 
   const pane = () => page.getByRole('region', { name: 'Trace' });
 
+  /** Whether an operation is being executed. */
+  const isActive = async () => /^graphql_server_active_requests\{[^}]*\} [1-9]/m
+    .test(await (await fetch(`${service.admin}/metrics`)).text());
+
   /** Runs an operation, perhaps beside another, and returns what the pane shows of it. */
   async function trace(document, other) {
     const [, name] = document.match(/(?:query|mutation) (\w+)/);
@@ -57,7 +61,7 @@ describe('the pane Trace', () => {
     await type(page, document);
     await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
     const beside = other && post(service, other);
-    if (other) await sleep(50);
+    while (other && !(await isActive())) await sleep(10);
     const response = await run(page, name);
     assert.ok(!other || (await beside).ok);
     await page.waitForFunction((old) => {
