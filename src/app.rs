@@ -25,7 +25,9 @@ use crate::{
     config::Settings,
     database::Database,
     error::{Code, Error, Result},
-    graphql::execution::{documents::trusted::ManifestError, engine::Engine},
+    graphql::execution::{
+        documents::trusted::ManifestError, engine::Engine, subscriptions::Subscriptions,
+    },
     http::{
         self, AppState,
         compression::Compression,
@@ -142,6 +144,7 @@ impl Service {
         let router = http::router(AppState {
             engine: engine.clone(),
             limits: limits.clone(),
+            subscription_limits: settings.limits.subscriptions.clone(),
             budget: budget.clone(),
             compression: http.compression.then(|| Compression::new(budget.clone())),
             origins: AllowedOrigins::new(&security.allowed_origins, &security.allowed_headers),
@@ -205,6 +208,8 @@ impl Service {
         };
         runtime_insight::spawn("http accept", accept);
         db.spawn_health_monitor();
+        db.spawn_listener();
+        runtime_insight::spawn("subscriptions", Subscriptions::dispatch(engine.clone()));
         if !db.is_embedded() {
             runtime_insight::spawn(
                 "database preparation",

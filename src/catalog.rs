@@ -5,6 +5,7 @@
 
 pub mod authors;
 pub mod books;
+pub mod changes;
 mod constraint;
 pub mod filter;
 pub mod import;

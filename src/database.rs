@@ -2,7 +2,9 @@
 //! writer. PostgreSQL is for real load and for more than one replica.
 
 mod health_monitor;
+mod listener;
 mod migrations;
+pub mod notifier;
 pub mod pool;
 mod postgres;
 mod sqlite;
@@ -25,8 +27,15 @@ use sea_orm::{
 use serde::Serialize;
 use tokio::sync::watch;
 
-use self::pool::{Pool, PoolOptions, driver::ConnectOptions};
 pub use self::pool::{Session, Transaction};
+use self::{
+    notifier::Notifier,
+    pool::{
+        Pool, PoolOptions,
+        driver::ConnectOptions,
+        postgres::{PoolerMode, Server},
+    },
+};
 use crate::{
     config::database::{DatabaseSettings, DatabaseUrl, parse_postgres},
     error::Result,
@@ -42,6 +51,9 @@ struct Shared {
     writer: Pool,
     /// What the writer connects to.
     target: ConnectOptions,
+    /// What is listened at, if it is not that.
+    listen_at: Option<Server>,
+    notifier: Notifier,
     /// How long connecting may take.
     wait: Duration,
     /// Whether the server responds, as the health monitor found.
@@ -63,7 +75,8 @@ impl Database {
             DatabaseUrl::Postgres(url) => {
                 let options = parse_postgres(url)
                     .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))?;
-                let target = ConnectOptions::Postgres(postgres::server(settings, options));
+                let target =
+                    ConnectOptions::Postgres(postgres::server(settings, options, settings.pooler));
                 let options = pool(settings, "postgres", settings.pool_size);
                 let pool = Pool::new(target.clone(), options, None);
                 (pool.clone(), pool, target)
@@ -88,6 +101,11 @@ impl Database {
                 (reader, writer, ConnectOptions::Sqlite(sqlite::options(&parsed, true)))
             }
         };
+        let listen_at = settings.notifications_url.as_ref().map(|url| {
+            let options = parse_postgres(url.as_str()).unwrap_or_default();
+            postgres::server(settings, options, PoolerMode::Auto)
+        });
+        let notifier = Notifier::new(target.is_server());
         let reachable = watch::Sender::new(!target.is_server());
         let (wait, migrated) = (settings.limits.pool_wait, AtomicBool::default());
         let (read_only, fault) = (AtomicBool::default(), Mutex::default());
@@ -95,6 +113,8 @@ impl Database {
             reader,
             writer,
             target,
+            listen_at,
+            notifier,
             wait,
             reachable,
             migrated,
@@ -122,6 +142,12 @@ impl Database {
     /// If no connection can be had in time, or the database returns an error.
     pub async fn begin(&self, parent: Option<&Context>) -> Result<Transaction> {
         Ok(self.0.writer.begin(parent).await?)
+    }
+
+    /// What tells all processes that use the database of changes.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
+        self.0.notifier.clone()
     }
 
     /// Whether the database is a file and not a server.

@@ -10,11 +10,13 @@ pub mod execution;
 mod inputs;
 mod lab;
 mod node;
+mod subscription;
 
 use async_graphql::{
-    Context, EmptySubscription, ID, MergedObject, Object, ObjectType, Request, Response,
-    SDLExportOptions, Schema, ValidationMode,
+    Context, ID, MergedObject, Object, ObjectType, Request, Response, SDLExportOptions, Schema,
+    ValidationMode,
 };
+use futures_util::StreamExt;
 
 use self::{
     author::{Author, AuthorConnection, AuthorEdge, AuthorMutation, AuthorQuery},
@@ -22,6 +24,7 @@ use self::{
     context::resolve_query,
     lab::Lab,
     node::nodes,
+    subscription::Subscription,
 };
 use crate::{
     catalog::pagination::MAX_PAGE,
@@ -47,9 +50,9 @@ pub struct Mutation(BookMutation, AuthorMutation);
 #[derive(Clone)]
 pub enum CatalogSchema {
     /// As committed in `schema.graphql`.
-    Plain(Schema<Query, Mutation, EmptySubscription>),
+    Plain(Schema<Query, Mutation, Subscription>),
     /// With the laboratory's fields.
-    WithLab(Schema<QueryWithLab, Mutation, EmptySubscription>),
+    WithLab(Schema<QueryWithLab, Mutation, Subscription>),
 }
 
 /// What of a schema is to be had.
@@ -80,6 +83,15 @@ impl CatalogSchema {
         }
     }
 
+    /// Executes a subscription's request for the event in its context; none if its field makes no value.
+    pub async fn execute_event(&self, request: impl Into<Request>) -> Option<Response> {
+        let mut responses = match self {
+            Self::Plain(schema) => schema.execute_stream(request),
+            Self::WithLab(schema) => schema.execute_stream(request),
+        };
+        responses.next().await
+    }
+
     /// The schema in the GraphQL schema language.
     #[must_use]
     pub fn sdl(&self) -> String {
@@ -94,8 +106,8 @@ impl CatalogSchema {
 
 fn build<Q: ObjectType + Default + 'static>(
     introspection: bool,
-) -> Schema<Q, Mutation, EmptySubscription> {
-    let builder = Schema::build(Q::default(), Mutation::default(), EmptySubscription)
+) -> Schema<Q, Mutation, Subscription> {
+    let builder = Schema::build(Q::default(), Mutation::default(), Subscription)
         // Documents are valid and within the limits: see `documents`.
         .validation_mode(ValidationMode::Fast)
         .limit_recursive_depth(usize::MAX)

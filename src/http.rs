@@ -12,6 +12,7 @@ pub mod negotiate;
 pub mod origin;
 pub mod playground;
 pub mod server;
+pub mod sse;
 pub mod trace;
 pub mod websocket;
 
@@ -29,7 +30,7 @@ use futures_util::FutureExt;
 use graphql_telemetry::trace_store::TraceStore;
 
 use crate::{
-    config::limits::RequestLimits,
+    config::limits::{RequestLimits, SubscriptionLimits},
     error::{Code, Error},
     graphql::execution::engine::Engine,
     http::{
@@ -50,6 +51,8 @@ pub struct AppState {
     pub engine: Arc<Engine>,
     /// What a request may cost.
     pub limits: RequestLimits,
+    /// How many subscriptions there may be.
+    pub subscription_limits: SubscriptionLimits,
     /// Memory for responses until they are sent.
     pub budget: ResponseBudget,
     /// Who may ask.

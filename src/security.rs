@@ -8,7 +8,7 @@ pub(crate) mod tokens;
 mod verify;
 mod watch;
 
-use std::{io, net::IpAddr, sync::Arc};
+use std::{io, net::IpAddr, sync::Arc, time::Duration};
 
 use subtle::ConstantTimeEq;
 
@@ -18,6 +18,10 @@ use crate::config::{security::SecuritySettings, values::Secret};
 
 /// Bytes of a token; longer ones are rejected.
 const LONGEST_TOKEN: usize = 8 * 1024;
+
+/// How old what is known of a token may be when an event of a subscription is sent to its holder. Files of tokens
+/// are not looked at more often.
+pub const RECHECK: Duration = Duration::from_secs(1);
 
 /// Authenticates requests by the settings.
 #[derive(Clone)]

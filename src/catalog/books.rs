@@ -9,6 +9,7 @@ pub mod order;
 use std::sync::LazyLock;
 
 use entity::{author, book, book_author};
+use opentelemetry::Context;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, DbBackend, EntityTrait, PaginatorTrait,
     QueryFilter, QuerySelect, QueryTrait, Statement,
@@ -23,15 +24,25 @@ use crate::{
             insert::{now, on_taken_isbn},
             order::BookOrder,
         },
+        changes::{BookChange, ChangeKind},
         constraint::Constraint,
         pagination::{Page, PageArgs, SortOrder},
         rows::{FromRow, columns, from_row},
         search, text,
         validation::Patch,
     },
-    database::{Session, eq_any},
+    database::{Session, eq_any, notifier::Notifier},
     error::{Error, Result},
 };
+
+/// A book that was written, and what those who follow the catalog are to be told once it is committed.
+#[derive(Debug)]
+pub struct Written {
+    /// The book.
+    pub book: book::Model,
+    /// What was done to it.
+    pub change: BookChange,
+}
 
 columns!(book {
     id,
@@ -106,20 +117,30 @@ pub async fn count<C: ConnectionTrait>(db: &C, filter: &BookFilter) -> Result<u6
 ///
 /// # Errors
 /// [`Error::Invalid`] with every broken rule, or [`Error::Conflict`] if the ISBN is taken.
-pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<book::Model> {
+pub async fn create<C: ConnectionTrait>(db: &C, input: NewBook) -> Result<Written> {
     let input = input.checked()?;
     let authors = authors::resolve(db, &input.authors).await?;
     let book = insert::insert(db, input, &authors).await?;
     link(db, [(book.id, &*authors)]).await?;
-    Ok(book)
+    Ok(Written { change: BookChange::new(ChangeKind::Created, &book, ids(&authors)), book })
 }
 
-/// As [`create`], of a book without authors: this takes no transaction, and is done at once.
+/// As [`create`], of a book without authors: this takes no transaction, and is done and told at once,
+/// as the work of `cause`.
 ///
 /// # Errors
 /// As for [`create`].
-pub async fn create_standalone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
-    insert::insert_standalone(db, input.checked()?).await
+pub async fn create_standalone(
+    db: &Session<'_>,
+    notifier: &Notifier,
+    cause: Option<&Context>,
+    input: NewBook,
+) -> Result<book::Model> {
+    insert::insert_standalone(db, notifier, cause, input.checked()?).await
+}
+
+fn ids(authors: &[author::Model]) -> Vec<i64> {
+    authors.iter().map(|author| author.id).collect()
 }
 
 /// Changes a book. With `expected_version`, only if it has not been changed since.
@@ -132,7 +153,7 @@ pub async fn update<C: ConnectionTrait>(
     id: i64,
     patch: BookPatch,
     expected_version: Option<i32>,
-) -> Result<book::Model> {
+) -> Result<Written> {
     let patch = patch.checked()?;
     // Locked, so that two updates of one book follow each other on PostgreSQL as they do on SQLite.
     let old = book::Entity::find_by_id(id).lock_exclusive().one(db).await?;
@@ -159,7 +180,7 @@ pub(super) async fn replace<C: ConnectionTrait>(
     db: &C,
     book: book::Model,
     authors: Option<&[author::Model]>,
-) -> Result<book::Model> {
+) -> Result<Written> {
     let row = book::ActiveModel {
         title_key: Set(text::fold(&book.title)),
         title: Set(book.title),
@@ -178,19 +199,18 @@ pub(super) async fn replace<C: ConnectionTrait>(
         .await
         .map_err(on_taken_isbn)?;
     let book = rows.into_iter().next().ok_or_else(|| Error::NotFound("the book".into()))?;
-    let entry = if let Some(authors) = authors {
-        book_author::Entity::delete_many()
-            .filter(book_author::Column::BookId.eq(book.id))
-            .exec(db)
-            .await?;
+    let (entry, told) = if let Some(authors) = authors {
+        let mut told = unlink(db, book.id).await?;
         link(db, [(book.id, authors)]).await?;
-        search::Entry::new(&book, authors)
+        told.extend(ids(authors));
+        (search::Entry::new(&book, authors), told)
     } else {
         let authors = authors::of_books(db, &[book.id]).await?.remove(&book.id);
-        search::Entry::new(&book, &authors.unwrap_or_default())
+        let authors = authors.unwrap_or_default();
+        (search::Entry::new(&book, &authors), ids(&authors))
     };
     search::index(db, &[entry]).await?;
-    Ok(book)
+    Ok(Written { change: BookChange::new(ChangeKind::Updated, &book, told), book })
 }
 
 /// Deletes a book. With `expected_version`, only if it has not been changed since.
@@ -201,13 +221,14 @@ pub async fn delete<C: ConnectionTrait>(
     db: &C,
     id: i64,
     expected_version: Option<i32>,
-) -> Result<()> {
+) -> Result<BookChange> {
     let book = book::Entity::find_by_id(id).lock_exclusive().one(db).await?;
     let book = book.ok_or_else(|| Error::NotFound("the book".into()))?;
     expect_version(&book, expected_version)?;
+    let authors = unlink(db, id).await?;
     search::remove(db, id).await?;
     book::Entity::delete_by_id(id).exec(db).await?;
-    Ok(())
+    Ok(BookChange::new(ChangeKind::Deleted, &book, authors))
 }
 
 fn expect_version(book: &book::Model, expected: Option<i32>) -> Result<()> {
@@ -218,6 +239,15 @@ fn expect_version(book: &book::Model, expected: Option<i32>) -> Result<()> {
         ))),
         _ => Ok(()),
     }
+}
+
+/// Takes a book's authors from it, and returns their ids.
+async fn unlink<C: ConnectionTrait>(db: &C, book: i64) -> Result<Vec<i64>> {
+    let links = book_author::Entity::delete_many()
+        .filter(book_author::Column::BookId.eq(book))
+        .exec_with_returning(db)
+        .await?;
+    Ok(links.into_iter().map(|link| link.author_id).collect())
 }
 
 /// Links books to their authors, in their order.

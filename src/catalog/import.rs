@@ -32,6 +32,7 @@ use crate::{
     catalog::{
         authors,
         books::{self, insert},
+        changes::{self, BookChange, ChangeKind},
         import::row::Row,
         metrics,
     },
@@ -238,18 +239,21 @@ impl Import<'_> {
         let named = new.flat_map(|(_, row)| &row.book.authors);
         let named = authors::look_up(&tx, named).await?;
         let (mut outcomes, mut linked) = (Vec::with_capacity(rows.len()), Vec::new());
+        let mut changes = Vec::new();
         for (identity, row) in rows {
             outcomes.push(if let Some(known) = known.get(identity) {
-                self.update(&tx, row, known).await?
+                self.update(&tx, row, known, &mut changes).await?
             } else {
                 let authors = named.in_order(&row.book.authors)?;
                 let book = insert::insert(&tx, row.book.clone(), &authors).await?;
+                let ids = authors.iter().map(|author| author.id).collect();
+                changes.push(BookChange::new(ChangeKind::Created, &book, ids));
                 linked.push((book.id, authors));
                 Outcome::Added(book.id)
             });
         }
         books::link(&tx, linked.iter().map(|(book, authors)| (*book, &**authors))).await?;
-        tx.commit().await?;
+        changes::commit(self.db, tx, current().as_ref(), &changes).await?;
         let count = |is: fn(&Outcome) -> bool| outcomes.iter().filter(|o| is(o)).count() as u64;
         metrics::created(count(|outcome| matches!(outcome, Outcome::Added(_))));
         metrics::updated(count(|outcome| matches!(outcome, Outcome::Updated(_))));
@@ -261,6 +265,7 @@ impl Import<'_> {
         tx: &C,
         row: &Row,
         (book, authors): &(book::Model, Vec<author::Model>),
+        told: &mut Vec<BookChange>,
     ) -> Result<Outcome> {
         let (changed, new_authors) = merge(row, book, authors);
         if changed == *book && new_authors.is_none() {
@@ -273,7 +278,7 @@ impl Import<'_> {
             Some(refs) => Some(authors::resolve(tx, refs).await?),
             None => None,
         };
-        books::replace(tx, changed, new_authors.as_deref()).await?;
+        told.push(books::replace(tx, changed, new_authors.as_deref()).await?.change);
         Ok(Outcome::Updated(book.id))
     }
 }

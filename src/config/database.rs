@@ -48,6 +48,11 @@ pub struct DatabaseSettings {
         value_name = "MODE"
     )]
     pub sqlcommenter: CommentMode,
+    /// Where changes of other replicas are listened for, if not at the database's URL: the PostgreSQL
+    /// server itself, where a connection pooler stands before it
+    #[arg(long, global = true, env = "COLOPHON_NOTIFICATIONS_URL", hide_env_values = true,
+        value_parser = server_url, value_name = "URL")]
+    pub notifications_url: Option<DatabaseUrl>,
     /// How long it may keep us.
     #[command(flatten)]
     pub limits: DatabaseLimits,
@@ -84,6 +89,13 @@ impl FromStr for DatabaseUrl {
         } else {
             Err("must begin with sqlite: or postgres://".to_owned())
         }
+    }
+}
+
+fn server_url(text: &str) -> Result<DatabaseUrl, String> {
+    match text.parse()? {
+        url @ DatabaseUrl::Postgres(_) => Ok(url),
+        DatabaseUrl::Sqlite(_) => Err("must begin with postgres://".to_owned()),
     }
 }
 

@@ -27,6 +27,33 @@ pub struct Limits {
     /// What a request may cost.
     #[command(flatten)]
     pub requests: RequestLimits,
+    /// How many subscriptions there may be.
+    #[command(flatten)]
+    pub subscriptions: SubscriptionLimits,
+}
+
+/// How many subscriptions there may be, and what may wait for them.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Limits")]
+pub struct SubscriptionLimits {
+    /// Maximum number of subscriptions; further ones are rejected
+    #[arg(long, global = true, env = "COLOPHON_MAX_SUBSCRIPTIONS", default_value = "10000",
+        value_parser = positive, value_name = "N")]
+    pub max_subscriptions: usize,
+    /// Maximum number of subscriptions of a caller: a token's holder or, without authentication, a
+    /// client address
+    #[arg(long, global = true, env = "COLOPHON_MAX_CALLER_SUBSCRIPTIONS", default_value = "1000",
+        value_parser = positive, value_name = "N")]
+    pub max_caller_subscriptions: usize,
+    /// Maximum number of subscriptions on a WebSocket
+    #[arg(long, global = true, env = "COLOPHON_MAX_SOCKET_SUBSCRIPTIONS", default_value = "100",
+        value_parser = positive, value_name = "N")]
+    pub max_socket_subscriptions: usize,
+    /// Events that wait for a subscription's client, or for their execution; a client that would have
+    /// more waiting is told to read again what it shows
+    #[arg(long, global = true, env = "COLOPHON_MAX_SUBSCRIPTION_QUEUE", default_value = "64",
+        value_parser = positive, value_name = "N")]
+    pub max_subscription_queue: usize,
 }
 
 /// What a document may cost.
@@ -125,7 +152,7 @@ pub struct RequestLimits {
     #[arg(long, global = true, env = "COLOPHON_MAX_BACKLOG", default_value = "67108864",
         value_parser = positive, value_name = "BYTES")]
     pub max_backlog: usize,
-    /// Maximum number of concurrent operations per WebSocket; further ones wait unread
+    /// Maximum number of concurrent operations per WebSocket; further ones wait
     #[arg(long, global = true, env = "COLOPHON_MAX_SOCKET_OPERATIONS", default_value = "16",
         value_parser = positive, value_name = "N")]
     pub max_socket_operations: usize,

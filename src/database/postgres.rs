@@ -5,7 +5,7 @@ use sea_orm::{
     sqlx::{ConnectOptions, postgres::PgConnectOptions},
 };
 
-use super::pool::postgres::Server;
+use super::pool::postgres::{PoolerMode, Server};
 use crate::config::database::DatabaseSettings;
 
 /// How often the server looks whether the client of a running statement is still there, in
@@ -13,7 +13,11 @@ use crate::config::database::DatabaseSettings;
 const CLIENT_CHECK: &str = "500";
 
 /// How to connect.
-pub fn server(settings: &DatabaseSettings, options: PgConnectOptions) -> Server {
+pub fn server(
+    settings: &DatabaseSettings,
+    options: PgConnectOptions,
+    pooler: PoolerMode,
+) -> Server {
     let options = options.disable_statement_logging().application_name("colophon");
     let limit = settings.limits.statement_timeout.as_millis().to_string();
     let in_force = [
@@ -22,7 +26,7 @@ pub fn server(settings: &DatabaseSettings, options: PgConnectOptions) -> Server 
         ("idle_in_transaction_session_timeout", &limit),
         ("client_connection_check_interval", CLIENT_CHECK),
     ];
-    Server::new(options, &in_force, settings.pooler)
+    Server::new(options, &in_force, pooler)
 }
 
 /// Whether the role may write books, in sessions such as this one.

@@ -170,6 +170,20 @@ impl Loader for AuthorsOfBook {
     }
 }
 
+/// Loads books.
+pub struct BookById;
+
+impl Loader for BookById {
+    type Key = i64;
+    type Value = ResolveInline<Book>;
+    const NAME: &'static str = "books";
+
+    async fn load(db: &Session<'_>, ids: Vec<i64>) -> Result<HashMap<i64, Self::Value>> {
+        let books = books::find_many(db, &ids).await?;
+        Ok(books.into_iter().map(|book| (book.id, ResolveInline::of(book))).collect())
+    }
+}
+
 /// The queries of books.
 #[derive(Default)]
 pub struct BookQuery;
@@ -290,12 +304,12 @@ impl BookMutation {
             let row = node::row::<Book>(&id, "id")?;
             let patch = input.into_patch().map_err(|error| error.with_path_prefix(["input"]))?;
             let tx = call.begin().await?;
-            let book = books::update(&tx, row, patch, expected_version)
+            let written = books::update(&tx, row, patch, expected_version)
                 .await
                 .map_err(|error| error.with_path_prefix(["input"]))?;
-            tx.commit().await?;
+            call.commit(tx, &[written.change]).await?;
             metrics::updated(1);
-            Ok(ResolveInline::of(book))
+            Ok(ResolveInline::of(written.book))
         })
         .await
     }
@@ -313,8 +327,8 @@ impl BookMutation {
         resolve_mutation(context, async |call| {
             let row = node::row::<Book>(&id, "id")?;
             let tx = call.begin().await?;
-            books::delete(&tx, row, expected_version).await?;
-            tx.commit().await?;
+            let change = books::delete(&tx, row, expected_version).await?;
+            call.commit(tx, &[change]).await?;
             metrics::deleted(1);
             Ok(id)
         })
@@ -324,14 +338,15 @@ impl BookMutation {
 
 async fn create(call: &FieldContext, book: NewBook) -> Result<book::Model> {
     if book.authors.is_empty() {
-        return books::create_standalone(&call.writer(), book).await;
+        let (db, cause) = (call.writer(), call.cause());
+        return books::create_standalone(&db, &call.notifier(), Some(cause), book).await;
     }
     // In a box: all mutations would be as large as this.
     Box::pin(async {
         let tx = call.begin().await?;
-        let book = books::create(&tx, book).await?;
-        tx.commit().await?;
-        Ok(book)
+        let written = books::create(&tx, book).await?;
+        call.commit(tx, &[written.change]).await?;
+        Ok(written.book)
     })
     .await
 }

@@ -2,16 +2,23 @@
 //! the caller's scope and open the field's span. They are the only way to the database, so that no statement is
 //! without a scope or a span.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use async_graphql::Context;
 use graphql_telemetry::graphql::{Execution, Field};
 use runtime_insight::in_section;
 
 use crate::{
-    database::{Database, Session, Transaction},
+    catalog::changes::{self, BookChange, ChangeFilter},
+    database::{Database, Session, Transaction, notifier::Notifier},
     error::{Error, Result},
-    graphql::dataloader::{BatchScheduler, Loader, Loaders},
+    graphql::{
+        dataloader::{BatchScheduler, Loader, Loaders},
+        execution::subscriptions::Event,
+    },
     security::{Caller, Scope},
 };
 
@@ -24,6 +31,19 @@ struct Inner {
     execution: Arc<Execution>,
     caller: Caller,
     loaders: Loaders,
+    step: SubscriptionStep,
+}
+
+/// What the field of a subscription is to do.
+#[derive(Clone, Debug, Default)]
+pub enum SubscriptionStep {
+    /// Nothing: the operation is no subscription.
+    #[default]
+    None,
+    /// Say which changes the subscription follows.
+    Select(Arc<OnceLock<ChangeFilter>>),
+    /// Make a value of an event.
+    Resolve(Event),
 }
 
 impl RequestContext {
@@ -36,7 +56,17 @@ impl RequestContext {
         caller: Caller,
     ) -> Self {
         let loaders = Loaders::new(db.clone(), scheduler.clone());
-        Self(Arc::new(Inner { db: db.clone(), execution, caller, loaders }))
+        let step = SubscriptionStep::None;
+        Self(Arc::new(Inner { db: db.clone(), execution, caller, loaders, step }))
+    }
+
+    /// This context, for a step of a subscription.
+    #[must_use]
+    pub fn in_step(mut self, step: SubscriptionStep) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            inner.step = step;
+        }
+        self
     }
 
     /// The context of the operation that a field is of.
@@ -66,6 +96,7 @@ impl RequestContext {
 enum ParentType {
     Query,
     Mutation,
+    Subscription,
     /// An object. Its fields are read, even below a mutation.
     Object(&'static str),
 }
@@ -75,13 +106,14 @@ impl ParentType {
         match self {
             Self::Query => "Query",
             Self::Mutation => "Mutation",
+            Self::Subscription => "Subscription",
             Self::Object(name) => name,
         }
     }
 
     const fn required_scope(self) -> Scope {
         match self {
-            Self::Query | Self::Object(_) => Scope::Read,
+            Self::Query | Self::Subscription | Self::Object(_) => Scope::Read,
             Self::Mutation => Scope::Write,
         }
     }
@@ -113,6 +145,30 @@ pub async fn resolve_mutation<T>(
     work: impl AsyncFnOnce(FieldContext) -> Result<T>,
 ) -> Result<T> {
     resolve(context, ParentType::Mutation, work).await
+}
+
+/// Resolves a field of the subscription root: what `select` says is followed, if the caller has [`Scope::Read`]; or
+/// the event that the field is executed for.
+///
+/// # Errors
+/// Those of `select`, or that the caller lacks the scope.
+///
+/// # Panics
+/// As [`RequestContext::of`].
+pub async fn resolve_subscription(
+    context: &Context<'_>,
+    select: impl FnOnce() -> Result<ChangeFilter>,
+) -> Result<Option<Event>> {
+    match &RequestContext::of(context).0.step {
+        SubscriptionStep::None => Ok(None),
+        SubscriptionStep::Resolve(event) => Ok(Some(event.clone())),
+        SubscriptionStep::Select(slot) => {
+            let filter = resolve(context, ParentType::Subscription, async |_| select()).await?;
+            // Once: a subscription has one root field.
+            let _ = slot.set(filter);
+            Ok(None)
+        }
+    }
 }
 
 /// Resolves a field of an object type that does I/O, if the caller has [`Scope::Read`].
@@ -181,6 +237,26 @@ impl FieldContext {
     /// If no connection is available in time, or the database rejects it.
     pub async fn begin(&self) -> Result<Transaction> {
         self.request.0.db.begin(Some(self.field.context())).await
+    }
+
+    /// Commits a transaction, and tells those who follow the catalog of the changes that it made.
+    ///
+    /// # Errors
+    /// If it was not committed.
+    pub async fn commit(&self, tx: Transaction, changes: &[BookChange]) -> Result<()> {
+        changes::commit(&self.request.0.db, tx, Some(self.cause()), changes).await
+    }
+
+    /// What tells those who follow the catalog, for a change by a single statement.
+    #[must_use]
+    pub fn notifier(&self) -> Notifier {
+        self.request.0.db.notifier()
+    }
+
+    /// The span that changes are the work of.
+    #[must_use]
+    pub fn cause(&self) -> &opentelemetry::Context {
+        self.field.context()
     }
 
     /// The value of a key, loaded in one batch with the keys of all fields that wait.

@@ -4,3 +4,4 @@ mod concurrency;
 pub mod documents;
 pub mod engine;
 pub(crate) mod errors;
+pub mod subscriptions;

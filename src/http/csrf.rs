@@ -15,6 +15,12 @@ pub static HEADERS: [HeaderName; 3] = [
     HeaderName::from_static("x-apollo-operation-name"),
 ];
 
+/// Whether a browser says that a page of the service itself sent it, which no page can have it say.
+#[must_use]
+pub fn is_same_origin(headers: &HeaderMap) -> bool {
+    headers.get("sec-fetch-site").is_some_and(|site| site == "same-origin")
+}
+
 /// Rejects a GET that any page could have sent.
 ///
 /// # Errors

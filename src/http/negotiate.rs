@@ -25,10 +25,7 @@ impl MediaType {
     /// the older one. `None` if it allows neither.
     #[must_use]
     pub fn accepted(headers: &HeaderMap) -> Option<Self> {
-        let mut ranges = Vec::new();
-        for value in headers.get_all(header::ACCEPT) {
-            ranges.extend(value.to_str().unwrap_or_default().split(',').filter_map(Range::parse));
-        }
+        let ranges = ranges(headers);
         if ranges.is_empty() {
             return Some(Self::Json);
         }
@@ -44,6 +41,22 @@ impl MediaType {
             _ => Some(Self::Json),
         }
     }
+}
+
+/// Whether `Accept` names `text/event-stream`: who only takes anything means a response at once.
+#[must_use]
+pub fn accepts_events(headers: &HeaderMap) -> bool {
+    ranges(headers)
+        .iter()
+        .any(|range| range.covers("text", "event-stream") == Some(2) && range.quality > 0)
+}
+
+fn ranges(headers: &HeaderMap) -> Vec<Range<'_>> {
+    let values = headers.get_all(header::ACCEPT).iter();
+    values
+        .flat_map(|value| value.to_str().unwrap_or_default().split(','))
+        .filter_map(Range::parse)
+        .collect()
 }
 
 /// Whether the `Content-Type` is JSON in UTF-8.

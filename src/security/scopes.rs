@@ -42,7 +42,7 @@ impl FromStr for Scope {
 }
 
 /// A set of scopes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Scopes {
     read: bool,
     write: bool,
@@ -128,6 +128,12 @@ impl Caller {
     #[must_use]
     pub const fn identity(self) -> Identity {
         self.identity
+    }
+
+    /// What it may do.
+    #[must_use]
+    pub const fn scopes(self) -> Scopes {
+        self.scopes
     }
 
     /// How long the token still holds, if it has an end.

@@ -12,6 +12,7 @@ use serde_json::json;
 use testing::{
     Db, PATIENCE, Service,
     collector::{Attributes, Collector, Metrics, Options, Point, observed, prompt},
+    sse::EventStream,
 };
 
 fn declared() -> BTreeMap<&'static str, &'static Metric> {
@@ -46,6 +47,8 @@ fn is_moving(name: &str) -> bool {
 /// Every kind of operation, with every outcome that needs no broken database, so that every
 /// metric of the catalog has something to tell.
 async fn known_load(service: &Service) {
+    let subscription = "subscription { bookChanged(kinds: [DELETED]) { kind } }";
+    let mut stream = EventStream::open(service, subscription, json!({})).await;
     for number in 0..20 {
         let authors = [json!({ "name": format!("Author {}", number % 3) })];
         let book =
@@ -58,6 +61,9 @@ async fn known_load(service: &Service) {
         if number % 5 == 0 {
             service.data("mutation($id: ID!) { deleteBook(id: $id) }", json!({ "id": book })).await;
         }
+    }
+    for _ in 0..4 {
+        stream.data().await;
     }
     for _ in 0..10 {
         let document = "{ books { totalCount nodes { authors { books { totalCount } } } } }";

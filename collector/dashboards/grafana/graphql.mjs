@@ -8,6 +8,8 @@ const OPERATIONS = 'graphql_server_request_duration_seconds';
 const FIELDS = 'graphql_server_field_duration_seconds';
 const STATEMENTS = 'graphql_server_request_db_statements';
 const BATCHES = 'graphql_dataloader_batch_size';
+const EVENTS = 'graphql_server_subscription_event_duration_seconds';
+const LAG = 'graphql_server_subscription_lag_seconds';
 const PHASES = 'graphql_server_processing_duration_seconds';
 
 const byField = 'graphql_selection_field_coordinate';
@@ -15,6 +17,8 @@ const byRoot = 'graphql_root_field';
 const ofSeries = 'span.graphql.root_field = "${__field.labels.graphql_root_field}"';
 const batchTraces = traces(spans('span.graphql.dataloader.name = "${__field.labels.graphql_dataloader_name}"'));
 const phaseTraces = traces(spans('span.graphql.processing.type = "${__field.labels.graphql_processing_type}"'));
+const eventTraces = traces(spans('name = "GraphQL Subscription Event"'), 'Events');
+const lifeTraces = traces(spans('name = "subscription"'), 'Subscriptions that ended');
 const database = dashboardLink('colophon-database', 'Database');
 const ofFaults = `${rootFields}, error_type=~"${serverFaults}"`;
 
@@ -140,6 +144,57 @@ export default dashboard({
             `(${orZero(sum(rate(`${PHASES}_count`, 'graphql_processing_type="parse"')))})`, sum(rate(`${OPERATIONS}_count`))),
         },
         links: [traces(spans('name = "GraphQL Document Parsing"'))],
+      }),
+    ],
+    Subscriptions: [
+      graph({
+        title: 'Open subscriptions', unit: 'short',
+        shows: 'Subscriptions that are open, by root field.', bad: 'a sudden fall, or as many as COLOPHON_MAX_SUBSCRIPTIONS.',
+        then: 'see beside why they ended.',
+        queries: { '{{graphql_root_field}}': sum(gauge('graphql_server_subscription_active', rootFields), byRoot) },
+        links: [lifeTraces],
+      }),
+      graph({
+        title: 'Subscriptions opened and ended', unit: 'cps',
+        shows: 'Subscriptions that were opened, a second, and that ended, by the reason.', bad: 'slow_client, or many that end as soon as they are opened.',
+        then: 'open the subscriptions that ended: graphql.subscription.events says what each had.',
+        queries: {
+          opened: sum(rate('graphql_server_subscription_started_total', rootFields)),
+          '{{graphql_subscription_end_reason}}': sum(rate('graphql_server_subscription_ended_total', rootFields), 'graphql_subscription_end_reason'),
+        },
+        links: [lifeTraces],
+      }),
+      graph({
+        title: 'Events delivered and dropped', unit: 'cps',
+        shows: 'Events that subscriptions were sent, a second, and that they missed and were told to have missed.',
+        bad: 'dropped for longer than an import takes: clients do not keep up, or the service does not.',
+        then: 'see the events that wait: none means that the service is late, many that clients are.',
+        queries: {
+          delivered: sum(rate('graphql_server_subscription_event_count_total', rootFields)),
+          dropped: sum(rate('graphql_server_subscription_dropped_total', rootFields)),
+        },
+        links: [eventTraces],
+      }),
+      graph({
+        title: 'Lag of events', unit: 's',
+        shows: 'From the change to the delivery of its event: half, and 99 %, take at most so long.', bad: 'above a second.',
+        then: 'compare with the execution of events beside; what is left is waiting for a permit, the queue or the notification.',
+        queries: Object.fromEntries([0.5, 0.99].map((q) => [`p${q * 100}`, quantile(q, LAG, { labels: rootFields })])),
+        links: [eventTraces],
+      }),
+      graph({
+        title: 'Execution of events', unit: 's',
+        shows: 'How long the execution of an event takes, once for all subscriptions that are alike: half, and 95 %.',
+        bad: 'above 250 ms.', then: 'open the events, longest first: fields and SQL are below each.',
+        queries: Object.fromEntries([0.5, 0.95].map((q) => [`p${q * 100}`, quantile(q, EVENTS, { labels: rootFields })])),
+        links: [eventTraces, database],
+      }),
+      graph({
+        title: 'Events that wait to be sent', unit: 'short',
+        shows: 'Responses to events that wait for their clients, of all subscriptions.', bad: 'many for long: clients take them too slowly.',
+        then: 'each may have COLOPHON_MAX_SUBSCRIPTION_QUEUE; then it is told that it missed some.',
+        queries: { waiting: sum(gauge('graphql_server_subscription_queue')) },
+        links: [lifeTraces],
       }),
     ],
     'Refusals and sizes': [

@@ -51,6 +51,8 @@ export const fields = {
     'metrics.graphql.server.processing.duration': 'histogram',
     'metrics.graphql.server.request.db.statements': 'histogram',
     'metrics.graphql.server.request.duration': 'histogram',
+    'metrics.graphql.server.subscription.dropped': 'long',
+    'metrics.graphql.server.subscription.lag': 'histogram',
     'metrics.otel.sdk.exporter.log.exported': 'long',
     'metrics.otel.sdk.exporter.metric_data_point.exported': 'long',
     'metrics.otel.sdk.exporter.span.exported': 'long',

@@ -1,4 +1,4 @@
-import { histogram, histogramOverTime, rows } from './queries.mjs';
+import { added, histogram, histogramOverTime, rows } from './queries.mjs';
 import { chart, dashboard, table } from './saved-objects.mjs';
 
 const field = 'attributes.graphql.selection.field.coordinate';
@@ -97,6 +97,24 @@ export const graphql = dashboard({
         'longest call': 'seconds', failed: 'count',
       },
       w: 24,
+    }),
+    chart({
+      title: 'Lag of events',
+      shows: 'From a change to the delivery of its event to a subscription: the 99th percentile.',
+      bad: 'more than a second.',
+      then: 'find a long trace named GraphQL Subscription Event; its links lead to the mutation.',
+      series: 'line',
+      query: histogramOverTime('graphql.server.subscription.lag', { stats: 'p99 = PERCENTILE(h, 99)', by: { 'root field': rootField } }),
+      columns: { time: 'date', p99: 'seconds', 'root field': 'text' },
+    }),
+    chart({
+      title: 'Events that subscriptions missed',
+      shows: 'Events that were dropped in each bar; clients are told to read again what they show.',
+      bad: 'any for longer than an import takes.',
+      then: 'see the lag beside: where it is short, it is clients that do not keep up.',
+      series: 'bar_stacked',
+      query: added('graphql.server.subscription.dropped', { as: 'missed', by: { 'root field': rootField } }),
+      columns: { time: 'date', missed: 'count', 'root field': 'text' },
     }),
     chart({
       title: 'Phases of an operation',

@@ -29,6 +29,14 @@ pub const FIELD_ERRORS: &str = "graphql.field.errors";
 pub const DATALOADER: &str = "graphql.dataloader.name";
 /// The number of keys in a batch.
 pub const BATCH_SIZE: &str = "graphql.dataloader.batch.size";
+/// Why a subscription ended.
+pub const SUBSCRIPTION_END: &str = "graphql.subscription.end_reason";
+/// The number of events that were delivered to a subscription.
+pub const SUBSCRIPTION_EVENTS: &str = "graphql.subscription.events";
+/// The number of events that a subscription's client missed.
+pub const SUBSCRIPTION_DROPPED: &str = "graphql.subscription.dropped";
+/// The number of subscriptions that an event is executed for.
+pub const SUBSCRIPTION_COUNT: &str = "graphql.subscription.count";
 /// Why a WebSocket was closed.
 pub const CLOSE_REASON: &str = "websocket.close.reason";
 /// What a task's time was spent on.

@@ -106,6 +106,29 @@ catalog! {
         &[attribute::ROOT_FIELD],
         "SQL statements of a GraphQL operation.";
 
+    SUBSCRIPTION_ACTIVE = "graphql.server.subscription.active", Kind::UpDown, "{subscription}",
+        &[attribute::ROOT_FIELD],
+        "GraphQL subscriptions that are open.";
+    SUBSCRIPTION_STARTED = "graphql.server.subscription.started", Kind::Counter, "{subscription}",
+        &[attribute::ROOT_FIELD],
+        "GraphQL subscriptions that were opened.";
+    SUBSCRIPTION_ENDED = "graphql.server.subscription.ended", Kind::Counter, "{subscription}",
+        &[attribute::ROOT_FIELD, attribute::SUBSCRIPTION_END],
+        "GraphQL subscriptions that have ended, by the reason.";
+    SUBSCRIPTION_EVENTS = "graphql.server.subscription.event_count", Kind::Counter, "{event}",
+        &[attribute::ROOT_FIELD],
+        "Events that were delivered to GraphQL subscriptions.";
+    SUBSCRIPTION_DURATION = "graphql.server.subscription.event.duration", REQUEST, "s",
+        &[attribute::ROOT_FIELD, attr::ERROR_TYPE],
+        "Duration of the execution of events, one for all subscriptions that are alike.";
+    SUBSCRIPTION_LAG = "graphql.server.subscription.lag", REQUEST, "s", &[attribute::ROOT_FIELD],
+        "Time from a change to the delivery of its event.";
+    SUBSCRIPTION_DROPPED = "graphql.server.subscription.dropped", Kind::Counter, "{event}",
+        &[attribute::ROOT_FIELD],
+        "Events that a subscription's client missed, and was told to have missed.";
+    SUBSCRIPTION_QUEUE = "graphql.server.subscription.queue", Kind::UpDown, "{event}", &[],
+        "Events that wait to be sent to their subscriptions.";
+
     DB_DURATION = metric::DB_CLIENT_OPERATION_DURATION, STATEMENT, "s", DATABASE,
         "Duration of SQL statements, without waiting for a connection.";
     DB_ROWS = metric::DB_CLIENT_RESPONSE_RETURNED_ROWS, COUNT, "{row}", DATABASE,

@@ -12,6 +12,7 @@ mod lazy;
 mod operation;
 #[cfg(feature = "profiles")]
 mod recorded;
+mod subscription;
 
 use std::{
     sync::{
@@ -35,6 +36,7 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute as attr;
 pub(crate) use operation::OPERATION_NAMES;
 pub use operation::{Identity, Operation, Source, refused};
+pub use subscription::{EndReason, Queued, Subscription, start_subscription_counters};
 
 use super::{
     attribute,

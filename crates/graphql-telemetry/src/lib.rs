@@ -66,7 +66,7 @@ mod slow_polls;
 mod telemetry;
 mod text;
 mod totals;
-mod trace_context;
+pub mod trace_context;
 pub mod trace_store;
 pub mod traces;
 mod warnings;

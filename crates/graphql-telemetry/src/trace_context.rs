@@ -43,6 +43,21 @@ pub fn extract<'a>(
     Context::new().with_remote_span_context(SpanContext::new(trace, span, flags, true, state))
 }
 
+/// The `traceparent` of a context's span; none if it has no span.
+#[must_use]
+pub fn traceparent(context: &Context) -> Option<String> {
+    let span = context.span().span_context().clone();
+    let (trace, id, flags) = (span.trace_id(), span.span_id(), span.trace_flags());
+    span.is_valid().then(|| format!("00-{trace}-{id}-{:02x}", flags.to_u8()))
+}
+
+/// The span that a `traceparent` names, for a link to it.
+#[must_use]
+pub fn parse(traceparent: &str) -> Option<SpanContext> {
+    let (trace, span, flags) = parse_traceparent(traceparent.as_bytes())?;
+    Some(SpanContext::new(trace, span, flags, true, TraceState::NONE))
+}
+
 /// Parses a `traceparent` of version 00, or what is known to be in one of a higher version.
 fn parse_traceparent(text: &[u8]) -> Option<(TraceId, SpanId, TraceFlags)> {
     let (known, rest) = text.split_at_checked(LENGTH)?;

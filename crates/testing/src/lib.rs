@@ -23,6 +23,7 @@ pub mod proxy;
 pub mod registry;
 mod service;
 pub mod socket;
+pub mod sse;
 pub mod stack;
 mod waiting;
 

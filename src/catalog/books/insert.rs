@@ -4,16 +4,21 @@ use std::sync::LazyLock;
 
 use chrono::{DateTime, SubsecRound, Utc};
 use entity::{author, book};
+use opentelemetry::Context;
 use sea_orm::{ConnectionTrait, DbBackend, DbErr, QueryResult, Statement, Value};
 
 use crate::{
     catalog::{
         books::input::NewBook,
+        changes,
         constraint::Constraint,
         rows::{FromRow, from_row},
         search, text,
     },
-    database::Session,
+    database::{
+        Session,
+        notifier::{CHANNEL, Notifier},
+    },
     error::{Error, Result},
 };
 
@@ -49,6 +54,12 @@ static POSTGRES: LazyLock<String> = LazyLock::new(|| {
         book::Model::COLUMNS
     )
 });
+/// With the message of it, which has the new id.
+static POSTGRES_STANDALONE: LazyLock<String> = LazyLock::new(|| {
+    let (_, _, n) = names();
+    let message = n + 3;
+    format!("{}, pg_notify('{CHANNEL}', format(${message}, book.id))::text", *POSTGRES)
+});
 
 /// Several statements in one text: each one for itself would go to the thread of its connection
 /// and back, which costs more than the writing.
@@ -78,26 +89,42 @@ pub async fn insert<C: ConnectionTrait>(
     authors: &[author::Model],
 ) -> Result<book::Model> {
     only(match db.get_database_backend() {
-        DbBackend::Postgres => db.query_all_raw(postgres(input, authors)).await,
+        DbBackend::Postgres => db.query_all_raw(postgres(&POSTGRES, input, authors, None)).await,
         _ => db.query_all_raw(sqlite(&SQLITE, input, authors)).await,
     })
 }
 
-/// Enters a book without authors in a single round trip, which is a transaction by itself.
+/// Enters a book without authors in a single round trip, which is a transaction by itself, and tells of it as the
+/// work of `cause`.
 ///
 /// # Errors
 /// [`Error::Conflict`] if the ISBN is taken.
-pub async fn insert_standalone(db: &Session<'_>, input: NewBook) -> Result<book::Model> {
-    only(match db.get_database_backend() {
-        DbBackend::Postgres => db.query_all_raw(postgres(input, &[])).await,
-        _ => db.transact(sqlite(&SQLITE_STANDALONE, input, &[])).await,
-    })
+pub async fn insert_standalone(
+    db: &Session<'_>,
+    notifier: &Notifier,
+    cause: Option<&Context>,
+    input: NewBook,
+) -> Result<book::Model> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        let message = notifier.payload(&changes::message_of_created(cause));
+        let insert = postgres(&POSTGRES_STANDALONE, input, &[], Some(message));
+        return only(db.query_all_raw(insert).await);
+    }
+    let book = only(db.transact(sqlite(&SQLITE_STANDALONE, input, &[])).await)?;
+    changes::tell_created(notifier, cause, &book);
+    Ok(book)
 }
 
-fn postgres(input: NewBook, authors: &[author::Model]) -> Statement {
+fn postgres(
+    sql: &str,
+    input: NewBook,
+    authors: &[author::Model],
+    message: Option<String>,
+) -> Statement {
     let (document, words) = search::Text::new(&input.title, authors).postgres();
-    let values = values(input).chain([document.into(), words.into()]);
-    Statement::from_sql_and_values(DbBackend::Postgres, &*POSTGRES, values)
+    let message = message.map(Value::from);
+    let values = values(input).chain([document.into(), words.into()]).chain(message);
+    Statement::from_sql_and_values(DbBackend::Postgres, sql, values)
 }
 
 fn sqlite(sql: &str, input: NewBook, authors: &[author::Model]) -> Statement {

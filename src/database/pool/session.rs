@@ -107,10 +107,20 @@ impl Transaction {
     /// # Errors
     /// If they did not.
     pub async fn commit(self) -> Result<(), DbErr> {
+        self.commit_after(Vec::new()).await
+    }
+
+    /// Executes these statements, without parameters, and makes the transaction's changes last, in one
+    /// round trip.
+    ///
+    /// # Errors
+    /// If they did not.
+    pub async fn commit_after(self, mut statements: Vec<String>) -> Result<(), DbErr> {
         let Self { connection, pool, parent } = self;
         let mut connection = connection.into_inner();
         let span = pool.0.statements.start("COMMIT", parent.as_ref());
-        let result = connection.run(RawSql("COMMIT".into())).await;
+        statements.push("COMMIT".into());
+        let result = connection.run(RawSql(statements.join("; "))).await;
         span.end(&result, None);
         connection.in_transaction = result.is_err();
         result.map(drop)

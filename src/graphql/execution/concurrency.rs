@@ -75,6 +75,14 @@ impl ConcurrencyLimit {
     /// [`Error::Overloaded`] if there is none in time. Nothing is logged for each of them: what
     /// a refusal costs is taken from those who were let in.
     pub async fn acquire(&self, whose: Identity) -> Result<Permit> {
+        self.acquire_within(whose, self.queue_wait).await
+    }
+
+    /// As [`Self::acquire`], and waits for so long.
+    ///
+    /// # Errors
+    /// As for [`Self::acquire`].
+    pub async fn acquire_within(&self, whose: Identity, wait: Duration) -> Result<Permit> {
         static WARNINGS: RateLimiter = RateLimiter::once_a_minute();
         let waiting = match self.permits.acquire(whose) {
             Ok(permit) => {
@@ -84,7 +92,7 @@ impl ConcurrencyLimit {
             Err(waiting) => waiting,
         };
         let came = Instant::now();
-        let permit = timeout(self.queue_wait, waiting).await;
+        let permit = timeout(wait, waiting).await;
         let waited = came.elapsed();
         telemetry::waited(waited);
         if let Ok(Ok(permit)) = permit {

@@ -3,6 +3,7 @@
 
 mod executor;
 mod run;
+mod subscribe;
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::{
     error::{Code, Error},
     graphql::{
         CatalogSchema, SchemaOptions,
+        context::SubscriptionStep,
         execution::{
             concurrency::{ConcurrencyLimit, Permit},
             documents::{
@@ -25,6 +27,7 @@ use crate::{
                 trusted::{ManifestError, Trusted},
             },
             errors::{Rejection, mask_errors, request_error},
+            subscriptions::Subscriptions,
         },
     },
     security::Caller,
@@ -43,6 +46,7 @@ pub struct Engine {
     db: Database,
     limits: Limits,
     concurrency: ConcurrencyLimit,
+    subscriptions: Subscriptions,
     running: TaskTracker,
 }
 
@@ -53,19 +57,34 @@ pub struct RequestInfo {
     pub caller: Caller,
     /// How it came.
     pub source: Source,
-    /// Whether only a query may be run, as by GET.
-    pub only_query: bool,
+    /// Whether only what changes nothing may be run, as by GET.
+    pub only_reads: bool,
+    /// Whether the transport can send more than one response, as subscriptions need.
+    pub streams: bool,
     /// What names the document, if its text is not sent.
     pub document_id: Option<DocumentId>,
 }
 
 /// An operation that may run.
 pub struct Operation {
-    prepared: PreparedOperation,
+    prepared: Arc<PreparedOperation>,
     root_field: &'static str,
+    /// Of a subscription: what its events are to telemetry.
+    identity: Option<Identity>,
+    /// Bytes of the document.
+    size: usize,
     caller: Caller,
     telemetry: telemetry::Operation,
     permit: Permit,
+    step: SubscriptionStep,
+}
+
+/// An operation whose variables are known.
+struct Prepared {
+    operation: PreparedOperation,
+    identity: Identity,
+    /// Bytes of the document.
+    size: usize,
 }
 
 impl Operation {
@@ -73,6 +92,12 @@ impl Operation {
     #[must_use]
     pub fn is_mutation(&self) -> bool {
         self.prepared.kind == OperationType::Mutation
+    }
+
+    /// Whether it is a subscription, for [`Engine::subscribe`] and not [`Engine::run`].
+    #[must_use]
+    pub fn is_subscription(&self) -> bool {
+        self.prepared.kind == OperationType::Subscription
     }
 }
 
@@ -92,6 +117,7 @@ impl Engine {
             compiler,
             documents: DocumentCache::new(&settings.documents),
             trace_documents: settings.trace_documents,
+            subscriptions: Subscriptions::new(&settings.limits.subscriptions, db.notifier()),
             db,
             limits: settings.limits.clone(),
             concurrency: ConcurrencyLimit::new(&settings.limits.requests),
@@ -148,8 +174,18 @@ impl Engine {
         let mut telemetry = telemetry::Operation::start(&info.source);
         let _attached = telemetry.context().clone().attach();
         match self.prepare_operation(request, info, checked, &mut telemetry) {
-            Ok((prepared, root_field)) => {
-                Ok(Operation { prepared, root_field, caller, telemetry, permit })
+            Ok(Prepared { operation, identity, size }) => {
+                let is_subscription = operation.kind == OperationType::Subscription;
+                Ok(Operation {
+                    prepared: Arc::new(operation),
+                    root_field: identity.root_field,
+                    identity: is_subscription.then_some(identity),
+                    size,
+                    caller,
+                    telemetry,
+                    permit,
+                    step: SubscriptionStep::None,
+                })
             }
             Err(Rejection(errors)) => {
                 let mut response = Response::from_errors(errors);
@@ -160,14 +196,14 @@ impl Engine {
         }
     }
 
-    /// The operation, and the root field that names it in telemetry.
+    /// The operation, and what it is to telemetry.
     fn prepare_operation(
         &self,
         request: Request,
         info: RequestInfo,
         checked: Result<(), Error>,
         telemetry: &mut telemetry::Operation,
-    ) -> Result<(PreparedOperation, &'static str), Rejection> {
+    ) -> Result<Prepared, Rejection> {
         let Request { query, operation_name, variables, .. } = request;
         let (document, is_known) = self.document(info.document_id.as_ref(), query, telemetry)?;
         let name = operation_name.as_deref().filter(|name| !name.is_empty());
@@ -180,18 +216,25 @@ impl Engine {
             hash: Some(document.hex.clone()),
             is_known,
         };
-        telemetry.identify(identity, ROUTE);
+        telemetry.identify(identity.clone(), ROUTE);
         if self.trace_documents {
             telemetry.document(document.redacted());
         }
-        if info.only_query && operation.kind != OperationType::Query {
+        if info.only_reads && operation.kind == OperationType::Mutation
+            || info.only_reads && !info.streams && operation.kind == OperationType::Subscription
+        {
             let message = "Only a query can be sent by GET; send this operation by POST.";
             return Err(Error::Client(Code::MethodNotAllowed, message.into()).into());
         }
+        if operation.kind == OperationType::Subscription && !info.streams {
+            let message =
+                "Subscribe by a WebSocket (graphql-transport-ws), or accept text/event-stream.";
+            return Err(Error::Client(Code::NotAcceptable, message.into()).into());
+        }
         checked?;
         let schema = self.compiler.schema();
-        let prepared = operation.prepare(schema, &self.limits.documents, variables)?;
-        Ok((prepared, operation.root_field))
+        let operation = operation.prepare(schema, &self.limits.documents, variables)?;
+        Ok(Prepared { operation, identity, size: document.text.len() })
     }
 
     /// The document that a request names or sends, and whether it was known.
@@ -209,6 +252,12 @@ impl Engine {
         let document = Arc::new(telemetry.phase(Phase::Validation, compile)?);
         self.documents.insert(&document);
         Ok((document, false))
+    }
+
+    /// The subscriptions.
+    #[must_use]
+    pub const fn subscriptions(&self) -> &Subscriptions {
+        &self.subscriptions
     }
 
     /// Waits until no operation is running, not even one whose client has gone.

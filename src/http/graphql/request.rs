@@ -51,12 +51,19 @@ impl From<Error> for RequestError {
 ///
 /// # Errors
 /// If it is not a well-formed GraphQL-over-HTTP request, or too large or too slow.
-pub async fn read(state: &AppState, request: HttpRequest) -> Result<(Request, RequestInfo)> {
+pub async fn read(
+    state: &AppState,
+    request: HttpRequest,
+    accepts_events: bool,
+) -> Result<(Request, RequestInfo)> {
     match *request.method() {
         Method::GET | Method::HEAD => {
-            csrf::check(request.headers())?;
+            // `EventSource` cannot send headers of its own.
+            if !(accepts_events && csrf::is_same_origin(request.headers())) {
+                csrf::check(request.headers())?;
+            }
             let (request, info) = from_query(request.uri())?;
-            Ok((request, RequestInfo { only_query: true, ..info }))
+            Ok((request, RequestInfo { only_reads: true, ..info }))
         }
         Method::POST => from_body(state, request).await,
         _ => {

@@ -1,6 +1,9 @@
 //! GraphQL responses as HTTP has them.
 
-use std::{io, sync::LazyLock};
+use std::{
+    io,
+    sync::{Arc, LazyLock},
+};
 
 use async_graphql::ServerError;
 use axum::{
@@ -14,7 +17,10 @@ use serde::Serialize;
 
 use crate::{
     error::{Code, Error},
-    graphql::execution::errors::{request_error, request_error_code, was_executed},
+    graphql::execution::{
+        errors::{request_error, request_error_code, was_executed},
+        subscriptions::Render,
+    },
     http::{
         AppState, bearer, graphql::RequestError, negotiate::MediaType,
         server::response_budget::Reservation,
@@ -134,6 +140,23 @@ pub async fn write(state: &AppState, value: &impl Serialize) -> Result<Reserved,
     let json = writer.json;
     let reservation = state.budget.reserve(json.capacity()).await;
     Ok(Reserved { json, _reservation: reservation })
+}
+
+/// What responses to the events of a subscription become: JSON whose bytes are reserved until all who are sent
+/// it have it.
+pub fn render(state: Arc<AppState>) -> Render {
+    Arc::new(move |response| {
+        let state = state.clone();
+        Box::pin(async move {
+            match write(&state, &Rendered::from(&response)).await {
+                Ok(json) => Bytes::from_owner(json),
+                Err(too_large) => {
+                    let response = request_error(too_large);
+                    serde_json::to_vec(&Rendered::from(&response)).unwrap_or_default().into()
+                }
+            }
+        })
+    })
 }
 
 /// Takes so many bytes and no more.

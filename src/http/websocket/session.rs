@@ -1,7 +1,7 @@
 //! A session on a socket: its initialization, operations and responses, and its end.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,20 +14,24 @@ use futures_util::{
     future::{AbortHandle, BoxFuture, abortable, pending},
     stream::FuturesUnordered,
 };
-use graphql_telemetry::graphql::Source;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use graphql_telemetry::graphql::{EndReason, Source};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
+};
 use tokio_tungstenite::tungstenite::{self, Bytes, Message};
 
 use crate::{
     config::limits::RequestLimits,
-    error::Error,
+    error::{Code, Error},
     graphql::execution::{
-        engine::RequestInfo,
+        engine::{Operation, RequestInfo},
         errors::{request_error, was_executed},
+        subscriptions::Subscription,
     },
     http::{
         AppState, bearer,
-        graphql::{Rendered, from_parameters, write},
+        graphql::{Rendered, from_parameters, render, write},
         server::peer_key,
         websocket::{
             Caller,
@@ -45,6 +49,8 @@ pub struct Session {
     /// Who the client is, when that is known.
     principal: security::Caller,
     token: Option<String>,
+    /// When its token was last looked at.
+    checked: Instant,
     /// When its token is looked at again, if it has one.
     check_at: Option<Instant>,
     transport: Transport,
@@ -53,9 +59,12 @@ pub struct Session {
     /// The operations whose responses the client awaits, by the client's ids.
     active: HashMap<String, ActiveOperation>,
     running: FuturesUnordered<BoxFuture<'static, Option<Done>>>,
-    /// What begins when one of those ends. Until then nothing is read, and it has no place among the
-    /// service's operations.
-    waiting: Option<(String, (Request, RequestInfo))>,
+    /// What begins when one of those ends. Until then it has no place among the service's operations.
+    waiting: WaitingOperations,
+    /// The subscriptions, each until its next response.
+    subscriptions: FuturesUnordered<BoxFuture<'static, Followed>>,
+    /// Places for them.
+    places: Arc<Semaphore>,
     /// How many operations there were.
     operations: u64,
     /// Since when nothing is asked.
@@ -71,19 +80,98 @@ struct ActiveOperation {
     abort: AbortHandle,
     /// A mutation that has begun is not aborted: it would continue, and count as ended.
     is_mutation: Arc<AtomicBool>,
+    /// What ends it, once it is a subscription.
+    end: Option<oneshot::Sender<EndReason>>,
 }
 
-/// An operation that ran to its end.
+/// What became of an operation.
 struct Done {
     id: String,
     number: u64,
-    messages: Vec<Bytes>,
+    outcome: Outcome,
+}
+
+enum Outcome {
+    /// It ran to its end.
+    Messages(Vec<Bytes>),
+    /// It is a subscription, which lasts.
+    Subscribed(Box<(Subscription, OwnedSemaphorePermit)>),
+}
+
+/// What a subscription came to.
+enum Followed {
+    /// A response, and the subscription from there on.
+    Next(Box<Following>, Bytes),
+    Ended,
+}
+
+/// A subscription of the client.
+struct Following {
+    id: String,
+    subscription: Subscription,
+    ended: oneshot::Receiver<EndReason>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Following {
+    /// Waits for the next response, or the end.
+    async fn next(mut self: Box<Self>) -> Followed {
+        tokio::select! {
+            biased;
+            reason = &mut self.ended => {
+                self.subscription.end(reason.unwrap_or(EndReason::Disconnected));
+                Followed::Ended
+            }
+            json = self.subscription.next() => Followed::Next(self, json),
+        }
+    }
+}
+
+/// Operations that wait for others of their socket to end.
+#[derive(Default)]
+struct WaitingOperations {
+    operations: VecDeque<WaitingOperation>,
+    /// Bytes of their messages.
+    size: usize,
+}
+
+struct WaitingOperation {
+    id: String,
+    request: (Request, RequestInfo),
+    size: usize,
+}
+
+impl WaitingOperations {
+    fn push(&mut self, operation: WaitingOperation) {
+        self.size += operation.size;
+        self.operations.push_back(operation);
+    }
+
+    fn pop(&mut self) -> Option<WaitingOperation> {
+        let next = self.operations.pop_front()?;
+        self.size -= next.size;
+        Some(next)
+    }
+
+    /// Removes what the client no longer awaits.
+    fn remove(&mut self, id: &str) {
+        if let Some(place) = self.operations.iter().position(|it| it.id == id)
+            && let Some(removed) = self.operations.remove(place)
+        {
+            self.size -= removed.size;
+        }
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.operations.iter().any(|it| it.id == id)
+    }
 }
 
 /// What a session waits for.
 enum Event {
     Draining,
     Done(Option<Done>),
+    Followed(Followed),
     Quiet,
     TokenCheck,
     Received(Option<tungstenite::Result<Message>>),
@@ -97,17 +185,21 @@ impl Session {
         let period = caller.public.limits.socket_ping_interval;
         let mut pings = interval_at(now + period, period);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let places = caller.public.subscription_limits.max_socket_subscriptions;
         Self {
             caller,
             principal: security::Caller::default(),
             token: None,
+            checked: now,
             check_at: None,
             transport,
             is_draining: false,
             is_acknowledged: false,
             active: HashMap::new(),
             running: FuturesUnordered::new(),
-            waiting: None,
+            waiting: WaitingOperations::default(),
+            subscriptions: FuturesUnordered::new(),
+            places: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
             operations: 0,
             last_activity: now,
             pings,
@@ -122,19 +214,38 @@ impl Session {
     /// Serves the client until one of both wants no more. Queries that are running then are
     /// aborted, and mutations run to their end.
     pub async fn run(mut self) -> (Transport, End) {
-        loop {
+        let end = loop {
             let event = self.event().await;
             if let Err(end) = self.handle(event).await {
-                return (self.transport, end);
+                break end;
             }
             if self.is_draining && self.running.is_empty() {
-                return (self.transport, Reason::GoingAway.into());
+                break Reason::GoingAway.into();
             }
-        }
+        };
+        self.end_subscriptions(match end.reason {
+            Reason::GoingAway => EndReason::Drain,
+            Reason::Forbidden => EndReason::Unauthorized,
+            Reason::Slow => EndReason::Slow,
+            Reason::Client => EndReason::Client,
+            _ => EndReason::Disconnected,
+        })
+        .await;
+        (self.transport, end)
+    }
+
+    /// Ends all subscriptions, and returns the ids that the client gave them.
+    async fn end_subscriptions(&mut self, reason: EndReason) -> Vec<String> {
+        let ended = self
+            .active
+            .extract_if(|_, active| active.end.take().is_some_and(|end| end.send(reason).is_ok()));
+        let ids = ended.map(|(id, _)| id).collect();
+        while self.subscriptions.next().await.is_some() {}
+        ids
     }
 
     async fn event(&mut self) -> Event {
-        let reads = self.waiting.is_none() && !self.is_draining;
+        let reads = !self.is_draining;
         let quiet_until = self.last_activity
             + if self.is_acknowledged {
                 self.limits().socket_idle_timeout
@@ -148,16 +259,21 @@ impl Session {
             () = self.caller.connection.draining.cancelled(), if !self.is_draining => Event::Draining,
             Some(done) = self.running.next() => Event::Done(done),
             () = at(self.check_at) => Event::TokenCheck,
-            () = sleep_until(quiet_until), if self.running.is_empty() => Event::Quiet,
+            () = sleep_until(quiet_until), if self.running.is_empty() && self.subscriptions.is_empty() => {
+                Event::Quiet
+            }
             received = self.transport.receive(), if reads => Event::Received(received),
+            // Behind that: however many events there are, the client is heard.
+            Some(followed) = self.subscriptions.next() => Event::Followed(followed),
             _ = self.pings.tick(), if reads => Event::Ping,
         }
     }
 
     async fn handle(&mut self, event: Event) -> Result<(), End> {
         match event {
-            Event::Draining => self.is_draining = true,
+            Event::Draining => self.drain().await?,
             Event::Done(done) => self.done(done).await?,
+            Event::Followed(followed) => self.followed(followed).await?,
             Event::TokenCheck => self.check_token().await?,
             Event::Quiet if self.is_acknowledged => return Err(Reason::Idle.into()),
             Event::Quiet => return Err(Reason::InitTimeout.into()),
@@ -165,13 +281,18 @@ impl Session {
                 self.pong_received = true;
                 match received.transpose()? {
                     Some(Message::Text(text)) => {
-                        self.message(ClientMessage::read(&text)?).await?;
+                        self.message(ClientMessage::read(&text)?, text.len()).await?;
                     }
                     Some(Message::Binary(_)) => return Err(Reason::BadMessage.into()),
                     Some(Message::Close(_)) => return Err(Reason::Client.into()),
                     // The library answers pings.
                     Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {}
                     None => return Err(Reason::Gone.into()),
+                }
+                // However much the client sends, it is sent its events, and what it has ended gives back
+                // its place.
+                if let Some(Some(followed)) = self.subscriptions.next().now_or_never() {
+                    self.followed(followed).await?;
                 }
             }
             Event::Ping if !self.pong_received => return Err(Reason::Dead.into()),
@@ -183,7 +304,7 @@ impl Session {
         Ok(())
     }
 
-    async fn message(&mut self, message: ClientMessage) -> Result<(), End> {
+    async fn message(&mut self, message: ClientMessage, size: usize) -> Result<(), End> {
         match message {
             ClientMessage::ConnectionInit { .. } if self.is_acknowledged => {
                 Err(Reason::SecondInit.into())
@@ -201,11 +322,11 @@ impl Session {
             ClientMessage::Subscribe { .. } if !self.is_acknowledged => {
                 Err(Reason::Unauthorized.into())
             }
-            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload),
+            ClientMessage::Subscribe { id, payload } => self.subscribe(id, payload, size).await,
             ClientMessage::Complete { id } => {
-                let active = self.active.remove(&id);
-                if let Some(active) = active.filter(|it| !it.is_mutation.load(Ordering::Relaxed)) {
-                    active.abort.abort();
+                self.waiting.remove(&id);
+                if let Some(active) = self.active.remove(&id) {
+                    active.complete();
                 }
                 Ok(())
             }
@@ -230,12 +351,13 @@ impl Session {
             principal.map_err(|refused| End::because(Reason::Forbidden, refused.to_string()))?;
         let period = self.limits().socket_ping_interval;
         let until = self.principal.remaining().map_or(period, |remaining| remaining.min(period));
-        self.check_at = (!access.is_open()).then(|| Instant::now() + until);
+        self.checked = Instant::now();
+        self.check_at = (!access.is_open()).then(|| self.checked + until);
         Ok(())
     }
 
-    fn subscribe(&mut self, id: String, payload: Payload) -> Result<(), End> {
-        if self.active.contains_key(&id) {
+    async fn subscribe(&mut self, id: String, payload: Payload, size: usize) -> Result<(), End> {
+        if self.active.contains_key(&id) || self.waiting.has(&id) {
             let text = format!("Subscriber for {id} already exists");
             return Err(End::because(Reason::IdTaken, text));
         }
@@ -244,11 +366,15 @@ impl Session {
         let (request, info) = from_parameters(payload)
             .map_err(|it| End::because(Reason::BadMessage, it.error.public_message()))?;
         self.last_activity = Instant::now();
-        let info = RequestInfo { source, caller: self.principal, ..info };
+        let info = RequestInfo { source, caller: self.principal, streams: true, ..info };
+        let request = (request, info);
         if self.running.len() < self.limits().max_socket_operations {
-            self.start(id, (request, info));
+            self.start(id, request);
+        } else if self.waiting.size + size <= self.limits().max_body {
+            self.waiting.push(WaitingOperation { id, request, size });
         } else {
-            self.waiting = Some((id, (request, info)));
+            let error = error_message(&id, &request_error(Error::Overloaded));
+            return self.transport.send(&[error]).await;
         }
         Ok(())
     }
@@ -259,38 +385,133 @@ impl Session {
         let number = self.operations;
         let is_mutation = Arc::<AtomicBool>::default();
         let (state, name, begun) = (self.caller.public.clone(), id.clone(), is_mutation.clone());
+        let places = self.places.clone();
         let (work, abort) = abortable(async move {
-            let messages = match state.engine.prepare(request, info).await {
+            let outcome = match state.engine.prepare(request, info).await {
+                Ok(operation) if operation.is_subscription() => {
+                    subscribe(&state, &name, operation, places).await
+                }
                 Ok(operation) => {
                     begun.store(operation.is_mutation(), Ordering::Relaxed);
                     let (id, responder) = (name.clone(), state.clone());
                     let respond = async move |response| messages(&responder, &id, response).await;
-                    state.engine.run(operation, respond).await.unwrap_or_else(|_| {
-                        let error = Error::Internal("the operation was aborted".into());
-                        vec![error_message(&name, &request_error(error))]
-                    })
+                    Outcome::Messages(state.engine.run(operation, respond).await.unwrap_or_else(
+                        |_| {
+                            let error = Error::Internal("the operation was aborted".into());
+                            vec![error_message(&name, &request_error(error))]
+                        },
+                    ))
                 }
-                Err(response) => messages(&state, &name, *response).await,
+                Err(response) => Outcome::Messages(messages(&state, &name, *response).await),
             };
-            Done { id: name, number, messages }
+            Done { id: name, number, outcome }
         });
         self.running.push(work.map(Result::ok).boxed());
-        self.active.insert(id, ActiveOperation { number, abort, is_mutation });
+        self.active.insert(id, ActiveOperation { number, abort, is_mutation, end: None });
     }
 
     async fn done(&mut self, done: Option<Done>) -> Result<(), End> {
         self.last_activity = Instant::now();
-        if let Some((id, request)) = self.waiting.take() {
+        if let Some(WaitingOperation { id, request, .. }) = self.waiting.pop() {
             self.start(id, request);
         }
         // It was aborted, or its client completed it, and may have given its id to another.
-        let Some(Done { id, number, messages }) = done else { return Ok(()) };
-        if self.active.get(&id).is_none_or(|active| active.number != number) {
+        let Some(Done { id, number, outcome }) = done else { return Ok(()) };
+        let Some(active) = self.active.get_mut(&id).filter(|it| it.number == number) else {
+            if let Outcome::Subscribed(subscribed) = outcome {
+                subscribed.0.end(EndReason::Client);
+            }
             return Ok(());
+        };
+        match outcome {
+            Outcome::Messages(messages) => {
+                self.active.remove(&id);
+                self.transport.send(&messages).await
+            }
+            Outcome::Subscribed(subscribed) => {
+                let (subscription, place) = *subscribed;
+                let (end, ended) = oneshot::channel();
+                active.end = Some(end);
+                let following = Following { id, subscription, ended, _place: place };
+                self.subscriptions.push(Box::new(following).next().boxed());
+                if self.is_draining { self.drain().await } else { Ok(()) }
+            }
         }
-        self.active.remove(&id);
-        self.transport.send(&messages).await
     }
+
+    /// Sends a subscription's response, if the client may still have it.
+    async fn followed(&mut self, followed: Followed) -> Result<(), End> {
+        self.last_activity = Instant::now();
+        let Followed::Next(following, json) = followed else { return Ok(()) };
+        if self.check_at.is_some() && self.checked.elapsed() > security::RECHECK {
+            let scopes = self.principal.scopes();
+            self.check_token().await?;
+            if self.principal.scopes() != scopes {
+                return self.withdraw(following).await;
+            }
+        }
+        let message = next_message(&following.id, &json);
+        self.subscriptions.push(following.next().boxed());
+        self.transport.send(&[message]).await
+    }
+
+    /// Ends all subscriptions of a client whose rights are not those any more with which it subscribed.
+    async fn withdraw(&mut self, one: Box<Following>) -> Result<(), End> {
+        // Among the others again.
+        self.subscriptions.push(one.next().boxed());
+        let error = || Error::Client(Code::Forbidden, "The token's scopes have changed.".into());
+        let ids = self.end_subscriptions(EndReason::Unauthorized).await;
+        let errors: Vec<_> =
+            ids.iter().map(|id| error_message(id, &request_error(error()))).collect();
+        self.transport.send(&errors).await
+    }
+
+    /// Reads no more, and ends what lasts.
+    async fn drain(&mut self) -> Result<(), End> {
+        self.is_draining = true;
+        let ids = self.end_subscriptions(EndReason::Drain).await;
+        let complete = |id: &String| ServerMessage::Complete { id }.to_json();
+        self.transport.send(&ids.iter().map(complete).collect::<Vec<_>>()).await
+    }
+}
+
+impl ActiveOperation {
+    /// The client awaits nothing more of it.
+    fn complete(self) {
+        if let Some(end) = self.end {
+            // Fails if it has just ended.
+            let _ = end.send(EndReason::Client);
+        } else if !self.is_mutation.load(Ordering::Relaxed) {
+            self.abort.abort();
+        }
+    }
+}
+
+/// Subscribes, if the socket has a place for it.
+async fn subscribe(
+    state: &Arc<AppState>,
+    id: &str,
+    operation: Operation,
+    places: Arc<Semaphore>,
+) -> Outcome {
+    let Ok(place) = places.try_acquire_owned() else {
+        let max = state.subscription_limits.max_socket_subscriptions;
+        let message = format!("The socket has {max} subscriptions already.");
+        let error = Error::Client(Code::LimitExceeded, message);
+        return Outcome::Messages(vec![error_message(id, &request_error(error))]);
+    };
+    match state.engine.subscribe(operation, render(state.clone())).await {
+        Ok(subscription) => Outcome::Subscribed(Box::new((subscription, place))),
+        Err(response) => Outcome::Messages(messages(state, id, *response).await),
+    }
+}
+
+/// The message with a subscription's response.
+fn next_message(id: &str, json: &[u8]) -> Bytes {
+    // Fails never: it is a string.
+    let id = serde_json::to_vec(id).unwrap_or_default();
+    let parts: [&[u8]; 5] = [br#"{"type":"next","id":"#, &id, br#","payload":"#, json, b"}"];
+    parts.concat().into()
 }
 
 /// The messages that a response is, their bytes reserved until they are sent.

@@ -9,17 +9,19 @@ use async_graphql::parser::types::OperationType;
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{SpanBuilder, Status, TraceContextExt},
+    trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 use runtime_insight::{Operation as TaskOperation, TaskTime};
 
 #[cfg(feature = "profiles")]
 use super::recorded::{RecordedOperation, record_operation};
-use super::{ErrorCode, Execution, OperationError, Phase, PhaseSpan, Scope, kind_name};
+use super::{
+    ErrorCode, Execution, OperationError, Phase, PhaseSpan, Scope, Subscription, kind_name,
+};
 use crate::{
     attribute,
-    catalog::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS},
+    catalog::{GRAPHQL_ACTIVE, GRAPHQL_DURATION, REQUEST_STATEMENTS, SUBSCRIPTION_DURATION},
     exception,
     handle_cache::HandleCache,
     runtime::record_task_time,
@@ -31,8 +33,11 @@ use crate::{
 
 /// The span's name until its document is parsed.
 const SPAN_NAME: &str = "GraphQL Operation";
+/// The span's name of an event of a subscription.
+const EVENT_NAME: &str = "GraphQL Subscription Event";
 /// The names that spans of operations have.
-pub(crate) const OPERATION_NAMES: [&str; 4] = ["query", "mutation", "subscription", SPAN_NAME];
+pub(crate) const OPERATION_NAMES: [&str; 5] =
+    ["query", "mutation", "subscription", SPAN_NAME, EVENT_NAME];
 /// Bytes of an operation's name that are recorded: clients choose them.
 const LONGEST_NAME: usize = 256;
 
@@ -73,6 +78,17 @@ pub struct Operation {
     scope: Option<Scope>,
     active: Option<Active>,
     outcome: Option<&'static str>,
+    role: Role,
+}
+
+/// What an operation is to its metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Role {
+    Request,
+    /// An event of a subscription.
+    Event,
+    /// Now a [`Subscription`].
+    Subscription,
 }
 
 impl Operation {
@@ -87,7 +103,45 @@ impl Operation {
             }
             Source::Socket(origin) => origin.begin(SPAN_NAME),
         };
-        Self { context, started, identity: None, scope: None, active: None, outcome: None }
+        Self::of(context, started, Role::Request)
+    }
+
+    fn of(context: Context, started: Instant, role: Role) -> Self {
+        Self { context, started, identity: None, scope: None, active: None, outcome: None, role }
+    }
+
+    /// The execution of an event for `count` subscriptions: in a trace of its own, with links to the
+    /// spans of what caused it and of these.
+    #[must_use]
+    pub fn start_event(
+        identity: Identity,
+        route: &'static str,
+        links: impl IntoIterator<Item = SpanContext>,
+        count: usize,
+    ) -> Self {
+        let started = Instant::now();
+        let links = links.into_iter().filter(SpanContext::is_valid).map(Link::with_context);
+        let span = SpanBuilder::from_name(EVENT_NAME)
+            .with_kind(SpanKind::Consumer)
+            .with_links(links.collect());
+        let context = start_span(span, &Context::new(), || {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            [KeyValue::new(attribute::SUBSCRIPTION_COUNT, count)]
+        });
+        let mut event = Self::of(context, started, Role::Event);
+        event.identify(identity, route);
+        event
+    }
+
+    /// What the operation is from here on: a subscription, which lasts until it is ended.
+    ///
+    /// # Panics
+    /// If it was not identified.
+    #[must_use]
+    pub fn into_subscription(mut self) -> Subscription {
+        self.role = Role::Subscription;
+        let root_field = self.identity.as_ref().expect("the operation was identified").root_field;
+        Subscription::start(self.context.clone(), root_field)
     }
 
     /// The operation's span, for what is done and logged in its name.
@@ -117,7 +171,9 @@ impl Operation {
         let kind = kind_name(identity.kind);
         let span = self.context.span();
         if span.is_recording() {
-            span.update_name(kind);
+            if self.role == Role::Request {
+                span.update_name(kind);
+            }
             let cached =
                 identity.is_known.then(|| KeyValue::new(attribute::OPERATION_CACHED, true));
             let name = identity.name.as_ref().map(|name| {
@@ -200,6 +256,9 @@ impl Drop for Operation {
     fn drop(&mut self) {
         /// The client went away, and the query with it.
         const CANCELLED: &str = "CANCELLED";
+        if self.role == Role::Subscription {
+            return;
+        }
         let span = self.context.span();
         if self.outcome.is_none() {
             span.set_attribute(KeyValue::new(attr::ERROR_TYPE, CANCELLED));
@@ -214,8 +273,12 @@ impl Drop for Operation {
             error,
         };
         let duration = self.started.elapsed();
-        totals::OPERATIONS.increment();
-        durations().get(key).record(duration.as_secs_f64());
+        if self.role == Role::Event {
+            event_durations().get((key.root_field, error)).record(duration.as_secs_f64());
+        } else {
+            totals::OPERATIONS.increment();
+            durations().get(key).record(duration.as_secs_f64());
+        }
         #[cfg(feature = "profiles")]
         if let Some(identity) = &self.identity {
             record_operation(|| RecordedOperation {
@@ -248,6 +311,9 @@ fn task_name(kind: OperationType, root_field: &'static str) -> &'static str {
     NAMES.get((kind_name(kind), root_field))
 }
 
+/// A root field, and the code of an error.
+type EventKey = (Option<&'static str>, Option<&'static str>);
+
 #[derive(Default, PartialEq, Eq, Hash)]
 struct OperationKey {
     kind: Option<&'static str>,
@@ -259,19 +325,33 @@ struct OperationKey {
 fn durations() -> &'static HandleCache<OperationKey, Histogram> {
     static DURATIONS: LazyLock<HandleCache<OperationKey, Histogram>> = LazyLock::new(|| {
         HandleCache::new(|key: &OperationKey| {
-            let pairs = [
+            GRAPHQL_DURATION.histogram(labels([
                 (attr::GRAPHQL_OPERATION_TYPE, key.kind),
                 (attribute::ROOT_FIELD, key.root_field),
                 (attr::GRAPHQL_OPERATION_NAME, key.name),
                 (attr::ERROR_TYPE, key.error),
-            ];
-            let label = |(key, value): (&'static str, Option<&'static str>)| {
-                value.map(|value| Label::from_static_parts(key, value))
-            };
-            GRAPHQL_DURATION.histogram(pairs.into_iter().filter_map(label).collect())
+            ]))
         })
     });
     &DURATIONS
+}
+
+fn event_durations() -> &'static HandleCache<EventKey, Histogram> {
+    static DURATIONS: LazyLock<HandleCache<EventKey, Histogram>> = LazyLock::new(|| {
+        HandleCache::new(|(root_field, error): &EventKey| {
+            let pairs = [(attribute::ROOT_FIELD, *root_field), (attr::ERROR_TYPE, *error)];
+            SUBSCRIPTION_DURATION.histogram(labels(pairs))
+        })
+    });
+    &DURATIONS
+}
+
+/// The labels that have a value.
+fn labels<const N: usize>(pairs: [(&'static str, Option<&'static str>); N]) -> Vec<Label> {
+    let label = |(key, value): (&'static str, Option<&'static str>)| {
+        value.map(|value| Label::from_static_parts(key, value))
+    };
+    pairs.into_iter().filter_map(label).collect()
 }
 
 fn statements() -> &'static HandleCache<&'static str, Histogram> {

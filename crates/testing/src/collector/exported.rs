@@ -24,7 +24,7 @@ pub struct Span {
     pub status: u64,
     /// What it is described with.
     pub attributes: Attributes,
-    /// The traces of the spans that it is linked to.
+    /// The ids of the spans that it is linked to.
     pub links: Vec<String>,
     /// Its events, by name.
     pub events: Vec<(String, Attributes)>,

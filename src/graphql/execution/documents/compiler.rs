@@ -13,7 +13,7 @@ use apollo_compiler::{
     validation::{DiagnosticList, Valid},
 };
 use async_graphql::{Pos, parser::types::OperationType};
-use graphql_telemetry::{intern, runtime};
+use graphql_telemetry::{graphql::start_subscription_counters, intern, runtime};
 
 use crate::{
     config::limits::DocumentLimits,
@@ -61,10 +61,13 @@ impl Compiler {
         let schema = Schema::parse_and_validate(sdl, "schema.graphql")
             .unwrap_or_else(|errors| panic!("the schema is not valid: {}", errors.errors));
         let mut coordinates = HashMap::new();
-        for (_, root) in schema.schema_definition.iter_root_operations() {
+        for (kind, root) in schema.schema_definition.iter_root_operations() {
             for name in schema.get_object(root).into_iter().flat_map(|root| root.fields.keys()) {
                 let coordinate = intern(&format!("{}.{name}", root.name));
                 runtime::start_counter(coordinate);
+                if kind == ast::OperationType::Subscription {
+                    start_subscription_counters(coordinate);
+                }
                 coordinates.insert((root.name.clone(), name.clone()), coordinate);
             }
         }

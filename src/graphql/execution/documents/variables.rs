@@ -66,6 +66,13 @@ impl VariableValues {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// The values as JSON, by which it is known whether others are the same.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        // Values have no keys but strings, which is what fails.
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+
     /// The values of these variables, each the condition of `@skip` or `@include`.
     ///
     /// # Errors

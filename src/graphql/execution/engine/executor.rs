@@ -6,12 +6,13 @@ use std::{any::TypeId, future::ready, sync::Arc};
 use async_graphql::{
     BatchRequest, BatchResponse, Data, Executor, Request, Response, futures_util::stream::BoxStream,
 };
-use futures_util::{FutureExt, StreamExt, stream};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream};
+use tokio_util::bytes::Bytes;
 
 use crate::{
     error::{Code, Error},
     graphql::execution::{
-        engine::{Engine, RequestInfo},
+        engine::{Engine, Operation, RequestInfo},
         errors::request_error,
     },
     security::Caller,
@@ -40,19 +41,65 @@ impl EngineExecutor {
     }
 
     async fn run(self, request: Request, session: Option<Arc<Data>>) -> Response {
-        let data = [Some(&request.data), session.as_deref()];
-        let caller = data.into_iter().flatten().find_map(caller).unwrap_or(self.caller);
-        if !request.uploads.is_empty() {
-            return bad_request("Files are not accepted.");
-        }
-        let info = RequestInfo { caller, ..RequestInfo::default() };
-        match self.engine.prepare(request, info).await {
-            Ok(operation) => self.engine.run(operation, ready).await.unwrap_or_else(|_| {
-                request_error(Error::Internal("the operation was aborted".into()))
-            }),
+        match self.prepare(request, session.as_deref(), false).await {
+            Ok(operation) => self.finish(operation).await,
             Err(response) => *response,
         }
     }
+
+    async fn prepare(
+        &self,
+        request: Request,
+        session: Option<&Data>,
+        streams: bool,
+    ) -> Result<Operation, Box<Response>> {
+        let data = [Some(&request.data), session];
+        let caller = data.into_iter().flatten().find_map(caller).unwrap_or(self.caller);
+        if !request.uploads.is_empty() {
+            return Err(Box::new(bad_request("Files are not accepted.")));
+        }
+        let info = RequestInfo { caller, streams, ..RequestInfo::default() };
+        self.engine.prepare(request, info).await
+    }
+
+    async fn finish(&self, operation: Operation) -> Response {
+        self.engine
+            .run(operation, ready)
+            .await
+            .unwrap_or_else(|_| request_error(Error::Internal("the operation was aborted".into())))
+    }
+
+    /// The responses to a request: one, or those to the events of a subscription.
+    async fn responses(
+        self,
+        request: Request,
+        session: Option<Arc<Data>>,
+    ) -> BoxStream<'static, Response> {
+        let subscribed = match self.prepare(request, session.as_deref(), true).await {
+            Ok(operation) if operation.is_subscription() => {
+                self.engine.subscribe(operation, Arc::new(to_json)).await
+            }
+            Ok(operation) => Err(Box::new(self.finish(operation).await)),
+            Err(response) => Err(response),
+        };
+        match subscribed {
+            Ok(subscription) => stream::unfold(subscription, async |mut subscription| {
+                Some((from_json(&subscription.next().await), subscription))
+            })
+            .boxed(),
+            Err(response) => stream::once(ready(*response)).boxed(),
+        }
+    }
+}
+
+fn to_json(response: Response) -> BoxFuture<'static, Bytes> {
+    ready(serde_json::to_vec(&response).unwrap_or_default().into()).boxed()
+}
+
+fn from_json(json: &[u8]) -> Response {
+    serde_json::from_slice(json).unwrap_or_else(|error| {
+        request_error(Error::Internal(format!("a response cannot be read: {error}")))
+    })
 }
 
 fn bad_request(message: &str) -> Response {
@@ -84,6 +131,6 @@ impl Executor for EngineExecutor {
         session: Option<Arc<Data>>,
     ) -> BoxStream<'static, Response> {
         let executor = self.clone();
-        stream::once(async move { executor.run(request, session).await }.boxed()).boxed()
+        executor.responses(request, session).flatten_stream().boxed()
     }
 }

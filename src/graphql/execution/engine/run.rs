@@ -15,7 +15,7 @@ use crate::{
     error::{Code, Error},
     graphql::{
         compat::completion::complete,
-        context::RequestContext,
+        context::{RequestContext, SubscriptionStep},
         dataloader::BatchScheduler,
         execution::{
             documents::PreparedOperation,
@@ -49,11 +49,11 @@ impl Engine {
         T: Send + 'static,
         F: Future<Output = T> + Send,
     {
-        let Operation { prepared, root_field, caller, telemetry, permit } = operation;
+        let Operation { prepared, root_field, caller, telemetry, permit, step, .. } = operation;
         let name = Name { kind: prepared.kind, root_field };
         let execution = telemetry.execution();
         // Sixteen kilobytes, which would be copied at each step from here to the runtime.
-        let work = Box::pin(self.clone().execute(prepared, caller, execution));
+        let work = Box::pin(self.clone().execute(prepared, caller, execution, step));
         let respond = move |response| {
             // So that no more responses than permits are made into bytes at a time.
             respond(response).inspect(move |_| drop(permit))
@@ -107,9 +107,10 @@ impl Engine {
     /// The masked response, and the codes of its errors.
     async fn execute(
         self: Arc<Self>,
-        prepared: PreparedOperation,
+        prepared: Arc<PreparedOperation>,
         caller: Caller,
         execution: Arc<Execution>,
+        step: SubscriptionStep,
     ) -> (Response, Vec<Code>) {
         let fail = |error: Error| {
             execution.fault(&error);
@@ -119,9 +120,16 @@ impl Engine {
             return fail(Error::DatabaseUnavailable(problem.into()));
         }
         let batches = BatchScheduler::default();
-        let context = RequestContext::new(&self.db, &batches, execution.clone(), caller);
+        let context =
+            RequestContext::new(&self.db, &batches, execution.clone(), caller).in_step(step);
         let request = prepared.request().data(context);
-        let running = batches.drive(self.schema.execute(request));
+        let running = batches.drive(async {
+            if prepared.kind == OperationType::Subscription {
+                self.schema.execute_event(request).await.unwrap_or_default()
+            } else {
+                self.schema.execute(request).await
+            }
+        });
         let limit = self.limits.requests.operation_timeout;
         let ended = tokio::select! {
             ended = timeout(limit, running) => {

@@ -1,0 +1,200 @@
+//! Subscriptions: the span of each one's life, the delivery of its events, and their metrics.
+//!
+//! An event is an [`Operation`](super::Operation) of its own, in a trace of its own
+//! ([`Operation::start_event`](super::Operation::start_event)): a subscription may last for days, and its trace would
+//! hold all of them. Two metrics have the names of the working group's draft
+//! (<https://github.com/open-telemetry/semantic-conventions/pull/3515>).
+
+use std::{
+    sync::LazyLock,
+    time::{Duration, SystemTime},
+};
+
+use metrics::{Counter, Gauge, Histogram, Label};
+use opentelemetry::{
+    Context, KeyValue,
+    trace::{SpanContext, TraceContextExt},
+};
+
+use crate::{
+    attribute,
+    catalog::{
+        SUBSCRIPTION_ACTIVE, SUBSCRIPTION_DROPPED, SUBSCRIPTION_ENDED, SUBSCRIPTION_EVENTS,
+        SUBSCRIPTION_LAG, SUBSCRIPTION_QUEUE, SUBSCRIPTION_STARTED,
+    },
+    handle_cache::HandleCache,
+};
+
+/// Why a subscription ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EndReason {
+    /// Its client ended it.
+    Client,
+    /// Its client is gone.
+    Disconnected,
+    /// Its client did not take what it was sent.
+    Slow,
+    /// Its client's rights have ended.
+    Unauthorized,
+    /// The service ends.
+    Drain,
+}
+
+impl EndReason {
+    /// Every reason.
+    pub const ALL: [Self; 5] =
+        [Self::Client, Self::Disconnected, Self::Slow, Self::Unauthorized, Self::Drain];
+
+    /// As attributes have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Disconnected => "disconnected",
+            Self::Slow => "slow_client",
+            Self::Unauthorized => "unauthorized",
+            Self::Drain => "drain",
+        }
+    }
+}
+
+/// A subscription, from its start to its end. Without another reason it ends because its client is gone.
+#[derive(Debug)]
+pub struct Subscription {
+    context: Context,
+    series: Series,
+    events: u64,
+    dropped: u64,
+    reason: EndReason,
+}
+
+/// The series of the subscriptions of a root field.
+#[derive(Clone, Debug)]
+struct Series {
+    root_field: &'static str,
+    active: Gauge,
+    started: Counter,
+    events: Counter,
+    dropped: Counter,
+    lag: Histogram,
+}
+
+impl Subscription {
+    /// A subscription that was accepted, whose span `context` has.
+    pub(super) fn start(context: Context, root_field: &'static str) -> Self {
+        let series = series().get(root_field);
+        series.active.increment(1);
+        series.started.increment(1);
+        Self { context, series, events: 0, dropped: 0, reason: EndReason::Disconnected }
+    }
+
+    /// Its span, for the links of its events.
+    #[must_use]
+    pub fn span(&self) -> SpanContext {
+        self.context.span().span_context().clone()
+    }
+
+    /// Tells that an event, which happened `at` that time, is handed over for sending.
+    pub fn delivered(&mut self, at: SystemTime) {
+        self.events += 1;
+        self.series.events.increment(1);
+        // Clocks of several machines differ.
+        let lag = SystemTime::now().duration_since(at).unwrap_or(Duration::ZERO);
+        self.series.lag.record(lag.as_secs_f64());
+    }
+
+    /// Tells that its client missed events, since it took others too slowly.
+    pub fn dropped(&mut self, events: u64) {
+        self.dropped += events;
+        self.series.dropped.increment(events);
+    }
+
+    /// Tells why it is about to end, which it does when it is dropped.
+    pub const fn ends(&mut self, reason: EndReason) {
+        self.reason = reason;
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        let span = self.context.span();
+        span.set_attributes([
+            KeyValue::new(attribute::SUBSCRIPTION_END, self.reason.as_str()),
+            KeyValue::new(attribute::SUBSCRIPTION_EVENTS, count(self.events)),
+            KeyValue::new(attribute::SUBSCRIPTION_DROPPED, count(self.dropped)),
+        ]);
+        span.end();
+        self.series.active.decrement(1);
+        ended().get((self.series.root_field, self.reason)).increment(1);
+    }
+}
+
+/// Events that wait to be sent, among those of all subscriptions.
+#[derive(Debug)]
+pub struct Queued(Gauge);
+
+impl Queued {
+    /// An event that waits.
+    #[must_use]
+    pub fn new() -> Self {
+        static QUEUE: LazyLock<Gauge> = LazyLock::new(|| SUBSCRIPTION_QUEUE.gauge(Vec::new()));
+        QUEUE.increment(1);
+        Self(QUEUE.clone())
+    }
+}
+
+impl Default for Queued {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Drop for Queued {
+    fn drop(&mut self) {
+        self.0.decrement(1);
+    }
+}
+
+/// Starts the metrics of the subscriptions of a root field at zero, so that a first one is a rise.
+pub fn start_subscription_counters(root_field: &'static str) {
+    let series = series().get(root_field);
+    series.active.increment(0);
+    for counter in [series.started, series.events, series.dropped] {
+        counter.increment(0);
+    }
+    for reason in EndReason::ALL {
+        ended().get((root_field, reason)).increment(0);
+    }
+    drop(Queued::new());
+}
+
+fn series() -> &'static HandleCache<&'static str, Series> {
+    static SERIES: LazyLock<HandleCache<&'static str, Series>> = LazyLock::new(|| {
+        HandleCache::new(|root_field: &&'static str| {
+            let label = || vec![Label::new(attribute::ROOT_FIELD, *root_field)];
+            Series {
+                root_field,
+                active: SUBSCRIPTION_ACTIVE.gauge(label()),
+                started: SUBSCRIPTION_STARTED.counter(label()),
+                events: SUBSCRIPTION_EVENTS.counter(label()),
+                dropped: SUBSCRIPTION_DROPPED.counter(label()),
+                lag: SUBSCRIPTION_LAG.histogram(label()),
+            }
+        })
+    });
+    &SERIES
+}
+
+fn ended() -> &'static HandleCache<(&'static str, EndReason), Counter> {
+    type Key = (&'static str, EndReason);
+    static ENDED: LazyLock<HandleCache<Key, Counter>> = LazyLock::new(|| {
+        HandleCache::new(|(root_field, reason): &Key| {
+            SUBSCRIPTION_ENDED.counter(vec![
+                Label::new(attribute::ROOT_FIELD, *root_field),
+                Label::new(attribute::SUBSCRIPTION_END, reason.as_str()),
+            ])
+        })
+    });
+    &ENDED
+}
