@@ -93,10 +93,10 @@ class Place:
         return stock.Postgres(replace(self.cluster, url=url), self.folder)
 
     @contextlib.contextmanager
-    def serving(self, kind, books, variant=servers.ON, cpu=None, protocol="http/protobuf"):
-        """A service on that catalog, on one CPU or on all."""
+    def serving(self, kind, books, variant=servers.ON, cpu=None, protocol="http/protobuf", further=None):
+        """A service on that catalog with further settings, on one CPU or on all."""
         store = self.catalog(kind, books)
-        settings = self.settings(store, variant, protocol)
+        settings = self.settings(store, variant, protocol) | (further or {})
         name = f"{next(self.numbers)}. {kind}, {books} books, {variant}"
         with contextlib.ExitStack() as stack:
             with servers.on_cpu(cpu) if cpu is not None else contextlib.nullcontext():

@@ -12,6 +12,7 @@ import delivery
 import embedded
 import footprint
 import growth
+import subscriptions
 from place import Options, Place
 from programs import Failure, machine, tell
 from rows import HEAD
@@ -19,7 +20,10 @@ from rows import HEAD
 HERE = Path(__file__).resolve().parent
 RESULT = HERE.parent / "target/bench/targets.md"
 # What changes the catalog comes last.
-PARTS = {"footprint": footprint, "delivery": delivery, "growth": growth, "embedded": embedded}
+PARTS = {
+    "footprint": footprint, "delivery": delivery, "growth": growth, "subscriptions": subscriptions,
+    "embedded": embedded,
+}
 
 
 def main():

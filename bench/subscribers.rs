@@ -1,0 +1,108 @@
+//! Subscribers by server-sent events, for `bench/subscriptions.py`: opens so many, says so, and tells what they got until
+//! its standard input ends. Of the standard library alone, so that `rustc -O` makes it in a second; a thread for each.
+//!
+//!     subscribers HOST:PORT COUNT DOCUMENT
+//!
+//! The document selects `at`, by which the lag of each event is measured: both sides have the same clock.
+
+use std::{
+    env,
+    io::{self, BufRead, BufReader, Write},
+    net::{Shutdown, TcpStream},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+const DAY: u64 = 24 * 60 * 60 * 1_000_000;
+
+#[derive(Default)]
+struct Told {
+    /// Microseconds.
+    lags: Mutex<Vec<u64>>,
+    events: AtomicU64,
+    refetches: AtomicU64,
+}
+
+fn main() {
+    let [address, count, document] = &env::args().skip(1).collect::<Vec<_>>()[..] else {
+        panic!("subscribers HOST:PORT COUNT DOCUMENT");
+    };
+    let told = Arc::<Told>::default();
+    let mut streams = Vec::new();
+    let mut threads = Vec::new();
+    for _ in 0..count.parse().expect("a number") {
+        let (stream, reader) = subscribe(address, document);
+        streams.push(stream);
+        let told = told.clone();
+        let read = move || follow(reader, &told);
+        threads.push(thread::Builder::new().stack_size(64 * 1024).spawn(read).expect("a thread"));
+    }
+    println!("ready");
+    let mut rest = String::new();
+    while io::stdin().read_line(&mut rest).expect("standard input") > 0 {}
+    for stream in streams {
+        let _ = stream.shutdown(Shutdown::Both);
+    }
+    for thread in threads {
+        let _ = thread.join();
+    }
+    let mut lags = told.lags.lock().expect("nobody panicked");
+    lags.sort_unstable();
+    let of = |percent: usize| lags.get(lags.len() * percent / 100).copied().unwrap_or_default();
+    println!(
+        r#"{{"events": {}, "refetches": {}, "p50": {}, "p99": {}, "max": {}}}"#,
+        told.events.load(Ordering::Relaxed),
+        told.refetches.load(Ordering::Relaxed),
+        of(50),
+        of(99),
+        lags.last().copied().unwrap_or_default()
+    );
+}
+
+/// A subscription that follows what happens from now on.
+fn subscribe(address: &str, document: &str) -> (TcpStream, BufReader<TcpStream>) {
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let body = format!(r#"{{"query": "{document}"}}"#);
+    let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\
+                Content-Type: application/json\r\nContent-Length";
+    write!(stream, "{head}: {}\r\n\r\n{body}", body.len()).expect("a request");
+    let mut reader = BufReader::with_capacity(1024, stream.try_clone().expect("a handle"));
+    let mut line = String::new();
+    while line.trim_end() != ":" {
+        line.clear();
+        assert!(reader.read_line(&mut line).expect("a response") > 0, "the subscription was rejected");
+    }
+    (stream, reader)
+}
+
+fn follow(mut reader: BufReader<TcpStream>, told: &Told) {
+    let mut line = String::new();
+    let mut lags = Vec::new();
+    while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+        if line.contains("REFETCH") {
+            told.refetches.fetch_add(1, Ordering::Relaxed);
+        } else if let Some((_, at)) = line.split_once(r#""at":""#) {
+            told.events.fetch_add(1, Ordering::Relaxed);
+            lags.push((DAY + now() - time_of_day(at)) % DAY);
+        }
+        line.clear();
+    }
+    told.lags.lock().expect("nobody panicked").append(&mut lags);
+}
+
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970");
+    since.as_micros() as u64 % DAY
+}
+
+/// Microseconds since midnight of a time such as `2026-11-30T20:09:49.510090+00:00`.
+fn time_of_day(at: &str) -> u64 {
+    let digits = |from: usize, to: usize| at[from..to].parse::<u64>().expect("digits");
+    let fraction = at[19..].split(['+', 'Z']).next().unwrap_or_default().trim_start_matches('.');
+    let micros = format!("{fraction:0<6}")[..6].parse::<u64>().expect("digits");
+    ((digits(11, 13) * 60 + digits(14, 16)) * 60 + digits(17, 19)) * 1_000_000 + micros
+}
