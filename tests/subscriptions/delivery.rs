@@ -185,17 +185,14 @@ async fn tells_slow_clients_that_they_missed_events() {
 
     let title = "x".repeat(400);
     let id = service.create(json!({ "title": title })).await;
-    let waiting = async || metric(&service, "graphql_server_subscription_queue", &[]).await;
+    let dropped = async || metric(&service, "graphql_server_subscription_dropped_total", &[]).await;
     let mut number = 0;
-    while waiting().await < 4.0 {
+    while dropped().await < 5.0 {
         number += 1;
         assert!(number < 1000, "the connection's buffers have no end");
         update(&service, &id, &format!("{title}{number}")).await;
     }
-    for more in 0..6 {
-        update(&service, &id, &format!("{title}{number} {more}")).await;
-    }
-    // It has them until it reads, and then what it missed in one.
+    // It gets what was on its way, and then what it missed in one.
     let (mut text, mut part) = (String::new(), vec![0; 65536]);
     let mut read_until = async |wanted: &str| {
         while !text.contains(wanted) {
@@ -205,7 +202,6 @@ async fn tells_slow_clients_that_they_missed_events() {
         }
     };
     read_until("REFETCH").await;
-    assert!(metric(&service, "graphql_server_subscription_dropped_total", &[]).await >= 5.0);
     update(&service, &id, "And then").await;
     read_until("And then").await;
 }

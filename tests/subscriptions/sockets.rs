@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::{
     Db, allowed,
     socket::{Client, metric, metric_is},
@@ -22,6 +22,14 @@ async fn a_subscription_lasts_until_its_client_completes_it() {
     let id = service.create(json!({ "title": "One" })).await;
     let mut heard = [client.hear().await, client.hear().await];
     heard.sort_by_key(|message| message["id"].to_string());
+    let url = format!("{}/debug/api/subscriptions", service.admin);
+    let listed: Value = service.client.get(url).send().await.unwrap().json().await.unwrap();
+    assert_eq!(listed["open"], 2);
+    let first = &listed["subscriptions"][0];
+    assert_eq!(
+        (&first["root_field"], &first["events"], &first["dropped"]),
+        (&json!("Subscription.bookChanged"), &json!(1), &json!(0))
+    );
     let [a, b] = &heard;
     assert_eq!(a["payload"]["data"]["bookChanged"]["book"]["title"], "One");
     let created = json!({ "data": { "bookChanged": { "kind": "CREATED", "id": id } } });

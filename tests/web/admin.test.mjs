@@ -9,7 +9,7 @@ import { start } from './service.mjs';
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
 
 const TOKEN = 'the-token-of-the-operators-0123456789';
-const SCREENS = ['Operations', 'Runtime', 'Tasks', 'CPU', 'Database', 'Telemetry', 'Settings'];
+const SCREENS = ['Operations', 'Runtime', 'Tasks', 'CPU', 'Database', 'Subscriptions', 'Telemetry', 'Settings'];
 
 async function query(service, document) {
   const response = await fetch(`${service.url}/graphql`, {

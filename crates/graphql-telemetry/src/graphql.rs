@@ -36,7 +36,10 @@ use opentelemetry::{
 use opentelemetry_semantic_conventions::attribute as attr;
 pub(crate) use operation::OPERATION_NAMES;
 pub use operation::{Identity, Operation, Source, refused};
-pub use subscription::{EndReason, Queued, Subscription, start_subscription_counters};
+pub use subscription::{
+    EndReason, OpenSubscription, Queued, Subscription, SubscriptionHandle, open_subscriptions,
+    start_subscription_counters,
+};
 
 use super::{
     attribute,

@@ -16,6 +16,7 @@
 //! | requests | [`http::TelemetryLayer`] |
 //! | operations, their phases and fields, as an extension of async-graphql | [`graphql::TelemetryExtension`] |
 //! | the same by explicit calls, which cost less | [`graphql::Operation`], [`graphql::Execution`], [`graphql::Call`] |
+//! | subscriptions, and their events in traces of their own, by explicit calls | [`graphql::Subscription`], [`graphql::Operation::start_event`] |
 //! | batches of a DataLoader | [`graphql::spawn_batch`], [`graphql::RequestingFields`] |
 //! | statements of any connection of SeaORM | [`sea_orm::Instrumented`], [`sea_orm::Statements`] |
 //! | a pool | [`sea_orm::PoolMetrics`] |

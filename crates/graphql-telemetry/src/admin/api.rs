@@ -8,6 +8,7 @@ pub(super) mod history;
 mod profile;
 pub(super) mod settings;
 mod slow_polls;
+mod subscriptions;
 mod tasks;
 mod telemetry;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub fn router() -> Router<Arc<Admin>> {
         .route("/debug/api/history", get(history::get))
         .route("/debug/api/events", get(events::get))
         .route("/debug/api/slow-polls", get(slow_polls::get))
+        .route("/debug/api/subscriptions", get(subscriptions::get))
         .route("/debug/api/tasks", get(tasks::get))
         .route("/debug/api/profile", get(profile))
         .route("/debug/api/database", get(database::get))

@@ -12,7 +12,7 @@ use tower_service::Service;
 use super::{Admin, NOT_FOUND, rejection::Rejection};
 
 /// The endpoints, with a sentence each.
-pub(super) const ENDPOINTS: [(&str, &str); 19] = [
+pub(super) const ENDPOINTS: [(&str, &str); 20] = [
     ("/", "This list; in a browser the admin UI, where it is served."),
     ("/livez", "Whether the process is alive: 503 while all workers are blocked."),
     ("/readyz", "Whether the service can do its work."),
@@ -27,6 +27,7 @@ pub(super) const ENDPOINTS: [(&str, &str); 19] = [
     ("/debug/api/history", "The last 15 minutes: workers, queues, polls, operations, pools."),
     ("/debug/api/events", "Server-sent events: a sample each second, and slow polls."),
     ("/debug/api/slow-polls", "The last 100 polls that blocked a worker."),
+    ("/debug/api/subscriptions", "The open subscriptions, with their events."),
     ("/debug/api/tasks", "All tasks and where they are parked, as JSON."),
     ("/debug/api/profile", "A CPU profile of ?seconds=10, as JSON."),
     ("/debug/api/database", "The pools of connections, and the statements."),

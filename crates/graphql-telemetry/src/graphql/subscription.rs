@@ -6,8 +6,12 @@
 //! (<https://github.com/open-telemetry/semantic-conventions/pull/3515>).
 
 use std::{
-    sync::LazyLock,
-    time::{Duration, SystemTime},
+    collections::BTreeMap,
+    sync::{
+        Arc, LazyLock, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use metrics::{Counter, Gauge, Histogram, Label};
@@ -15,6 +19,7 @@ use opentelemetry::{
     Context, KeyValue,
     trace::{SpanContext, TraceContextExt},
 };
+use serde::Serialize;
 
 use crate::{
     attribute,
@@ -63,9 +68,56 @@ impl EndReason {
 pub struct Subscription {
     context: Context,
     series: Series,
-    events: u64,
-    dropped: u64,
+    open: Arc<Open>,
     reason: EndReason,
+}
+
+/// A subscription among the open ones.
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    root_field: &'static str,
+    span: SpanContext,
+    since: Instant,
+    events: AtomicU64,
+    dropped: AtomicU64,
+}
+
+static LAST: AtomicU64 = AtomicU64::new(0);
+/// The open subscriptions, the oldest first.
+static OPEN: Mutex<BTreeMap<u64, Arc<Open>>> = Mutex::new(BTreeMap::new());
+
+fn open() -> MutexGuard<'static, BTreeMap<u64, Arc<Open>>> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A subscription that is open.
+#[derive(Clone, Debug, Serialize)]
+pub struct OpenSubscription {
+    /// The coordinate of its root field.
+    pub root_field: &'static str,
+    /// Its trace, which has its span once it has ended; none where nothing is traced.
+    pub trace_id: Option<String>,
+    /// Seconds since it was opened.
+    pub age: f64,
+    /// Events that it was sent.
+    pub events: u64,
+    /// Events that its client missed.
+    pub dropped: u64,
+}
+
+/// How many subscriptions are open, and the oldest of them, `limit` at most.
+#[must_use]
+pub fn open_subscriptions(limit: usize) -> (usize, Vec<OpenSubscription>) {
+    let open = open();
+    let view = |one: &Arc<Open>| OpenSubscription {
+        root_field: one.root_field,
+        trace_id: one.span.is_valid().then(|| one.span.trace_id().to_string()),
+        age: one.since.elapsed().as_secs_f64(),
+        events: one.events.load(Ordering::Relaxed),
+        dropped: one.dropped.load(Ordering::Relaxed),
+    };
+    (open.len(), open.values().take(limit).map(view).collect())
 }
 
 /// The series of the subscriptions of a root field.
@@ -85,28 +137,31 @@ impl Subscription {
         let series = series().get(root_field);
         series.active.increment(1);
         series.started.increment(1);
-        Self { context, series, events: 0, dropped: 0, reason: EndReason::Disconnected }
+        let one = Arc::new(Open {
+            number: LAST.fetch_add(1, Ordering::Relaxed),
+            root_field,
+            span: context.span().span_context().clone(),
+            since: Instant::now(),
+            events: AtomicU64::new(0),
+            dropped: AtomicU64::new(0),
+        });
+        open().insert(one.number, one.clone());
+        Self { context, series, open: one, reason: EndReason::Disconnected }
     }
 
-    /// Its span, for the links of its events.
+    /// What tells of it where its events are made.
     #[must_use]
-    pub fn span(&self) -> SpanContext {
-        self.context.span().span_context().clone()
+    pub fn handle(&self) -> SubscriptionHandle {
+        SubscriptionHandle { dropped: self.series.dropped.clone(), open: self.open.clone() }
     }
 
     /// Tells that an event, which happened `at` that time, is handed over for sending.
-    pub fn delivered(&mut self, at: SystemTime) {
-        self.events += 1;
+    pub fn delivered(&self, at: SystemTime) {
+        self.open.events.fetch_add(1, Ordering::Relaxed);
         self.series.events.increment(1);
         // Clocks of several machines differ.
         let lag = SystemTime::now().duration_since(at).unwrap_or(Duration::ZERO);
         self.series.lag.record(lag.as_secs_f64());
-    }
-
-    /// Tells that its client missed events, since it took others too slowly.
-    pub fn dropped(&mut self, events: u64) {
-        self.dropped += events;
-        self.series.dropped.increment(events);
     }
 
     /// Tells why it is about to end, which it does when it is dropped.
@@ -115,14 +170,37 @@ impl Subscription {
     }
 }
 
+/// Tells of a subscription where its events are made.
+#[derive(Clone, Debug)]
+pub struct SubscriptionHandle {
+    dropped: Counter,
+    open: Arc<Open>,
+}
+
+impl SubscriptionHandle {
+    /// The subscription's span, for the links of its events.
+    #[must_use]
+    pub fn span(&self) -> &SpanContext {
+        &self.open.span
+    }
+
+    /// Tells that its client misses events, since it takes others too slowly, or since there were too many.
+    pub fn dropped(&self, events: u64) {
+        self.open.dropped.fetch_add(events, Ordering::Relaxed);
+        self.dropped.increment(events);
+    }
+}
+
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let count = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
+        open().remove(&self.open.number);
+        let count =
+            |number: &AtomicU64| i64::try_from(number.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         let span = self.context.span();
         span.set_attributes([
             KeyValue::new(attribute::SUBSCRIPTION_END, self.reason.as_str()),
-            KeyValue::new(attribute::SUBSCRIPTION_EVENTS, count(self.events)),
-            KeyValue::new(attribute::SUBSCRIPTION_DROPPED, count(self.dropped)),
+            KeyValue::new(attribute::SUBSCRIPTION_EVENTS, count(&self.open.events)),
+            KeyValue::new(attribute::SUBSCRIPTION_DROPPED, count(&self.open.dropped)),
         ]);
         span.end();
         self.series.active.decrement(1);

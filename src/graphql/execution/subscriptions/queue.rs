@@ -23,8 +23,6 @@ struct State {
     responses: VecDeque<Response>,
     /// Whether the subscription is to be told that it missed responses.
     has_missed: bool,
-    /// Responses that were dropped, and not yet counted.
-    dropped: u64,
 }
 
 #[derive(Debug)]
@@ -36,11 +34,11 @@ struct Response {
 
 /// What a transport is to send.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// A response, and when its event happened. None: the subscription is to be told that it missed some.
-    pub response: Option<(SystemTime, Bytes)>,
-    /// Responses that were dropped since the last time.
-    pub dropped: u64,
+pub enum Taken {
+    /// A response, and when its event happened.
+    Response(SystemTime, Bytes),
+    /// That responses were missed.
+    Missed,
 }
 
 impl Queue {
@@ -53,32 +51,24 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds a response. Where there is no room, all are dropped: who reads again what it shows needs
-    /// none of them.
-    pub fn push(&self, at: SystemTime, json: Bytes) {
+    /// Adds a response, and returns how many were dropped. Where there is no room, all are: who reads
+    /// again what it shows needs none of them.
+    pub fn push(&self, at: SystemTime, json: Bytes) -> u64 {
         let mut state = self.state();
-        if state.has_missed {
-            state.dropped += 1;
+        let dropped = if state.has_missed {
+            1
         } else if state.responses.len() < self.limit {
             state.responses.push_back(Response { at, json, _queued: Queued::new() });
+            0
         } else {
-            state.dropped += state.responses.len() as u64 + 1;
-            state.responses.clear();
             state.has_missed = true;
-        }
+            let dropped = state.responses.len() as u64 + 1;
+            state.responses.clear();
+            dropped
+        };
         drop(state);
         self.changed.notify_one();
-    }
-
-    /// A response could not be made.
-    pub fn miss(&self) {
-        self.state().has_missed = true;
-        self.changed.notify_one();
-    }
-
-    /// Events were dropped before they were executed.
-    pub fn count_dropped(&self, events: usize) {
-        self.state().dropped += events as u64;
+        dropped
     }
 
     /// Waits for something to send. Cancel-safe.
@@ -93,11 +83,10 @@ impl Queue {
 
     fn try_take(&self) -> Option<Taken> {
         let mut state = self.state();
-        let response = state.responses.pop_front().map(|next| (next.at, next.json));
-        if response.is_none() && !std::mem::take(&mut state.has_missed) {
-            return None;
+        if let Some(Response { at, json, .. }) = state.responses.pop_front() {
+            return Some(Taken::Response(at, json));
         }
-        Some(Taken { response, dropped: std::mem::take(&mut state.dropped) })
+        std::mem::take(&mut state.has_missed).then_some(Taken::Missed)
     }
 }
 
@@ -109,31 +98,35 @@ mod tests {
         (SystemTime::UNIX_EPOCH, number.to_string().into())
     }
 
+    fn taken(number: usize) -> Taken {
+        let (at, json) = response(number);
+        Taken::Response(at, json)
+    }
+
     #[test]
     fn tells_once_of_what_was_dropped() {
         let queue = Queue::new(2);
         let push = |number| {
             let (at, json) = response(number);
-            queue.push(at, json);
+            queue.push(at, json)
         };
-        (0..2).for_each(push);
-        let first = queue.try_take().unwrap();
-        assert_eq!(first, Taken { response: Some(response(0)), dropped: 0 });
-        (2..7).for_each(push);
-        assert_eq!(queue.try_take().unwrap(), Taken { response: None, dropped: 6 });
+        assert_eq!((0..2).map(push).sum::<u64>(), 0);
+        assert_eq!(queue.try_take(), Some(taken(0)));
+        assert_eq!((2..7).map(push).sum::<u64>(), 6);
+        assert_eq!(queue.try_take(), Some(Taken::Missed));
         assert_eq!(queue.try_take(), None);
-        push(7);
-        let next = queue.try_take().unwrap();
-        assert_eq!(next, Taken { response: Some(response(7)), dropped: 0 });
+        assert_eq!(push(7), 0);
+        assert_eq!(queue.try_take(), Some(taken(7)));
     }
 
     #[tokio::test]
     async fn wakes_who_waits() {
         let queue = Queue::new(1);
-        let (taken, ()) = tokio::join!(queue.take(), async {
+        let (got, ()) = tokio::join!(queue.take(), async {
             tokio::task::yield_now().await;
-            queue.miss();
+            let (at, json) = response(1);
+            queue.push(at, json);
         });
-        assert_eq!(taken, Taken { response: None, dropped: 0 });
+        assert_eq!(got, taken(1));
     }
 }
