@@ -136,4 +136,24 @@ mutation UpdateBook(
 `,
     variables: { id: '', input: { pages: 435 }, expectedVersion: 1 },
   },
+  {
+    title: 'Follow changes',
+    query: `# Run it, and then change a book in another tab of the browser.
+subscription FollowChanges($ids: [ID!], $kinds: [ChangeKind!]) {
+  bookChanged(ids: $ids, kinds: $kinds) {
+    kind
+    id
+    version
+    at
+    book {
+      title
+      authors {
+        name
+      }
+    }
+  }
+}
+`,
+    variables: { ids: null, kinds: null },
+  },
 ];

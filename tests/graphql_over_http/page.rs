@@ -10,8 +10,12 @@ fn every_test_that_the_page_names_exists() {
     let tests: String = folder
         .map(|file| file.unwrap().path())
         .chain(
-            ["tests/abuse/overload.rs", "tests/security/tokens.rs"]
-                .map(|file| repository().join(file)),
+            [
+                "tests/abuse/overload.rs",
+                "tests/security/tokens.rs",
+                "tests/subscriptions/access.rs",
+            ]
+            .map(|file| repository().join(file)),
         )
         .map(|file| std::fs::read_to_string(file).unwrap())
         .collect();

@@ -4,6 +4,7 @@ use futures_util::future::join_all;
 use serde_json::{Value, json};
 use testing::{
     Db, Service,
+    sse::EventStream,
     stack::{FAULT, make_unbearable},
 };
 
@@ -34,7 +35,12 @@ pub async fn round(service: &Service) {
         join_all(FAULTS.iter().map(|document| ask(service, document))),
     ])
     .await;
+    // One that is told of the first of the writes, and then hangs up.
+    let subscription = "subscription { bookChanged { kind book { title } } }";
+    let mut stream = EventStream::open(service, subscription, json!({})).await;
     writes(service).await;
+    stream.next().await.unwrap();
+    drop(stream);
     // What waits for a connection while there is none.
     let exhausted = ask(service, "{ labExhaustPool(ms: 700) }");
     let waiting = (0..3).map(|_| ask(service, "{ books(first: 1) { nodes { title } } }"));

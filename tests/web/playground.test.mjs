@@ -91,7 +91,7 @@ describe('playground', () => {
 
   test('the examples run', async () => {
     const tabs = page.locator('.graphiql-tab-button');
-    const names = ['ListBooks', 'Search', 'OneBookByIsbn', 'CreateBook', 'UpdateBook'];
+    const names = ['ListBooks', 'Search', 'OneBookByIsbn', 'CreateBook', 'UpdateBook', 'FollowChanges'];
     assert.deepEqual((await tabs.allInnerTexts()).map((name) => name.trim()), names);
 
     const list = await run('ListBooks');
