@@ -173,6 +173,7 @@ function call(field, given = {}) {
 /** Ways from a root to each object type: what stands around a selection on it. */
 const WAYS = {
   Query: ['{ ', ' }'], Mutation: ['mutation { ', ' }'], Book: ['{ book(id: 1) { ', ' } }'], Author: ['{ author(id: 1) { ', ' } }'], PageInfo: ['{ books { pageInfo { ', ' } } }'],
+  Subscription: ['subscription { ', ' }'], BookChange: ['subscription { bookChanged { ', ' } }'],
   BookConnection: ['{ books { ', ' } }'], BookEdge: ['{ books { edges { ', ' } } }'], AuthorConnection: ['{ authors { ', ' } }'], AuthorEdge: ['{ authors { edges { ', ' } } }'],
 };
 
