@@ -8,55 +8,47 @@
 use std::{
     env,
     io::{self, BufRead, BufReader, Write},
-    net::{Shutdown, TcpStream},
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
+    net::TcpStream,
+    sync::{Arc, Mutex},
     thread,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
+/// What a subscriber was told so far.
 #[derive(Default)]
 struct Told {
-    /// Microseconds.
-    lags: Mutex<Vec<u64>>,
-    events: AtomicU64,
-    refetches: AtomicU64,
+    /// Microseconds from each change to its event.
+    lags: Vec<u64>,
+    refetches: u64,
 }
 
 fn main() {
     let [address, count, document] = &env::args().skip(1).collect::<Vec<_>>()[..] else {
         panic!("subscribers HOST:PORT COUNT DOCUMENT");
     };
-    let told = Arc::<Told>::default();
-    let mut streams = Vec::new();
-    let mut threads = Vec::new();
+    let mut subscribers = Vec::new();
     for _ in 0..count.parse().expect("a number") {
-        let (stream, reader) = subscribe(address, document);
-        streams.push(stream);
-        let told = told.clone();
-        let read = move || follow(reader, &told);
-        threads.push(thread::Builder::new().stack_size(64 * 1024).spawn(read).expect("a thread"));
+        let stream = subscribe(address, document);
+        let told = Arc::<Mutex<Told>>::default();
+        subscribers.push(told.clone());
+        let read = move || follow(stream, &told);
+        thread::Builder::new().stack_size(64 * 1024).spawn(read).expect("a thread");
     }
     println!("ready");
-    let mut rest = String::new();
-    while io::stdin().read_line(&mut rest).expect("standard input") > 0 {}
-    for stream in streams {
-        let _ = stream.shutdown(Shutdown::Both);
+    io::copy(&mut io::stdin(), &mut io::sink()).expect("standard input");
+    let (mut lags, mut refetches) = (Vec::new(), 0);
+    for told in subscribers {
+        let mut told = told.lock().expect("nobody panicked");
+        lags.append(&mut told.lags);
+        refetches += told.refetches;
     }
-    for thread in threads {
-        let _ = thread.join();
-    }
-    let mut lags = told.lags.lock().expect("nobody panicked");
     lags.sort_unstable();
     let of = |percent: usize| lags.get(lags.len() * percent / 100).copied().unwrap_or_default();
     println!(
-        r#"{{"events": {}, "refetches": {}, "p50": {}, "p99": {}, "max": {}}}"#,
-        told.events.load(Ordering::Relaxed),
-        told.refetches.load(Ordering::Relaxed),
+        r#"{{"events": {}, "refetches": {refetches}, "p50": {}, "p99": {}, "max": {}}}"#,
+        lags.len(),
         of(50),
         of(99),
         lags.last().copied().unwrap_or_default()
@@ -64,34 +56,32 @@ fn main() {
 }
 
 /// A subscription that follows what happens from now on.
-fn subscribe(address: &str, document: &str) -> (TcpStream, BufReader<TcpStream>) {
+fn subscribe(address: &str, document: &str) -> BufReader<TcpStream> {
     let mut stream = TcpStream::connect(address).expect("a connection");
     let body = format!(r#"{{"query": "{document}"}}"#);
     let head = "POST /graphql HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\
                 Content-Type: application/json\r\nContent-Length";
     write!(stream, "{head}: {}\r\n\r\n{body}", body.len()).expect("a request");
-    let mut reader = BufReader::with_capacity(1024, stream.try_clone().expect("a handle"));
+    let mut reader = BufReader::with_capacity(1024, stream);
     let mut line = String::new();
     while line.trim_end() != ":" {
         line.clear();
         assert!(reader.read_line(&mut line).expect("a response") > 0, "the subscription was rejected");
     }
-    (stream, reader)
+    reader
 }
 
-fn follow(mut reader: BufReader<TcpStream>, told: &Told) {
+fn follow(mut stream: BufReader<TcpStream>, told: &Mutex<Told>) {
     let mut line = String::new();
-    let mut lags = Vec::new();
-    while reader.read_line(&mut line).is_ok_and(|count| count > 0) {
+    while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
+        let mut told = told.lock().expect("nobody panicked");
         if line.contains("REFETCH") {
-            told.refetches.fetch_add(1, Ordering::Relaxed);
+            told.refetches += 1;
         } else if let Some((_, at)) = line.split_once(r#""at":""#) {
-            told.events.fetch_add(1, Ordering::Relaxed);
-            lags.push((DAY + now() - time_of_day(at)) % DAY);
+            told.lags.push((DAY + now() - time_of_day(at)) % DAY);
         }
         line.clear();
     }
-    told.lags.lock().expect("nobody panicked").append(&mut lags);
 }
 
 fn now() -> u64 {
