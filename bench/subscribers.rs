@@ -66,7 +66,10 @@ fn subscribe(address: &str, document: &str) -> BufReader<TcpStream> {
     let mut line = String::new();
     while line.trim_end() != ":" {
         line.clear();
-        assert!(reader.read_line(&mut line).expect("a response") > 0, "the subscription was rejected");
+        assert!(
+            reader.read_line(&mut line).expect("a response") > 0,
+            "the subscription was rejected"
+        );
     }
     reader
 }
