@@ -153,7 +153,7 @@ describe('the pane Trace', () => {
   }
 
   test('labSlowSql: the statement that took the time', async () => {
-    const found = await trace('query Slow { labSlowSql(ms: 400) }');
+    const found = await trace('query Slow { labSlowSql(ms: 200) }');
     await assertExported(found);
     assert.match(found.findings.join('\n'), /^SELECT took .+ of .+$/m);
     await pane().getByRole('row', { name: /SELECT/ }).click();
