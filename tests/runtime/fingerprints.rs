@@ -116,7 +116,7 @@ on_both_databases! {
         let collector = Collector::start();
         let service = observed_lab(&db, &collector).await;
         let (spans, operation) =
-            operation(&collector, &service, "{ labSlowSql(ms: 400) }").await;
+            operation(&collector, &service, "{ labSlowSql(ms: 150) }").await;
         let (busy, scheduled, idle) = states(&operation);
         assert!(idle > 5.0 * (busy + scheduled) && idle > 0.1, "{operation:#?}");
         let statement = spans.iter().find(|span| span.kind == 3).unwrap();
