@@ -1,5 +1,6 @@
-//! Subscribers by server-sent events, for `bench/subscriptions.py`: opens so many, says so, and tells what they got until
-//! its standard input ends. Of the standard library alone, so that `rustc -O` makes it in a second; a thread for each.
+//! Subscribers by server-sent events, for `bench/subscriptions.py`: opens so many, prints `ready` and, when its
+//! standard input ends, what they received. A thread for each, and the standard library alone, so that `rustc -O`
+//! compiles it in a second.
 //!
 //!     subscribers HOST:PORT COUNT DOCUMENT
 //!
@@ -16,9 +17,9 @@ use std::{
 
 const DAY: u64 = 24 * 60 * 60 * 1_000_000;
 
-/// What a subscriber was told so far.
+/// What a subscriber has received.
 #[derive(Default)]
-struct Told {
+struct Received {
     /// Microseconds from each change to its event.
     lags: Vec<u64>,
     refetches: u64,
@@ -31,18 +32,18 @@ fn main() {
     let mut subscribers = Vec::new();
     for _ in 0..count.parse().expect("a number") {
         let stream = subscribe(address, document);
-        let told = Arc::<Mutex<Told>>::default();
-        subscribers.push(told.clone());
-        let read = move || follow(stream, &told);
+        let received = Arc::<Mutex<Received>>::default();
+        subscribers.push(received.clone());
+        let read = move || follow(stream, &received);
         thread::Builder::new().stack_size(64 * 1024).spawn(read).expect("a thread");
     }
     println!("ready");
     io::copy(&mut io::stdin(), &mut io::sink()).expect("standard input");
     let (mut lags, mut refetches) = (Vec::new(), 0);
-    for told in subscribers {
-        let mut told = told.lock().expect("nobody panicked");
-        lags.append(&mut told.lags);
-        refetches += told.refetches;
+    for received in subscribers {
+        let mut received = received.lock().expect("nobody panicked");
+        lags.append(&mut received.lags);
+        refetches += received.refetches;
     }
     lags.sort_unstable();
     let of = |percent: usize| lags.get(lags.len() * percent / 100).copied().unwrap_or_default();
@@ -74,14 +75,14 @@ fn subscribe(address: &str, document: &str) -> BufReader<TcpStream> {
     reader
 }
 
-fn follow(mut stream: BufReader<TcpStream>, told: &Mutex<Told>) {
+fn follow(mut stream: BufReader<TcpStream>, received: &Mutex<Received>) {
     let mut line = String::new();
     while stream.read_line(&mut line).is_ok_and(|count| count > 0) {
-        let mut told = told.lock().expect("nobody panicked");
+        let mut received = received.lock().expect("nobody panicked");
         if line.contains("REFETCH") {
-            told.refetches += 1;
+            received.refetches += 1;
         } else if let Some((_, at)) = line.split_once(r#""at":""#) {
-            told.lags.push((DAY + now() - time_of_day(at)) % DAY);
+            received.lags.push((DAY + now() - time_of_day(at)) % DAY);
         }
         line.clear();
     }

@@ -54,12 +54,12 @@ def fan_out(service, client, kind):
         time.sleep(1)
         cpu = (service.cpu() - before) / (time.monotonic() - started)
         subscribers.stdin.close()
-        told = json.loads(subscribers.stdout.readline())
+        received = json.loads(subscribers.stdout.readline())
         subscribers.wait()
     expected = changes * SUBSCRIBERS
-    if told["events"] != expected or told["refetches"]:
-        raise Failure(f"{expected} events were expected, and these came: {told}")
-    ms = {name: told[name] / 1e3 for name in ("p50", "p99", "max")}
+    if received["events"] != expected or received["refetches"]:
+        raise Failure(f"{expected} events were expected, and these came: {received}")
+    ms = {name: received[name] / 1e3 for name in ("p50", "p99", "max")}
     measured = f"p99 {ms['p99']:.1f} ms (p50 {ms['p50']:.1f}, at most {ms['max']:.1f}; {cpu:.2f} CPUs)"
     what = f"from a change to its event, {SUBSCRIBERS:,} subscribers, {RATE}/s, {kind}"
     return Row(what, "p99 ≤ 100 ms", measured, ms["p99"] <= 100)
