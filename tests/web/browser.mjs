@@ -61,23 +61,9 @@ export async function type(page, document) {
   await page.keyboard.type(document);
 }
 
-/**
- * Runs the operation `name` of the open tab, and returns its response.
- *
- * GraphiQL learns the operation's name some 100 ms after a tab is opened or typed into, and
- * nothing on the page shows when; until then it sends the name of the operation before.
- */
+/** Runs the operation `name` of the open tab, and returns its response. */
 export async function run(page, name) {
   await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
-  const until = Date.now() + 10_000;
-  for (;;) {
-    const response = await runOnce(page, name);
-    const early = response.errors?.[0].extensions?.code === 'OPERATION_RESOLUTION_FAILURE';
-    if (!early || Date.now() > until) return response;
-  }
-}
-
-async function runOnce(page, name) {
   const responded = page.waitForResponse((r) => r.url().endsWith('/graphql')
     && r.request().postDataJSON().query.includes(` ${name}`));
   await page.locator('.graphiql-execute-button').click();

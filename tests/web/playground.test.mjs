@@ -61,6 +61,19 @@ describe('playground', () => {
     assert.deepEqual(complaints, []);
   });
 
+  test('what was just typed runs, before GraphiQL knows its name', async () => {
+    await type('query Before { books(first: 1) { nodes { title } } }');
+    await run('Before');
+    await page.locator(editor).click({ position: { x: 80, y: 20 } });
+    await page.keyboard.press('Control+A');
+    const responded = page.waitForResponse((r) => r.url().endsWith('/graphql'));
+    await page.keyboard.insertText('query After { books(first: 2) { nodes { title } } }');
+    await page.keyboard.press('Control+Enter');
+    const answer = await (await responded).json();
+    assert.equal(answer.data?.books.nodes.length, 2, JSON.stringify(answer));
+    assert.deepEqual(complaints, []);
+  });
+
   test('fields are completed', async () => {
     await type('{ bookBy');
     const offered = page.locator('.suggest-widget.visible .monaco-list-row', { hasText: 'bookByIsbn' });

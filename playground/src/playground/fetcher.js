@@ -1,4 +1,4 @@
-import { getOperationAST, parse } from 'graphql';
+import { getOperationAST, Kind, OperationTypeNode, parse } from 'graphql';
 import { createClient } from 'graphql-sse';
 import { follow } from './runs.js';
 
@@ -27,12 +27,20 @@ async function post(params, headers) {
   }
 }
 
-function isSubscription({ query, operationName }) {
+/**
+ * The parameters, and whether they ask for a subscription. GraphiQL learns the name of an operation only
+ * 100 ms after it was typed, and until then sends that of the one before: the only operation is the one meant.
+ */
+function resolve(params) {
   try {
-    return getOperationAST(parse(query), operationName)?.operation === 'subscription';
+    const document = parse(params.query);
+    const operations = document.definitions.filter(({ kind }) => kind === Kind.OPERATION_DEFINITION);
+    const operation = operations.length === 1 ? operations[0] : getOperationAST(document, params.operationName);
+    const operationName = operation ? operation.name?.value : params.operationName;
+    return { params: { ...params, operationName }, streams: operation?.operation === OperationTypeNode.SUBSCRIPTION };
   } catch {
     // The service says what is wrong with it.
-    return false;
+    return { params, streams: false };
   }
 }
 
@@ -63,7 +71,9 @@ function subscribe(params, headers) {
   };
 }
 
-// GraphiQL would show a thrown error with its stack.
-export const fetcher = (params, { headers } = {}) => (isSubscription(params)
-  ? subscribe(params, headers)
-  : post(params, headers).catch(({ message }) => ({ errors: [{ message }] })));
+export function fetcher(asked, { headers } = {}) {
+  const { params, streams } = resolve(asked);
+  if (streams) return subscribe(params, headers);
+  // GraphiQL would show a thrown error with its stack.
+  return post(params, headers).catch(({ message }) => ({ errors: [{ message }] }));
+}
