@@ -5,7 +5,9 @@
 //! take keeps the session from reading, and TCP keeps the client from sending.
 
 pub mod close;
+mod following;
 mod message;
+mod operation;
 mod session;
 mod transport;
 

@@ -1,6 +1,6 @@
 //! The messages of the protocol.
 
-use async_graphql::ServerError;
+use async_graphql::{Response, ServerError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use tokio_tungstenite::tungstenite::{
@@ -116,6 +116,21 @@ impl ServerMessage<'_> {
         // Its keys are strings, and no part of it fails to be serialized.
         serde_json::to_vec(self).unwrap_or_default().into()
     }
+}
+
+/// The message with a subscription's response.
+#[must_use]
+pub fn next_message(id: &str, json: &[u8]) -> Bytes {
+    // Fails never: it is a string.
+    let id = serde_json::to_vec(id).unwrap_or_default();
+    let parts: [&[u8]; 5] = [br#"{"type":"next","id":"#, &id, br#","payload":"#, json, b"}"];
+    parts.concat().into()
+}
+
+/// The message that says why an operation was not executed.
+#[must_use]
+pub fn error_message(id: &str, response: &Response) -> Bytes {
+    ServerMessage::Error { id, payload: &response.errors }.to_json()
 }
 
 /// The frames that a message is sent in.

@@ -1,45 +1,36 @@
 //! A session on a socket: its initialization, operations and responses, and its end.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::HashMap,
+    sync::{Arc, atomic::AtomicBool},
 };
 
-use async_graphql::{Request, Response};
+use async_graphql::Request;
 use futures_util::{
     FutureExt, StreamExt,
-    future::{AbortHandle, BoxFuture, abortable, pending},
+    future::{BoxFuture, abortable, pending},
     stream::FuturesUnordered,
 };
 use graphql_telemetry::graphql::{EndReason, Source};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
+    sync::{Semaphore, oneshot},
     time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until},
 };
-use tokio_tungstenite::tungstenite::{self, Bytes, Message};
+use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::{
+    Caller,
+    close::{End, Reason},
+    following::{Followed, Following},
+    message::{ClientMessage, Payload, ServerMessage, error_message, next_message},
+    operation::{ActiveOperation, Done, Execution, Outcome, WaitingOperation, WaitingOperations},
+    transport::Transport,
+};
 use crate::{
     config::limits::RequestLimits,
     error::{Code, Error},
-    graphql::execution::{
-        engine::{Operation, RequestInfo},
-        errors::{request_error, was_executed},
-        subscriptions::Subscription,
-    },
-    http::{
-        AppState, bearer,
-        graphql::{Rendered, from_parameters, render, write},
-        server::peer_key,
-        websocket::{
-            Caller,
-            close::{End, Reason},
-            message::{ClientMessage, Payload, ServerMessage},
-            transport::Transport,
-        },
-    },
+    graphql::execution::{engine::RequestInfo, errors::request_error},
+    http::{bearer, graphql::from_parameters, server::peer_key},
     security,
 };
 
@@ -72,99 +63,6 @@ pub struct Session {
     pings: Interval,
     /// Whether the client was heard of since the last ping.
     pong_received: bool,
-}
-
-/// An operation whose response the client awaits.
-struct ActiveOperation {
-    number: u64,
-    abort: AbortHandle,
-    /// A mutation that has begun is not aborted: it would continue, and count as ended.
-    is_mutation: Arc<AtomicBool>,
-    /// What ends it, once it is a subscription.
-    end: Option<oneshot::Sender<EndReason>>,
-}
-
-/// What became of an operation.
-struct Done {
-    id: String,
-    number: u64,
-    outcome: Outcome,
-}
-
-enum Outcome {
-    /// It ran to its end.
-    Messages(Vec<Bytes>),
-    /// It is a subscription, which lasts.
-    Subscribed(Box<(Subscription, OwnedSemaphorePermit)>),
-}
-
-/// What a subscription came to.
-enum Followed {
-    /// A response, and the subscription from there on.
-    Next(Box<Following>, Bytes),
-    Ended,
-}
-
-/// A subscription of the client.
-struct Following {
-    id: String,
-    subscription: Subscription,
-    ended: oneshot::Receiver<EndReason>,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Following {
-    /// Waits for the next response, or the end.
-    async fn next(mut self: Box<Self>) -> Followed {
-        tokio::select! {
-            biased;
-            reason = &mut self.ended => {
-                self.subscription.end(reason.unwrap_or(EndReason::Disconnected));
-                Followed::Ended
-            }
-            json = self.subscription.next() => Followed::Next(self, json),
-        }
-    }
-}
-
-/// Operations that wait for others of their socket to end.
-#[derive(Default)]
-struct WaitingOperations {
-    operations: VecDeque<WaitingOperation>,
-    /// Bytes of their messages.
-    size: usize,
-}
-
-struct WaitingOperation {
-    id: String,
-    request: (Request, RequestInfo),
-    size: usize,
-}
-
-impl WaitingOperations {
-    fn push(&mut self, operation: WaitingOperation) {
-        self.size += operation.size;
-        self.operations.push_back(operation);
-    }
-
-    fn pop(&mut self) -> Option<WaitingOperation> {
-        let next = self.operations.pop_front()?;
-        self.size -= next.size;
-        Some(next)
-    }
-
-    /// Removes what the client no longer awaits.
-    fn remove(&mut self, id: &str) {
-        if let Some(place) = self.operations.iter().position(|it| it.id == id)
-            && let Some(removed) = self.operations.remove(place)
-        {
-            self.size -= removed.size;
-        }
-    }
-
-    fn has(&self, id: &str) -> bool {
-        self.operations.iter().any(|it| it.id == id)
-    }
 }
 
 /// What a session waits for.
@@ -370,7 +268,7 @@ impl Session {
         let request = (request, info);
         if self.running.len() < self.limits().max_socket_operations {
             self.start(id, request);
-        } else if self.waiting.size + size <= self.limits().max_body {
+        } else if self.waiting.size() + size <= self.limits().max_body {
             self.waiting.push(WaitingOperation { id, request, size });
         } else {
             let error = error_message(&id, &request_error(Error::Overloaded));
@@ -380,32 +278,17 @@ impl Session {
     }
 
     /// Runs an operation as soon as the engine has a permit; meanwhile the socket is read.
-    fn start(&mut self, id: String, (request, info): (Request, RequestInfo)) {
+    fn start(&mut self, id: String, request: (Request, RequestInfo)) {
         self.operations += 1;
         let number = self.operations;
         let is_mutation = Arc::<AtomicBool>::default();
-        let (state, name, begun) = (self.caller.public.clone(), id.clone(), is_mutation.clone());
-        let places = self.places.clone();
-        let (work, abort) = abortable(async move {
-            let outcome = match state.engine.prepare(request, info).await {
-                Ok(operation) if operation.is_subscription() => {
-                    subscribe(&state, &name, operation, places).await
-                }
-                Ok(operation) => {
-                    begun.store(operation.is_mutation(), Ordering::Relaxed);
-                    let (id, responder) = (name.clone(), state.clone());
-                    let respond = async move |response| messages(&responder, &id, response).await;
-                    Outcome::Messages(state.engine.run(operation, respond).await.unwrap_or_else(
-                        |_| {
-                            let error = Error::Internal("the operation was aborted".into());
-                            vec![error_message(&name, &request_error(error))]
-                        },
-                    ))
-                }
-                Err(response) => Outcome::Messages(messages(&state, &name, *response).await),
-            };
-            Done { id: name, number, outcome }
-        });
+        let work = Execution {
+            state: self.caller.public.clone(),
+            id: id.clone(),
+            places: self.places.clone(),
+            is_mutation: is_mutation.clone(),
+        };
+        let (work, abort) = abortable(work.run(number, request));
         self.running.push(work.map(Result::ok).boxed());
         self.active.insert(id, ActiveOperation { number, abort, is_mutation, end: None });
     }
@@ -429,10 +312,9 @@ impl Session {
                 self.transport.send(&messages).await
             }
             Outcome::Subscribed(subscribed) => {
-                let (subscription, place) = *subscribed;
                 let (end, ended) = oneshot::channel();
                 active.end = Some(end);
-                let following = Following { id, subscription, ended, _place: place };
+                let following = Following::new(id, *subscribed, ended);
                 self.subscriptions.push(Box::new(following).next().boxed());
                 if self.is_draining { self.drain().await } else { Ok(()) }
             }
@@ -450,7 +332,7 @@ impl Session {
                 return self.withdraw(following).await;
             }
         }
-        let message = next_message(&following.id, &json);
+        let message = next_message(following.id(), &json);
         self.subscriptions.push(following.next().boxed());
         self.transport.send(&[message]).await
     }
@@ -473,61 +355,6 @@ impl Session {
         let complete = |id: &String| ServerMessage::Complete { id }.to_json();
         self.transport.send(&ids.iter().map(complete).collect::<Vec<_>>()).await
     }
-}
-
-impl ActiveOperation {
-    /// The client awaits nothing more of it.
-    fn complete(self) {
-        if let Some(end) = self.end {
-            // Fails if it has just ended.
-            let _ = end.send(EndReason::Client);
-        } else if !self.is_mutation.load(Ordering::Relaxed) {
-            self.abort.abort();
-        }
-    }
-}
-
-/// Subscribes, if the socket has a place for it.
-async fn subscribe(
-    state: &Arc<AppState>,
-    id: &str,
-    operation: Operation,
-    places: Arc<Semaphore>,
-) -> Outcome {
-    let Ok(place) = places.try_acquire_owned() else {
-        let max = state.subscription_limits.max_socket_subscriptions;
-        let message = format!("The socket has {max} subscriptions already.");
-        let error = Error::Client(Code::LimitExceeded, message);
-        return Outcome::Messages(vec![error_message(id, &request_error(error))]);
-    };
-    match state.engine.subscribe(operation, render(state.clone())).await {
-        Ok(subscription) => Outcome::Subscribed(Box::new((subscription, place))),
-        Err(response) => Outcome::Messages(messages(state, id, *response).await),
-    }
-}
-
-/// The message with a subscription's response.
-fn next_message(id: &str, json: &[u8]) -> Bytes {
-    // Fails never: it is a string.
-    let id = serde_json::to_vec(id).unwrap_or_default();
-    let parts: [&[u8]; 5] = [br#"{"type":"next","id":"#, &id, br#","payload":"#, json, b"}"];
-    parts.concat().into()
-}
-
-/// The messages that a response is, their bytes reserved until they are sent.
-async fn messages(state: &AppState, id: &str, response: Response) -> Vec<Bytes> {
-    if !was_executed(&response) {
-        return vec![error_message(id, &response)];
-    }
-    let next = ServerMessage::Next { id, payload: Rendered::from(&response) };
-    match write(state, &next).await {
-        Ok(next) => vec![Bytes::from_owner(next), ServerMessage::Complete { id }.to_json()],
-        Err(too_large) => vec![error_message(id, &request_error(too_large))],
-    }
-}
-
-fn error_message(id: &str, response: &Response) -> Bytes {
-    ServerMessage::Error { id, payload: &response.errors }.to_json()
 }
 
 async fn at(time: Option<Instant>) {
