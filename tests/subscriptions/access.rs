@@ -5,9 +5,9 @@ use std::fs;
 use serde_json::{Value, json};
 use testing::{
     Db, Service,
-    socket::{Client, metric_is},
+    socket::{Client, metric, metric_is},
     sse::{EventStream, StreamEvent, patient},
-    stdout,
+    stdout, wait_until,
 };
 
 use crate::{KINDS, active, change};
@@ -27,6 +27,19 @@ async fn create(service: &Service, token: &str) {
     let response = request.bearer_auth(token).json(&json!({ "query": query })).send().await;
     let body: Value = response.unwrap().json().await.unwrap();
     assert!(body["errors"].is_null(), "{body}");
+}
+
+/// The code of the error that is the last a stream says.
+async fn reason(stream: &mut EventStream) -> Value {
+    loop {
+        match stream.next().await.unwrap() {
+            StreamEvent::Next(response) if response["errors"].is_null() => {}
+            StreamEvent::Next(mut response) => {
+                return response["errors"][0]["extensions"]["code"].take();
+            }
+            StreamEvent::Complete => panic!("it says why it ends"),
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -65,19 +78,37 @@ async fn rights_that_end_in_mid_stream_end_the_subscription() {
     }
     let error = &ended.unwrap()["payload"][0];
     assert_eq!(error["extensions"]["code"], "FORBIDDEN", "{error}");
-    loop {
-        match stream.next().await.unwrap() {
-            StreamEvent::Next(response) if response["errors"].is_null() => {}
-            StreamEvent::Next(response) => {
-                assert_eq!(response["errors"][0]["extensions"]["code"], "FORBIDDEN");
-                break;
-            }
-            StreamEvent::Complete => panic!("it says why it ends"),
-        }
-    }
+    assert_eq!(reason(&mut stream).await, "FORBIDDEN");
     assert_eq!(stream.next().await, Some(StreamEvent::Complete));
     assert_eq!(stream.next().await, None);
     active(&service, 0.0).await;
+    let unauthorized = ["graphql_subscription_end_reason=\"unauthorized\""];
+    metric_is(&service, "graphql_server_subscription_ended_total", &unauthorized, 2.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_is_withdrawn_ends_the_subscription() {
+    let db = Db::sqlite();
+    let (writer, writer_line) = token(&db, &["books:read", "books:write"]);
+    let (reader, reader_line) = token(&db, &["books:read"]);
+    let file = db.file("tokens", format!("{writer_line}\n{reader_line}\n"));
+    let service = db.serve_with(&["--tokens-file", file.to_str().unwrap()]).await;
+    let response = EventStream::request(&service, KINDS, json!({}), Some(&reader)).await;
+    let mut stream = EventStream::of(response).await;
+    let mut socket = Client::open(&service).await;
+    socket.greet_with(&reader).await;
+    socket.subscribe("1", KINDS).await;
+    active(&service, 2.0).await;
+
+    fs::write(&file, writer_line).unwrap();
+    wait_until("both have ended", async || {
+        create(&service, &writer).await;
+        metric(&service, "graphql_server_subscription_active", &[]).await == 0.0
+    })
+    .await;
+    assert_eq!(reason(&mut stream).await, "UNAUTHENTICATED");
+    assert_eq!(stream.next().await, Some(StreamEvent::Complete));
+    assert_eq!(socket.closed().await.0, 4403);
     let unauthorized = ["graphql_subscription_end_reason=\"unauthorized\""];
     metric_is(&service, "graphql_server_subscription_ended_total", &unauthorized, 2.0).await;
 }

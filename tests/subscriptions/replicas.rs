@@ -9,7 +9,9 @@ use testing::{
     Db, Service, allowed,
     pgbouncer::PgBouncer,
     postgres::{Cluster, number},
+    proxy::Proxy,
     sse::EventStream,
+    wait_until,
 };
 
 use crate::{KINDS, change, follow, update};
@@ -95,6 +97,49 @@ async fn a_server_that_was_frozen_or_killed_is_told() {
     refetch(&mut stream).await;
     service.ready().await;
     follows(&service, &mut stream, "After the crash").await;
+}
+
+/// The network to the server is silent: nothing is closed, and nothing comes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_of_the_listener_that_is_silent_is_told() {
+    let cluster = Cluster::started();
+    let db = cluster.db();
+    let proxy = Proxy::to(cluster.socket()).await;
+    let through = format!("postgres://postgres@127.0.0.1:{}/postgres", proxy.port);
+    let service = db.serve_in(&[("COLOPHON_NOTIFICATIONS_URL", &through)]).await;
+    let elsewhere = db.serve().await;
+    let mut stream = follow(&service, KINDS).await;
+    follows(&elsewhere, &mut stream, "Before").await;
+    proxy.swallow(true);
+    elsewhere.create(json!({ "title": "Unheard" })).await;
+    // Who comes meanwhile is not kept waiting for what is not heard.
+    let is_refused =
+        async || EventStream::request(&service, KINDS, json!({}), None).await.status() == 503;
+    wait_until("subscriptions are rejected", is_refused).await;
+    proxy.swallow(false);
+    refetch(&mut stream).await;
+    follows(&elsewhere, &mut stream, "After").await;
+}
+
+/// It is sent what it has missed, since its connections live on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_was_frozen_misses_nothing() {
+    let db = Db::postgres().await;
+    let (one, frozen) = (db.serve().await, db.serve().await);
+    let mut stream = follow(&frozen, KINDS).await;
+    follows(&one, &mut stream, "Before").await;
+    frozen.signal("-STOP");
+    let mut ids = Vec::new();
+    for number in 0..20 {
+        ids.push(one.create(json!({ "title": format!("Book {number}") })).await);
+    }
+    // Longer than the server may take to answer.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    frozen.signal("-CONT");
+    for id in ids {
+        assert_eq!(change(&mut stream).await, json!({ "kind": "CREATED", "id": id }));
+    }
+    follows(&one, &mut stream, "After").await;
 }
 
 /// What it had committed, others were told.

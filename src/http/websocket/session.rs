@@ -325,22 +325,21 @@ impl Session {
     async fn followed(&mut self, followed: Followed) -> Result<(), End> {
         self.last_activity = Instant::now();
         let Followed::Next(following, json) = followed else { return Ok(()) };
+        let message = next_message(following.id(), &json);
+        // Among the others again, with which it ends.
+        self.subscriptions.push(following.next().boxed());
         if self.check_at.is_some() && self.checked.elapsed() > security::RECHECK {
             let scopes = self.principal.scopes();
             self.check_token().await?;
             if self.principal.scopes() != scopes {
-                return self.withdraw(following).await;
+                return self.withdraw().await;
             }
         }
-        let message = next_message(following.id(), &json);
-        self.subscriptions.push(following.next().boxed());
         self.transport.send(&[message]).await
     }
 
     /// Ends all subscriptions of a client whose rights are not those any more with which it subscribed.
-    async fn withdraw(&mut self, one: Box<Following>) -> Result<(), End> {
-        // Among the others again.
-        self.subscriptions.push(one.next().boxed());
+    async fn withdraw(&mut self) -> Result<(), End> {
         let error = || Error::Client(Code::Forbidden, "The token's scopes have changed.".into());
         let ids = self.end_subscriptions(EndReason::Unauthorized).await;
         let errors: Vec<_> =
