@@ -1,6 +1,7 @@
-//! The trace of a request, for the client that made it: what the playground shows beside a response.
+//! The trace of a request, or of an event of a subscription, for the client that made it or is sent it: what the
+//! playground shows beside a response.
 //!
-//! It is found by the value of the response's header `traceresponse`, whose ids are random and made here, so
+//! It is found by the value of the response's header or extension `traceresponse`, whose ids are random and made here, so
 //! that nobody finds the trace of somebody else's request.
 
 use std::{
@@ -33,7 +34,7 @@ pub async fn trace(
     };
     let ids = parse(&traceresponse);
     let found = ids.and_then(|(trace, span)| store.request(trace, span)).filter(is_recent);
-    match found {
+    match found.map(without_links_elsewhere) {
         // It may grow, by a late log line.
         Some(found) => ([(header::CACHE_CONTROL, "no-store")], Json(found)).into_response(),
         None => not_found("The trace is not stored any more."),
@@ -43,6 +44,15 @@ pub async fn trace(
 fn is_recent(trace: &TraceView) -> bool {
     let age = SystemTime::now().duration_since(trace.start).unwrap_or_default();
     age.as_secs_f64() - trace.duration < MAX_AGE.as_secs_f64()
+}
+
+/// What caused an event of a subscription, and who else follows it, is not for whoever is sent it: with the ids of
+/// a span its trace is found here.
+fn without_links_elsewhere(mut trace: TraceView) -> TraceView {
+    for span in &mut trace.spans {
+        span.links.retain(|link| link.trace_id == trace.trace_id);
+    }
+    trace
 }
 
 /// The ids of `00-{trace id}-{span id}-{flags}`.

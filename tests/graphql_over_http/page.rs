@@ -14,6 +14,7 @@ fn every_test_that_the_page_names_exists() {
                 "tests/abuse/overload.rs",
                 "tests/security/tokens.rs",
                 "tests/subscriptions/access.rs",
+                "tests/subscriptions/telemetry.rs",
             ]
             .map(|file| repository().join(file)),
         )

@@ -1,12 +1,13 @@
 //! The trace of an event, and what leads to it from the change that caused it.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use testing::{
     Db,
     collector::{Collector, Span, observed},
+    sse::StreamEvent,
 };
 
-use crate::{ALL, change, follow};
+use crate::{ALL, follow};
 
 /// The mutation at one replica, the event at another: each in its own trace, with a link.
 #[tokio::test(flavor = "multi_thread")]
@@ -18,7 +19,8 @@ async fn an_event_is_linked_to_the_mutation_that_caused_it() {
     let query =
         "mutation { createBook(input: { title: \"One\", authors: [{ name: \"Ann\" }] }) { id } }";
     let (mutation, _) = one.traced(query, json!({})).await;
-    assert_eq!(change(&mut stream).await["kind"], "CREATED");
+    let Some(StreamEvent::Next(response)) = stream.next().await else { panic!("no event") };
+    assert_eq!(response["data"]["bookChanged"]["kind"], "CREATED", "{response}");
     let subscription = stream.trace();
     drop(stream);
 
@@ -36,6 +38,8 @@ async fn an_event_is_linked_to_the_mutation_that_caused_it() {
         named(it, None, "GraphQL Subscription Event")
     });
     assert!(event.parent.is_empty() && event.trace != mutation && event.trace != subscription);
+    let (trace, id) = (&event.trace, &event.id);
+    assert_eq!(response["extensions"], json!({ "traceresponse": format!("00-{trace}-{id}-01") }));
     let (linked, expected) = (event.links.iter(), [&cause.id, &life.id]);
     assert_eq!(linked.collect::<Vec<_>>(), expected);
     assert_eq!(life.attribute("graphql.subscription.end_reason"), "disconnected");
@@ -62,4 +66,22 @@ async fn an_event_is_linked_to_the_mutation_that_caused_it() {
             "SELECT book_author author",
         ]
     );
+}
+
+/// What caused it is another client's, whose trace is not for whoever follows the change.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_leads_its_client_to_its_own_trace_only() {
+    let service = Db::sqlite().serve().await;
+    let mut stream = follow(&service, ALL).await;
+    service.create(json!({ "title": "One" })).await;
+    let Some(StreamEvent::Next(response)) = stream.next().await else { panic!("no event") };
+    let value = response["extensions"]["traceresponse"].as_str().unwrap();
+    let url = format!("{}/trace/{value}", service.url);
+    let trace: Value = service.client.get(url).send().await.unwrap().json().await.unwrap();
+    let spans = trace["spans"].as_array().unwrap();
+    let named = |name: &str| spans.iter().find(|span| span["name"] == name).unwrap();
+    assert_eq!(named("GraphQL Subscription Event")["links"], json!([]), "{trace:#}");
+    assert_eq!(named("SELECT book")["links"], json!([]), "{trace:#}");
+    let links = |span: &Value| span["links"].as_array().unwrap().len();
+    assert!(spans.iter().map(links).sum::<usize>() > 0, "those of a batch stay: {trace:#}");
 }

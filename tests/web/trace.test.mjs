@@ -66,13 +66,20 @@ describe('the pane Trace', () => {
   /** Runs an operation, perhaps beside another, and returns what the pane shows of it. */
   async function trace(document, other) {
     const [, name] = document.match(/(?:query|mutation) (\w+)/);
-    const before = await pane().locator('code').first().textContent({ timeout: 1 }).catch(() => null);
+    const before = await shownId();
     await type(page, document);
     await page.locator('.graphiql-tab-active', { hasText: name }).waitFor();
     const beside = other && repeat(other);
     while (other && !(await isActive())) await sleep(10);
     const response = await run(page, name);
     await beside?.stop();
+    return { response, ...await shown(before) };
+  }
+
+  const shownId = () => pane().locator('code').first().textContent({ timeout: 1 }).catch(() => null);
+
+  /** What the pane shows, once it is another trace than before. */
+  async function shown(before) {
     await page.waitForFunction((old) => {
       const id = document.querySelector('[aria-label="Trace"] code')?.textContent;
       return id && id !== old;
@@ -86,7 +93,7 @@ describe('the pane Trace', () => {
       took: row.querySelector('.cx-took').firstChild?.textContent ?? '',
     })));
     const findings = await pane().getByRole('list', { name: 'Findings' }).locator('.cx-message').allTextContents();
-    return { id: await pane().locator('code').first().textContent(), response, rows, findings };
+    return { id: await pane().locator('code').first().textContent(), rows, findings };
   }
 
   /** Whether the rows are the spans that arrived at the collector, with their figures. */
@@ -200,6 +207,27 @@ describe('the pane Trace', () => {
     const found = await trace('query Leaks { labLeak }');
     await assertExported(found);
     assert.deepEqual(causes(found), []);
+  });
+
+  test('each event of a subscription has its trace, and no link to those of others', async () => {
+    await type(page, 'subscription Live { bookChanged { kind book { title authors { name } } } }');
+    await page.locator('.graphiql-tab-active', { hasText: 'Live' }).waitFor();
+    await page.locator('.graphiql-execute-button').click();
+    await pane().getByText('Waiting for events').waitFor();
+    let before = null;
+    for (const title of ['First', 'Second']) {
+      const mutation = `mutation { createBook(input: { title: "${title}", authors: [{ name: "Ann" }] }) { id } }`;
+      assert.ok((await post(service, mutation)).ok);
+      const found = await shown(before);
+      await assertExported(found);
+      const titles = (tag) => only(found.rows, tag).map((row) => row.title);
+      assert.deepEqual(titles('field'), ['BookChange.book', 'Book.authors']);
+      assert.deepEqual(titles('SQL'), ['SELECT book', 'SELECT book_author author']);
+      assert.deepEqual(causes(found), []);
+      before = found.id;
+    }
+    if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+    await page.locator('.graphiql-execute-button').click();
   });
 
   test('a span marks its field in the document, also by keyboard', async () => {

@@ -22,6 +22,9 @@ function decode(part) {
 
 export const traceHref = (traceId) => `#/traces/${encodeURIComponent(traceId)}`;
 
+/** The recent operations of a root field, among them the events of its subscriptions. */
+export const operationsHref = (rootField) => `#/operations/recent?root_field=${encodeURIComponent(rootField)}`;
+
 /** Changes a parameter of the current screen. */
 export function setParam(name, value) {
   const [path, query = ''] = location.hash.split('?');

@@ -4,9 +4,10 @@ import { useRun } from './runs.js';
 
 const messages = {
   none: () => 'Run an operation to see where its time goes.',
+  subscribed: () => 'Waiting for events, each of which has a trace.',
   pending: () => 'Loading the trace…',
   loading: () => 'Loading the trace…',
-  untraced: () => 'There is no trace: the response had no header traceresponse. '
+  untraced: () => 'There is no trace: the response had no traceresponse. '
     + 'Tracing is switched off, or a proxy removed the header.',
   missing: ({ reason }) => (reason
     ? `There is no trace. ${reason}`

@@ -1,6 +1,6 @@
 import { getOperationAST, Kind, OperationTypeNode, parse } from 'graphql';
 import { createClient } from 'graphql-sse';
-import { follow } from './runs.js';
+import { awaitEvents, follow } from './runs.js';
 
 // Beside the page, whatever path a proxy serves it under.
 const endpoint = new URL('graphql', document.baseURI);
@@ -57,10 +57,14 @@ async function failure(error) {
 /** The responses to a subscription's events, as an observable that GraphiQL ends. */
 function subscribe(params, headers) {
   const client = createClient({ url: endpoint.href, headers, retryAttempts: 0 });
+  awaitEvents(params);
   return {
     subscribe: (sink) => ({
       unsubscribe: client.subscribe(params, {
-        next: (response) => sink.next(response),
+        next: (response) => {
+          follow(params, response.extensions?.traceresponse);
+          sink.next(response);
+        },
         complete: () => sink.complete(),
         error: (error) => failure(error).then((response) => {
           sink.next(response);

@@ -1,11 +1,12 @@
 //! GraphQL responses as HTTP has them.
 
 use std::{
+    collections::BTreeMap,
     io,
     sync::{Arc, LazyLock},
 };
 
-use async_graphql::ServerError;
+use async_graphql::{ServerError, Value};
 use axum::{
     body::Bytes,
     http::{HeaderValue, StatusCode, header},
@@ -96,15 +97,17 @@ fn status(
 #[derive(Serialize)]
 pub struct Rendered<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<&'a async_graphql::Value>,
+    data: Option<&'a Value>,
     #[serde(skip_serializing_if = "<[ServerError]>::is_empty")]
     errors: &'a [ServerError],
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    extensions: &'a BTreeMap<String, Value>,
 }
 
 impl<'a> From<&'a async_graphql::Response> for Rendered<'a> {
     fn from(response: &'a async_graphql::Response) -> Self {
         let data = was_executed(response).then_some(&response.data);
-        Self { data, errors: &response.errors }
+        Self { data, errors: &response.errors, extensions: &response.extensions }
     }
 }
 

@@ -1,6 +1,7 @@
 import { decimal, duration, number, percent } from '../../trace/format.js';
 import { DataTable } from '../DataTable.jsx';
 import { Loading, Problem, Refresh, TraceLink } from '../parts.jsx';
+import { operationsHref } from '../route.js';
 
 const total = ({ busy, scheduled, idle }) => busy + scheduled + idle || 1;
 const share = (state) => (row) => row[state] / total(row);
@@ -18,10 +19,8 @@ const shareColumn = (state) => ({
 const warning = (key, className) => ({ [key]: value }) =>
   (value > 0 ? <span className={`cx-badge ${className}`}>{number(value)}</span> : number(value));
 
-const listOf = (list, rootField) => `#/operations/${list}?root_field=${encodeURIComponent(rootField)}`;
-
 const columns = [
-  { key: 'root_field', title: 'Root field', isHeader: true, cell: ({ root_field: name }) => <a href={listOf('recent', name)}>{name}</a> },
+  { key: 'root_field', title: 'Root field', isHeader: true, cell: ({ root_field: name }) => <a href={operationsHref(name)}>{name}</a> },
   { key: 'count', title: 'Count', isNumber: true, format: number },
   { key: 'rate', title: 'Rate (1/s)', isNumber: true, format: decimal, hint: 'Of the last minute' },
   { key: 'errors', title: 'Errors', isNumber: true, cell: warning('errors', 'cx-badge-error') },

@@ -1,13 +1,14 @@
 import { duration, number } from '../../trace/format.js';
 import { DataTable } from '../DataTable.jsx';
 import { Heading, Loading, Problem, Refresh } from '../parts.jsx';
+import { operationsHref } from '../route.js';
 import { useResource } from '../useResource.js';
 
 const missed = ({ dropped }) => (dropped > 0
   ? <span className="cx-badge cx-badge-error">{number(dropped)}</span> : number(dropped));
 
 const columns = [
-  { key: 'root_field', title: 'Root field', isHeader: true },
+  { key: 'root_field', title: 'Root field', isHeader: true, cell: ({ root_field: name }) => <a href={operationsHref(name)}>{name}</a>, hint: 'Leads to the events' },
   { key: 'trace_id', title: 'Trace', isMinor: true, cell: ({ trace_id: id }) => (id ? <code>{id}</code> : '–') },
   { key: 'age', title: 'Open for', isNumber: true, format: duration },
   { key: 'events', title: 'Events', isNumber: true, format: number },

@@ -6,7 +6,7 @@ use std::{
 };
 
 use async_graphql::Response;
-use graphql_telemetry::graphql as telemetry;
+use graphql_telemetry::{graphql as telemetry, http::TRACERESPONSE, trace_context::traceparent};
 use tokio::time::timeout;
 use tokio_util::bytes::Bytes;
 
@@ -127,8 +127,8 @@ impl Engine {
         Ok(slot.get().cloned().ok_or_else(nothing)?)
     }
 
-    /// The response to an event as JSON, for all subscriptions of the group. None if the service is
-    /// overloaded.
+    /// The response to an event as JSON, for all subscriptions of the group, with the event's span in its
+    /// extensions, as the header `traceresponse` has that of a request. None if the service is overloaded.
     pub async fn execute_event(self: &Arc<Self>, group: &Group, event: Event) -> Option<Bytes> {
         let source = group.source();
         let limit = self.limits.requests.operation_timeout;
@@ -147,7 +147,13 @@ impl Engine {
             permit,
             step: SubscriptionStep::Resolve(event),
         };
+        let traceresponse = traceparent(operation.telemetry.context());
         let render = source.render.clone();
-        self.run(operation, move |response| render(response)).await.ok()
+        let respond = move |mut response: Response| {
+            let value = traceresponse.map(|it| (TRACERESPONSE.to_string(), it.into()));
+            response.extensions.extend(value);
+            render(response)
+        };
+        self.run(operation, respond).await.ok()
     }
 }
