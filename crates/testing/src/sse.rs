@@ -46,8 +46,17 @@ impl EventStream {
     /// The stream that a response is, from its first comment on: then it follows what happens.
     pub async fn of(response: Response) -> Self {
         let mut stream = Self { response, text: String::new() };
-        assert_eq!(stream.part().await.as_deref(), Some(":"));
+        let first = timeout(PATIENCE, stream.part()).await.expect("nothing comes");
+        assert_eq!(first.as_deref(), Some(":"));
         stream
+    }
+
+    /// The code of the error with which a subscription is rejected.
+    pub async fn refusal(service: &Service, query: &str, token: Option<&str>) -> String {
+        let response = Self::request(service, query, json!({}), token).await;
+        let text = timeout(PATIENCE, response.text()).await.expect("it was taken").unwrap();
+        let body: Value = serde_json::from_str(&text).expect(&text);
+        body["errors"][0]["extensions"]["code"].as_str().expect(&text).to_owned()
     }
 
     /// The response to a subscription, perhaps with a token.
@@ -85,6 +94,10 @@ impl EventStream {
 
     /// What comes next, without comments; none at the end of the response.
     pub async fn next(&mut self) -> Option<StreamEvent> {
+        timeout(PATIENCE, self.event()).await.expect("nothing comes")
+    }
+
+    async fn event(&mut self) -> Option<StreamEvent> {
         loop {
             let part = self.part().await?;
             let mut lines = part.lines();
@@ -108,9 +121,8 @@ impl EventStream {
                 self.text.drain(..end + 2);
                 return Some(part);
             }
-            let chunk = timeout(PATIENCE, self.response.chunk()).await.expect("nothing comes");
             // It ends early if the service is killed.
-            let chunk = chunk.ok().flatten()?;
+            let chunk = self.response.chunk().await.ok().flatten()?;
             self.text.push_str(std::str::from_utf8(&chunk).unwrap());
         }
     }
