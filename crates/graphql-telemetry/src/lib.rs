@@ -14,7 +14,7 @@
 //! |---|---|
 //! | traces, metrics and logs by OTLP, set by the variables of the OpenTelemetry specification | [`Telemetry::builder`], [`settings`] |
 //! | requests | [`http::TelemetryLayer`] |
-//! | operations, their phases and fields, as an extension of async-graphql | [`graphql::TelemetryExtension`] |
+//! | operations, their phases and fields, subscriptions and their events, as an extension of async-graphql | [`graphql::TelemetryExtension`] |
 //! | the same by explicit calls, which cost less | [`graphql::Operation`], [`graphql::Execution`], [`graphql::Call`] |
 //! | subscriptions, and their events in traces of their own, by explicit calls | [`graphql::Subscription`], [`graphql::Operation::start_event`] |
 //! | batches of a DataLoader | [`graphql::spawn_batch`], [`graphql::RequestingFields`] |

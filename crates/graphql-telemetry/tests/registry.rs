@@ -5,8 +5,11 @@ use std::{
     path::Path,
 };
 
-use graphql_telemetry::catalog::{self, Kind};
-use testing::registry::{Registry, logged_events};
+use graphql_telemetry::{
+    catalog::{self, Kind},
+    graphql::EndReason,
+};
+use testing::registry::{AttributeType, Registry, logged_events};
 
 /// The registries of this crate and of the one below it.
 fn registries() -> [Registry; 2] {
@@ -53,6 +56,16 @@ fn attributes_are_those_of_the_code() {
     for name in source.split('"').skip(1).step_by(2) {
         assert!(defined.contains(name), "the registry lacks {name}");
     }
+}
+
+#[test]
+fn reasons_of_ended_subscriptions_are_those_of_the_code() {
+    let registries = registries();
+    let mut all = registries.iter().flat_map(|it| &it.attributes);
+    let reason = all.find(|it| it.key == "graphql.subscription.end_reason").expect("it is defined");
+    let AttributeType::Enum { members } = &reason.kind else { panic!("{reason:?}") };
+    let defined: Vec<_> = members.iter().map(|member| member.value.as_str()).collect();
+    assert_eq!(defined, EndReason::ALL.map(EndReason::as_str));
 }
 
 #[test]

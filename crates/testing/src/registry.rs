@@ -27,6 +27,29 @@ pub struct Registry {
 pub struct Attribute {
     /// Its name.
     pub key: String,
+    /// Its type.
+    #[serde(rename = "type")]
+    pub kind: AttributeType,
+}
+
+/// The type of an attribute.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum AttributeType {
+    /// One of a set of values.
+    Enum {
+        /// The values.
+        members: Vec<Member>,
+    },
+    /// Any value of a type of this name.
+    Named(String),
+}
+
+/// A value of an attribute.
+#[derive(Debug, Deserialize)]
+pub struct Member {
+    /// As the attribute has it.
+    pub value: String,
 }
 
 /// A metric.

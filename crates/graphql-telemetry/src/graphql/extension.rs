@@ -1,42 +1,43 @@
 //! The telemetry of operations as an extension of async-graphql.
 
+mod document;
+mod stream;
+
 use std::{
     collections::BTreeSet,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use async_graphql::{
-    Name, Positioned, QueryPathNode, QueryPathSegment, Response, ServerError, ServerResult,
+    QueryPathNode, QueryPathSegment, Request, Response, ServerError, ServerResult,
     ValidationResult, Value, Variables,
     extensions::{
-        Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery, NextRequest,
-        NextResolve, NextValidation, ResolveInfo,
+        Extension, ExtensionContext, ExtensionFactory, NextExecute, NextParseQuery,
+        NextPrepareRequest, NextRequest, NextResolve, NextSubscribe, NextValidation, ResolveInfo,
     },
-    parser::types::{
-        DocumentOperations, ExecutableDocument, OperationDefinition, OperationType, Selection,
-        SelectionSet,
-    },
-    registry::Registry,
+    parser::types::ExecutableDocument,
 };
-use opentelemetry::trace::FutureExt as _;
-use runtime_insight::{timed, worker};
+use document::Candidates;
+use futures_util::stream::BoxStream;
+use opentelemetry::{Context, trace::FutureExt as _};
+use runtime_insight::{TaskTime, timed, worker};
+use stream::{StreamState, Traced};
 use tokio::task::JoinHandle;
 
 use super::{
-    ErrorCode, Identity, Operation, OperationError, Phase, PhaseSpan, Source, count_error,
-    current_context, field::coordinate, lazy::LazyFields,
+    ErrorCode, Operation, OperationError, Phase, PhaseSpan, Source, count_error, current_context,
+    lazy::LazyFields,
 };
 use crate::text::intern;
 
 /// The route of a stock endpoint, for comments in SQL.
 const ROUTE: &str = "/graphql";
-/// The root field of operations with several, and of those with one that the schema does not have.
-const MULTIPLE: &str = "_MULTIPLE";
+/// The root field of operations with one that the schema does not have, and the code of errors beyond
+/// [`MAX_CODES`].
 const OTHER: &str = "_OTHER";
 /// Codes of errors that become labels, at most.
 const MAX_CODES: usize = 256;
-/// Fragments in one another that are looked into for root fields.
-const MAX_DEPTH: usize = 32;
 
 const PARSE_FAILED: ErrorCode = ErrorCode { name: "GRAPHQL_PARSE_FAILED", is_server_fault: false };
 const VALIDATION_FAILED: ErrorCode =
@@ -44,11 +45,26 @@ const VALIDATION_FAILED: ErrorCode =
 const INTERNAL: &str = "INTERNAL_SERVER_ERROR";
 
 /// An extension for [`SchemaBuilder::extension`](async_graphql::SchemaBuilder::extension) that gives each
-/// query and mutation a span, with spans of its phases and of the fields that wait or have statements, and
-/// the metrics `graphql.server.*`. Subscriptions are not traced.
+/// operation a span, with spans of its phases and of the fields that wait or have statements, and the
+/// metrics `graphql.server.*`. It does so for [`Schema::execute`](async_graphql::Schema::execute) and for
+/// [`Schema::execute_stream`](async_graphql::Schema::execute_stream), through which WebSockets execute
+/// subscriptions, queries and mutations.
 ///
 /// A field's span covers the fields below it too, since async-graphql resolves these in the field's
 /// future; it is made for the response path without list indices, however long the lists.
+///
+/// # Subscriptions
+/// The span of a subscription lasts as long as its stream of responses. Each event is a trace of its own,
+/// `GraphQL Subscription Event`, with a link to the subscription's span and the spans of the fields that are
+/// resolved for it. It has no link to the span in which the event was sent, since async-graphql does not pass
+/// that on; for the same reason `graphql.server.subscription.lag` counts from when the stream of events returned it.
+///
+/// A subscription is open as soon as its field's resolver or its first event is waited for. If the resolver
+/// fails at once, the operation ends with its error and is not counted as a subscription; if it fails later, the
+/// subscription ends with [`EndReason::Failed`](super::EndReason::Failed). If the stream ends, the reason is
+/// [`Completed`](super::EndReason::Completed). If it is dropped, the reason is
+/// [`Disconnected`](super::EndReason::Disconnected): async-graphql drops it both when the client ends the
+/// subscription and when the client is gone.
 ///
 /// # Cost
 /// In memory, an order of four fields takes 25 µs in place of 15, and 50 orders 178 µs in place of 83, of which
@@ -84,7 +100,7 @@ impl TelemetryExtension {
 
 impl ExtensionFactory for TelemetryExtension {
     fn create(&self) -> Arc<dyn Extension> {
-        Arc::new(OperationExtension { classify: self.classify, state: Mutex::default() })
+        Arc::new(OperationExtension { classify: self.classify, state: Arc::default() })
     }
 }
 
@@ -98,28 +114,22 @@ where
 }
 
 /// The extension of one request.
+#[derive(Clone)]
 struct OperationExtension {
     classify: fn(&ServerError) -> ErrorCode,
-    state: Mutex<State>,
+    state: Arc<Mutex<State>>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Until its end, or until it is a subscription.
     operation: Option<Operation>,
     /// The operations of its document, once it is parsed.
-    document: Vec<Candidate>,
+    candidates: Candidates,
     /// The phase that failed.
     failed: Option<Phase>,
-    /// While they are resolved.
-    fields: Option<Arc<LazyFields>>,
-}
-
-/// An operation of a document.
-struct Candidate {
-    name: Option<String>,
-    kind: OperationType,
-    /// Its root field, if it has one only.
-    root_field: Option<String>,
+    /// If its responses are a stream.
+    stream: Option<StreamState>,
 }
 
 impl OperationExtension {
@@ -127,26 +137,48 @@ impl OperationExtension {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Starts the operation, and returns when it started and the context of its span.
+    fn start(&self) -> (Instant, Context) {
+        let operation = Operation::start(&Source::Request);
+        let started = (operation.started(), operation.context().clone());
+        self.state().operation = Some(operation);
+        started
+    }
+
     fn phase(&self, phase: Phase) -> Option<PhaseSpan> {
         let state = self.state();
         Some(PhaseSpan::start(phase, state.operation.as_ref()?.context()))
     }
 
-    /// Begins the execution of the operation that is chosen.
-    fn begin_execution(
+    /// Identifies the operation that is executed, and returns its context.
+    fn identify(
         &self,
         ctx: &ExtensionContext<'_>,
         operation_name: Option<&str>,
-    ) -> Option<Arc<LazyFields>> {
+    ) -> Option<Context> {
         let state = &mut *self.state();
-        let named =
-            |it: &&Candidate| operation_name.is_none() || it.name.as_deref() == operation_name;
-        let candidate = state.document.iter().find(named)?;
+        let candidate = state.candidates.select(operation_name)?;
         let operation = state.operation.as_mut()?;
         operation.identify(candidate.identity(&ctx.schema_env.registry), ROUTE);
-        let fields = Arc::new(LazyFields::new(operation.execution()));
-        state.fields = Some(fields.clone());
-        Some(fields)
+        Some(operation.scoped_context())
+    }
+
+    /// Executes an operation, or an event of a subscription, whose context is `parent`.
+    async fn execute_in(
+        &self,
+        parent: &Context,
+        ctx: &ExtensionContext<'_>,
+        operation_name: Option<&str>,
+        next: NextExecute<'_>,
+    ) -> Response {
+        // The spans of the fields end with it.
+        let fields = LazyFields::start(parent);
+        let context = fields.execution().context().clone();
+        let response = next.run(ctx, operation_name).with_context(context).await;
+        if let Some(fault) = self.codes(&response).iter().find(|code| code.is_server_fault) {
+            fields.execution().fail(*fault);
+        }
+        response
     }
 
     fn codes(&self, response: &Response) -> Vec<ErrorCode> {
@@ -156,29 +188,64 @@ impl OperationExtension {
             None => response.errors.iter().map(self.classify).collect(),
         }
     }
+
+    /// Counts the errors of a response, and returns their codes.
+    fn count_errors(&self, response: &Response) -> Vec<ErrorCode> {
+        let codes = self.codes(response);
+        for code in &codes {
+            count_error(*code);
+        }
+        codes
+    }
+
+    /// Ends the operation unless it is a subscription, and returns the codes of the errors.
+    fn end(&self, response: &Response, time: Option<&TaskTime>) -> Vec<ErrorCode> {
+        let codes = self.count_errors(response);
+        if let Some(operation) = self.state().operation.take() {
+            operation.end(&codes, time);
+        }
+        codes
+    }
+}
+
+/// Does `work`, which began at `since`, and measures what its time is spent on where polls are watched.
+async fn measured<F: Future + Unpin>(since: Instant, work: F) -> (F::Output, Option<TaskTime>) {
+    if !worker::is_watched() {
+        return (work.await, None);
+    }
+    let (output, time) = timed(since, work).await;
+    (output, Some(time))
 }
 
 #[async_trait::async_trait]
 impl Extension for OperationExtension {
     async fn request(&self, ctx: &ExtensionContext<'_>, next: NextRequest<'_>) -> Response {
-        let operation = Operation::start(&Source::Request);
-        let (started, context) = (operation.started(), operation.context().clone());
-        self.state().operation = Some(operation);
+        let (started, context) = self.start();
         let work = Box::pin(next.run(ctx).with_context(context));
-        let (response, time) = if worker::is_watched() {
-            let (response, time) = timed(started, work).await;
-            (response, Some(time))
-        } else {
-            (work.await, None)
-        };
-        let codes = self.codes(&response);
-        for code in &codes {
-            count_error(*code);
-        }
-        if let Some(operation) = self.state().operation.take() {
-            operation.end(&codes, time.as_ref());
-        }
+        let (response, time) = measured(started, work).await;
+        self.end(&response, time.as_ref());
         response
+    }
+
+    /// Called instead of `request` where the responses are a stream, also that of a query.
+    fn subscribe<'s>(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        stream: BoxStream<'s, Response>,
+        next: NextSubscribe<'_>,
+    ) -> BoxStream<'s, Response> {
+        Traced::start(self.clone(), next.run(ctx, stream)).into_stream()
+    }
+
+    async fn prepare_request(
+        &self,
+        ctx: &ExtensionContext<'_>,
+        request: Request,
+        next: NextPrepareRequest<'_>,
+    ) -> ServerResult<Request> {
+        let request = next.run(ctx, request).await?;
+        self.state().prepare(&request);
+        Ok(request)
     }
 
     async fn parse_query(
@@ -191,7 +258,7 @@ impl Extension for OperationExtension {
         let _span = self.phase(Phase::Parsing);
         let result = next.run(ctx, query, variables).await;
         match &result {
-            Ok(document) => self.state().document = candidates(document),
+            Ok(document) => self.state().candidates = Candidates::new(document),
             Err(_) => self.state().failed = Some(Phase::Parsing),
         }
         result
@@ -204,8 +271,9 @@ impl Extension for OperationExtension {
     ) -> Result<ValidationResult, Vec<ServerError>> {
         let _span = self.phase(Phase::Validation);
         let result = next.run(ctx).await;
-        if result.is_err() {
-            self.state().failed = Some(Phase::Validation);
+        match &result {
+            Ok(_) => self.state().identify_subscription(&ctx.schema_env.registry),
+            Err(_) => self.state().failed = Some(Phase::Validation),
         }
         result
     }
@@ -216,18 +284,14 @@ impl Extension for OperationExtension {
         operation_name: Option<&str>,
         next: NextExecute<'_>,
     ) -> Response {
-        let Some(fields) = self.begin_execution(ctx, operation_name) else {
-            // An event of a subscription.
-            return next.run(ctx, operation_name).await;
-        };
-        let context = fields.execution().context().clone();
-        let response = next.run(ctx, operation_name).with_context(context).await;
-        if let Some(fault) = self.codes(&response).iter().find(|code| code.is_server_fault) {
-            fields.execution().fail(*fault);
+        let event = self.state().start_event();
+        if let Some(event) = event {
+            return self.execute_event(event, ctx, operation_name, next).await;
         }
-        // The spans of the fields end here.
-        self.state().fields = None;
-        response
+        match self.identify(ctx, operation_name) {
+            Some(parent) => self.execute_in(&parent, ctx, operation_name, next).await,
+            None => next.run(ctx, operation_name).await,
+        }
     }
 
     async fn resolve(
@@ -239,7 +303,7 @@ impl Extension for OperationExtension {
         // The items of a list are resolved one by one, in the call of their field.
         let is_item = matches!(info.path_node.segment, QueryPathSegment::Index(_));
         let is_traced = !info.is_for_introspection && !is_item;
-        let fields = self.state().fields.clone().filter(|_| is_traced);
+        let fields = is_traced.then(LazyFields::current).flatten();
         let Some(fields) = fields else { return next.run(ctx, info).await };
         let (field, path) = (fields.field(&info), info.path_node);
         let (result, call) = field.resolve(next.run(ctx, info)).await;
@@ -300,79 +364,4 @@ fn bounded(code: &str) -> &'static str {
     let code = intern(code);
     codes.insert(code);
     code
-}
-
-/// The operations of a document.
-fn candidates(document: &ExecutableDocument) -> Vec<Candidate> {
-    let operations = match &document.operations {
-        DocumentOperations::Single(operation) => vec![(None, operation)],
-        DocumentOperations::Multiple(operations) => {
-            operations.iter().map(|(name, operation)| (Some(name), operation)).collect()
-        }
-    };
-    let candidate = |(name, operation): (Option<&Name>, &Positioned<OperationDefinition>)| {
-        let mut fields = BTreeSet::new();
-        root_fields(document, &operation.node.selection_set.node, &mut fields, MAX_DEPTH);
-        let mut fields = fields.into_iter();
-        let only = fields.next().filter(|_| fields.next().is_none());
-        Candidate {
-            name: name.map(ToString::to_string),
-            kind: operation.node.ty,
-            root_field: only.map(str::to_owned),
-        }
-    };
-    operations.into_iter().map(candidate).collect()
-}
-
-/// The fields that are selected at the root, through as many fragments in one another as `depth`.
-fn root_fields<'a>(
-    document: &'a ExecutableDocument,
-    selections: &'a SelectionSet,
-    fields: &mut BTreeSet<&'a str>,
-    depth: usize,
-) {
-    let Some(depth) = depth.checked_sub(1) else { return };
-    for selection in &selections.items {
-        match &selection.node {
-            Selection::Field(field) => {
-                fields.insert(field.node.name.node.as_str());
-            }
-            Selection::InlineFragment(fragment) => {
-                root_fields(document, &fragment.node.selection_set.node, fields, depth);
-            }
-            Selection::FragmentSpread(spread) => {
-                if let Some(fragment) = document.fragments.get(&spread.node.fragment_name.node) {
-                    root_fields(document, &fragment.node.selection_set.node, fields, depth);
-                }
-            }
-        }
-    }
-}
-
-impl Candidate {
-    /// What telemetry calls it: by names of the schema, and never by those of a client.
-    fn identity(&self, registry: &Registry) -> Identity {
-        let root = match self.kind {
-            OperationType::Query => Some(&registry.query_type),
-            OperationType::Mutation => registry.mutation_type.as_ref(),
-            OperationType::Subscription => registry.subscription_type.as_ref(),
-        };
-        let is_known = |name: &&String| {
-            let root = root.and_then(|root| registry.types.get(root));
-            root.is_some_and(|root| root.field_by_name(name).is_some())
-        };
-        let root_field = match (&self.root_field, root) {
-            (None, _) => MULTIPLE,
-            (Some(name), Some(root)) if is_known(&name) => coordinate(root, name),
-            _ => OTHER,
-        };
-        Identity {
-            kind: self.kind,
-            root_field,
-            name: self.name.as_deref().map(Arc::from),
-            label: None,
-            hash: None,
-            is_known: false,
-        }
-    }
 }

@@ -111,8 +111,17 @@ thread_local! {
 }
 
 impl LazyFields {
-    pub fn new(execution: Arc<Execution>) -> Self {
-        Self { execution, known: Mutex::default() }
+    /// Starts an execution whose span is a child of that of `parent`, and whose context leads to its fields.
+    pub fn start(parent: &Context) -> Arc<Self> {
+        Arc::new_cyclic(|fields: &Weak<Self>| {
+            let execution = Execution::start(&parent.with_value(fields.clone()));
+            Self { execution: Arc::new(execution), known: Mutex::default() }
+        })
+    }
+
+    /// Returns those of the execution that is polled; a subscription may have several at a time.
+    pub fn current() -> Option<Arc<Self>> {
+        Context::map_current(|context| context.get::<Weak<Self>>()?.upgrade())
     }
 
     /// Returns the execution that they are fields of.

@@ -9,7 +9,7 @@ use async_graphql::parser::types::OperationType;
 use metrics::{Gauge, Histogram, Label};
 use opentelemetry::{
     Context, KeyValue,
-    trace::{Link, SpanBuilder, SpanContext, SpanKind, Status, TraceContextExt},
+    trace::{Link, SpanBuilder, SpanContext, SpanKind, SpanRef, Status, TraceContextExt},
 };
 use opentelemetry_semantic_conventions::attribute as attr;
 use runtime_insight::{Operation as TaskOperation, TaskTime};
@@ -141,7 +141,7 @@ impl Operation {
     pub fn into_subscription(mut self) -> Subscription {
         self.role = Role::Subscription;
         let root_field = self.identity.as_ref().expect("the operation was identified").root_field;
-        Subscription::start(self.context.clone(), root_field)
+        Subscription::start(self.scoped_context(), root_field)
     }
 
     /// The operation's span, for what is done and logged in its name.
@@ -212,11 +212,15 @@ impl Operation {
     /// Begins the execution.
     #[must_use]
     pub fn execution(&self) -> Arc<Execution> {
-        let context = match &self.scope {
+        Arc::new(Execution::start(&self.scoped_context()))
+    }
+
+    /// The context of what is done on its behalf, once it is identified.
+    pub(super) fn scoped_context(&self) -> Context {
+        match &self.scope {
             Some(scope) => self.context.with_value(scope.clone()),
             None => self.context.clone(),
-        };
-        Arc::new(Execution::start(&context))
+        }
     }
 
     /// Tells of a fault of the service that arose in no resolver.
@@ -230,19 +234,8 @@ impl Operation {
     where
         C: Copy + Into<ErrorCode>,
     {
-        let mut codes = errors.iter().map(|code| (*code).into());
-        let fault: Option<ErrorCode> = codes.clone().find(|code| code.is_server_fault);
-        let code = fault.or(codes.next()).map(|code| code.name);
-        self.outcome = Some(code.unwrap_or_default());
         let span = self.context.span();
-        let count = i64::try_from(errors.len()).unwrap_or(i64::MAX);
-        span.set_attribute(KeyValue::new(attribute::ERROR_COUNT, count));
-        if let Some(code) = code {
-            span.set_attribute(KeyValue::new(attr::ERROR_TYPE, code));
-        }
-        if let Some(fault) = fault {
-            span.set_status(Status::error(fault.name));
-        }
+        self.outcome = Some(record_errors(&span, errors).unwrap_or_default());
         if let (Some(profile), Some(identity)) = (profile, &self.identity) {
             record_task_time(profile, &span, identity.root_field);
             // Its work ended with its last poll, before anything was recorded of it.
@@ -293,6 +286,26 @@ impl Drop for Operation {
             statements().get(scope.root_field()).record(scope.statements() as f64);
         }
     }
+}
+
+/// Records the errors of a response on its span, and returns the code of a fault or, without one, of the
+/// first of them.
+pub(super) fn record_errors<C>(span: &SpanRef<'_>, errors: &[C]) -> Option<&'static str>
+where
+    C: Copy + Into<ErrorCode>,
+{
+    let mut codes = errors.iter().map(|code| (*code).into());
+    let fault: Option<ErrorCode> = codes.clone().find(|code| code.is_server_fault);
+    let code = fault.or(codes.next()).map(|code| code.name);
+    let count = i64::try_from(errors.len()).unwrap_or(i64::MAX);
+    span.set_attribute(KeyValue::new(attribute::ERROR_COUNT, count));
+    if let Some(code) = code {
+        span.set_attribute(KeyValue::new(attr::ERROR_TYPE, code));
+    }
+    if let Some(fault) = fault {
+        span.set_status(Status::error(fault.name));
+    }
+    code
 }
 
 /// Tells of an operation that was rejected before anything was known of it. It has no span.

@@ -21,6 +21,7 @@ use opentelemetry::{
 };
 use serde::Serialize;
 
+use super::{ErrorCode, operation::record_errors};
 use crate::{
     attribute,
     catalog::{
@@ -43,12 +44,23 @@ pub enum EndReason {
     Unauthorized,
     /// The service ends.
     Drain,
+    /// Its events have ended.
+    Completed,
+    /// Its field's resolver failed.
+    Failed,
 }
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [Self; 5] =
-        [Self::Client, Self::Disconnected, Self::Slow, Self::Unauthorized, Self::Drain];
+    pub const ALL: [Self; 7] = [
+        Self::Client,
+        Self::Disconnected,
+        Self::Slow,
+        Self::Unauthorized,
+        Self::Drain,
+        Self::Completed,
+        Self::Failed,
+    ];
 
     /// As attributes have it.
     #[must_use]
@@ -59,6 +71,8 @@ impl EndReason {
             Self::Slow => "slow_client",
             Self::Unauthorized => "unauthorized",
             Self::Drain => "drain",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
         }
     }
 }
@@ -162,6 +176,24 @@ impl Subscription {
         // Clocks of several machines differ.
         let lag = SystemTime::now().duration_since(at).unwrap_or(Duration::ZERO);
         self.series.lag.record(lag.as_secs_f64());
+    }
+
+    /// The context of what is done on its behalf beside its events.
+    pub(super) const fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// Records that its field's resolver failed after it was opened.
+    pub(super) fn fail(&mut self, errors: &[ErrorCode]) {
+        record_errors(&self.context.span(), errors);
+        self.reason = EndReason::Failed;
+    }
+
+    /// Records that its events have ended, unless it has failed.
+    pub(super) fn complete(&mut self) {
+        if self.reason != EndReason::Failed {
+            self.reason = EndReason::Completed;
+        }
     }
 
     /// Tells why it is about to end, which it does when it is dropped.

@@ -1,5 +1,7 @@
 //! The parts that the example does not show, in this process, whose telemetry goes to a receiver.
 
+mod streams;
+
 use std::{
     collections::HashMap,
     sync::{Arc, LazyLock},
