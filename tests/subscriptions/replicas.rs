@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use sea_orm::ConnectionTrait;
-use serde_json::{Value, json};
+use serde_json::json;
 use testing::{
     Db, Service, allowed,
     pgbouncer::PgBouncer,

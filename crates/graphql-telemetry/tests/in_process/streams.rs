@@ -36,7 +36,11 @@ impl Tick {
 
     async fn row(&self, context: &async_graphql::Context<'_>) -> Result<bool, Error> {
         let db = context.data_unchecked::<Db>();
-        Ok(db.query_one_raw(statement("SELECT 1 FROM item")).await?.is_some())
+        Ok(db
+            .query_one_raw(statement("SELECT 1 FROM item"))
+            .await
+            .map_err(|it| it.to_string())?
+            .is_some())
     }
 }
 
@@ -122,7 +126,7 @@ impl Events {
         context: &async_graphql::Context<'_>,
     ) -> Result<stream::Empty<Tick>, Error> {
         let db = context.data_unchecked::<Db>();
-        db.query_one_raw(statement("SELECT 1 FROM item")).await?;
+        db.query_one_raw(statement("SELECT 1 FROM item")).await.map_err(|it| it.to_string())?;
         Ok(stream::empty())
     }
 }
