@@ -29,6 +29,17 @@ async fn create(service: &Service, token: &str) {
     assert!(body["errors"].is_null(), "{body}");
 }
 
+/// A subscription by each transport.
+async fn subscribe(service: &Service, token: &str) -> (EventStream, Client) {
+    let response = EventStream::request(service, KINDS, json!({}), Some(token)).await;
+    let stream = EventStream::of(response).await;
+    let mut socket = Client::open(service).await;
+    socket.greet_with(token).await;
+    socket.subscribe("1", KINDS).await;
+    active(service, 2.0).await;
+    (stream, socket)
+}
+
 /// The code of the error that is the last a stream says.
 async fn reason(stream: &mut EventStream) -> Value {
     loop {
@@ -56,12 +67,7 @@ async fn rights_that_end_in_mid_stream_end_the_subscription() {
     let refused = EventStream::request(&service, KINDS, json!({}), None).await;
     assert_eq!(refused.status(), 401);
 
-    let response = EventStream::request(&service, KINDS, json!({}), Some(&reader)).await;
-    let mut stream = EventStream::of(response).await;
-    let mut socket = Client::open(&service).await;
-    socket.greet_with(&reader).await;
-    socket.subscribe("1", KINDS).await;
-    active(&service, 2.0).await;
+    let (mut stream, mut socket) = subscribe(&service, &reader).await;
     create(&service, &writer).await;
     assert_eq!(change(&mut stream).await["kind"], "CREATED");
     assert_eq!(socket.hear().await["payload"]["data"]["bookChanged"]["kind"], "CREATED");
@@ -91,12 +97,7 @@ async fn a_token_that_is_withdrawn_ends_the_subscription() {
     let (reader, reader_line) = token(&db, &["books:read"]);
     let file = db.file("tokens", format!("{writer_line}\n{reader_line}\n"));
     let service = db.serve_with(&["--tokens-file", file.to_str().unwrap()]).await;
-    let response = EventStream::request(&service, KINDS, json!({}), Some(&reader)).await;
-    let mut stream = EventStream::of(response).await;
-    let mut socket = Client::open(&service).await;
-    socket.greet_with(&reader).await;
-    socket.subscribe("1", KINDS).await;
-    active(&service, 2.0).await;
+    let (mut stream, mut socket) = subscribe(&service, &reader).await;
 
     fs::write(&file, writer_line).unwrap();
     wait_until("both have ended", async || {
