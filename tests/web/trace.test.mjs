@@ -176,7 +176,7 @@ describe('the pane Trace', () => {
   });
 
   test('labExhaustPool: the wait for a connection of another operation', async () => {
-    const found = await trace('query Late { books(first: 1) { nodes { title } } }', '{ labExhaustPool(ms: 1000) }');
+    const found = await trace('query Late { books(first: 1) { nodes { title } } }', '{ labExhaustPool(ms: 2000) }');
     await assertExported(found);
     const finding = found.findings.find((it) => it.includes('connection'));
     assert.match(finding, /^waited \d+ ms for a connection$/);
@@ -190,8 +190,9 @@ describe('the pane Trace', () => {
   };
 
   test('labStarve: the wait for a worker of another operation', async () => {
-    // It waits for each of its statements, and then for a worker.
-    const found = await trace('query Starved { labNPlusOne(first: 20) }', '{ labStarve(ms: 1000) }');
+    // It waits for each of its statements, and then for a worker. The browser is starved, too, and has to
+    // ask before the other operation ends.
+    const found = await trace('query Starved { labNPlusOne(first: 20) }', '{ labStarve(ms: 4000) }');
     await assertExported(found);
     assert.match(found.findings.join('\n'), /^woken, and waited \d+ ms for a worker$/m);
   });
