@@ -141,7 +141,7 @@ impl Operation {
     pub fn into_subscription(mut self) -> Subscription {
         self.role = Role::Subscription;
         let root_field = self.identity.as_ref().expect("the operation was identified").root_field;
-        Subscription::start(self.scoped_context(), root_field)
+        Subscription::start(self.context.clone(), root_field)
     }
 
     /// The operation's span, for what is done and logged in its name.

@@ -178,11 +178,6 @@ impl Subscription {
         self.series.lag.record(lag.as_secs_f64());
     }
 
-    /// The context of what is done on its behalf beside its events.
-    pub(super) const fn context(&self) -> &Context {
-        &self.context
-    }
-
     /// Records that its field's resolver failed after it was opened.
     pub(super) fn fail(&mut self, errors: &[ErrorCode]) {
         record_errors(&self.context.span(), errors);

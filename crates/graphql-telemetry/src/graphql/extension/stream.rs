@@ -34,6 +34,8 @@ pub(super) struct StreamState {
     identity: Option<Identity>,
     /// Once it is open.
     subscription: Option<Subscription>,
+    /// The context of what is done on behalf of the open subscription beside its events.
+    context: Option<Context>,
     /// When the event came whose response is next in the stream.
     event: Option<SystemTime>,
 }
@@ -64,6 +66,7 @@ impl State {
         let stream = self.stream.as_mut()?;
         let is_valid = stream.identity.is_some();
         if let Some(operation) = self.operation.take_if(|_| is_valid) {
+            stream.context = Some(operation.scoped_context());
             stream.subscription = Some(operation.into_subscription());
         }
         stream.subscription.as_mut()
@@ -88,12 +91,9 @@ impl State {
 
     /// Returns the context that the stream is polled in.
     fn context(&self) -> Context {
-        let subscription = self.stream.as_ref().and_then(|stream| stream.subscription.as_ref());
-        match (&self.operation, subscription) {
-            (Some(operation), _) => operation.scoped_context(),
-            (None, Some(subscription)) => subscription.context().clone(),
-            (None, None) => Context::current(),
-        }
+        let of_operation = self.operation.as_ref().map(Operation::scoped_context);
+        let open = || self.stream.as_ref()?.context.clone();
+        of_operation.or_else(open).unwrap_or_else(Context::current)
     }
 }
 
