@@ -46,8 +46,8 @@ fn is_recent(trace: &TraceView) -> bool {
     age.as_secs_f64() - trace.duration < MAX_AGE.as_secs_f64()
 }
 
-/// What caused an event of a subscription, and who else follows it, is not for whoever is sent it: with the ids of
-/// a span its trace is found here.
+/// Removes the links to other traces. Those of a subscription's event name the mutation of another client and other
+/// clients' subscriptions, and the ids of a span suffice to read its trace here.
 fn without_links_elsewhere(mut trace: TraceView) -> TraceView {
     for span in &mut trace.spans {
         span.links.retain(|link| link.trace_id == trace.trace_id);

@@ -13,6 +13,7 @@ use testing::{
     sse::EventStream,
     wait_until,
 };
+use tokio::time::timeout;
 
 use crate::{KINDS, change, follow, update};
 
@@ -133,8 +134,9 @@ async fn a_replica_that_was_frozen_misses_nothing() {
     for number in 0..20 {
         ids.push(one.create(json!({ "title": format!("Book {number}") })).await);
     }
-    // Longer than the server may take to answer.
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    // For longer than a database may take to answer.
+    let early = timeout(Duration::from_secs(3), change(&mut stream)).await;
+    assert!(early.is_err(), "a frozen replica sent {early:?}");
     frozen.signal("-CONT");
     for id in ids {
         assert_eq!(change(&mut stream).await, json!({ "kind": "CREATED", "id": id }));

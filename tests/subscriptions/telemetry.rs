@@ -68,7 +68,7 @@ async fn an_event_is_linked_to_the_mutation_that_caused_it() {
     );
 }
 
-/// What caused it is another client's, whose trace is not for whoever follows the change.
+/// The mutation that caused it may be another client's, whose trace a subscriber must not be able to read.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_event_leads_its_client_to_its_own_trace_only() {
     let service = Db::sqlite().serve().await;

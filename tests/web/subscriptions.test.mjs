@@ -106,6 +106,20 @@ describe('subscriptions', () => {
     sse.dispose();
   });
 
+  /** The admin UI lists the open subscription, and leads to the trace of an event with the links to its cause. */
+  async function leadsToEvents(browser) {
+    const { page, complaints } = await newPage(browser);
+    await page.goto(`${service.admin}/#/subscriptions`);
+    await page.getByText('1 open').waitFor();
+    await page.getByRole('link', { name: 'Subscription.bookChanged' }).click();
+    await page.getByRole('link', { name: /^subscription Live/ }).first().click();
+    await page.getByRole('row', { name: /subscription Live/ }).click();
+    await page.getByText('Links', { exact: true }).waitFor();
+    await page.getByRole('link', { name: /^span [0-9a-f]{16} of trace/ }).first().waitFor();
+    assert.deepEqual(complaints, []);
+    await page.context().close();
+  }
+
   test('a browser: the playground, and an EventSource', async () => {
     const browser = await launch();
     try {
@@ -120,6 +134,7 @@ describe('subscriptions', () => {
         await page.locator('section.result-window', { hasText: `"${title}"` }).waitFor();
       }
       if (process.env.SCREENSHOT) await page.screenshot({ path: process.env.SCREENSHOT });
+      await leadsToEvents(browser);
       await page.locator('.graphiql-execute-button').click();
       await waitForActive(0);
 
